@@ -1,0 +1,71 @@
+#pragma once
+// A connection string as users have it in DATABASE_URL, understood once: Prisma URLs, libpq URLs and
+// key=value strings become one libpq string. Pure; nothing connects here.
+//
+// TLS is never weaker than asked for. sslmode means what libpq says (Prisma ignores verify-full);
+// `sslaccept=strict` is verify-full; Prisma's `sslcert` (a CA file) is sslrootcert unless an sslkey
+// stands beside it. Facts about Prisma's URL: Prisma 7.10, quaint/src/connector/postgres/url.rs.
+// Parameters: PostgreSQL manual 34.1.2.
+
+#include <chrono>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace schemagate {
+
+// The text never contains a part of the connection string that may be secret.
+struct ConnectionStringError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct ConnectionSettings {
+  std::string application_name;
+  std::optional<std::chrono::seconds> connect_timeout;  // wins over the one in the string
+};
+
+class ConnectionString {
+ public:
+  // Throws ConnectionStringError.
+  explicit ConnectionString(const std::string& text);
+
+  // For libpq, with the password: never print it.
+  [[nodiscard]] std::string conninfo(const ConnectionSettings& settings) const;
+  // The user's own text with application_name added, for a tool that we start.
+  [[nodiscard]] std::string with_application_name(const std::string& name) const;
+  // "user@host:port/database", safe to print.
+  [[nodiscard]] std::string display() const;
+
+  [[nodiscard]] std::string value(const std::string& key) const;  // a libpq parameter, or empty
+  [[nodiscard]] std::string host() const;      // as written; empty: libpq's default
+  [[nodiscard]] std::string database() const { return value("dbname"); }
+  [[nodiscard]] ConnectionString with_database(const std::string& name) const;
+
+  // Prisma's ?schema=, or empty.
+  [[nodiscard]] const std::string& schema() const { return schema_; }
+  // Behind PgBouncer or the like: pgbouncer=true, a host with "-pooler.", or port 6543.
+  [[nodiscard]] bool is_pooler() const;
+  [[nodiscard]] std::vector<std::string> secrets() const;
+  // Things the user should know, each a sentence.
+  [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
+
+ private:
+  struct Parameter {
+    std::string key;
+    std::string value;
+  };
+  void read_url(const std::string& text);
+  void read_key_value(const std::string& text);
+  void read_url_parameters(const std::string& query);
+  void apply_prisma_tls(const std::vector<Parameter>& url_parameters);
+  void set(const std::string& key, const std::string& value);
+
+  std::string text_;
+  std::vector<Parameter> parameters_;  // libpq's
+  std::string schema_;
+  bool pgbouncer_ = false;
+  std::vector<std::string> warnings_;
+};
+
+}  // namespace schemagate

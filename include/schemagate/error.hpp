@@ -1,0 +1,52 @@
+#pragma once
+// How schemagate ends. One enum, documented in docs/exit-codes.md, stable: scripts and
+// podFailurePolicy depend on the numbers. An expected outcome is a return value; whatever ends the
+// run is a Failure, thrown where it is understood best and printed once, by main.
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace schemagate {
+
+enum class ExitCode : int {
+  done = 0,
+  internal = 1,
+  usage = 2,
+  not_ready = 10,
+  lease_held = 11,
+  lease_lost = 12,
+  lock_timeout = 13,
+  connection_lost = 14,
+  history = 20,
+  migration_failed = 21,
+  check_failed = 23,
+  refused = 24,
+  command_failed = 25,
+  gate_timeout = 30,
+  gate_failed = 31,
+  signal_base = 128,  // 128 + n: ended by signal n
+};
+
+// True for outcomes that stay the same when the same run is tried again (20 to 25). Only these are
+// written into the marker as `failed`, so that waiting gates give up at once.
+constexpr bool is_permanent(ExitCode code) {
+  return code >= ExitCode::history && code <= ExitCode::command_failed;
+}
+
+// what(): what happened, where and why, possibly several lines; never a secret.
+// hint(): the next command to type, or empty.
+class Failure : public std::runtime_error {
+ public:
+  Failure(ExitCode code, const std::string& what, std::string hint = {})
+      : std::runtime_error{what}, code_{code}, hint_{std::move(hint)} {}
+
+  [[nodiscard]] ExitCode code() const { return code_; }
+  [[nodiscard]] const std::string& hint() const { return hint_; }
+
+ private:
+  ExitCode code_;
+  std::string hint_;
+};
+
+}  // namespace schemagate

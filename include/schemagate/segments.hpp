@@ -1,0 +1,43 @@
+#pragma once
+// Decides how one migration script is executed: as one transaction wherever PostgreSQL allows it,
+// else as a sequence of segments. Pure.
+//
+// BEGIN and COMMIT of the script are absorbed into our transaction where that means the same. A new
+// segment starts only where PostgreSQL forces it: around a statement that refuses transactions,
+// before the first use of a new enum value, and at a COMMIT that ends a SET LOCAL, an ON COMMIT
+// table or an isolation level. What would lose work silently is refused: BEGIN without COMMIT,
+// ROLLBACK, CONCURRENTLY inside BEGIN ... COMMIT, COPY FROM STDIN.
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "schemagate/sql_script.hpp"
+
+namespace schemagate {
+
+struct Segment {
+  bool transactional = true;
+  std::vector<Statement> statements;  // exactly one when not transactional
+  std::vector<Statement> settings;    // SETs of earlier segments, sent again before this one
+  std::string transaction_options;    // "ISOLATION LEVEL SERIALIZABLE", or empty
+  std::string reason;                 // why it could not be part of the segment before; empty for the first
+
+  [[nodiscard]] std::string digest() const;  // of what it executes
+};
+
+struct ScriptRefused : std::runtime_error {
+  ScriptRefused(const Statement& statement, const std::string& why, std::string hint)
+      : std::runtime_error{why}, line{statement.line}, column{statement.column}, hint{std::move(hint)} {}
+  int line;
+  int column;
+  std::string hint;
+};
+
+// At least one segment, also for an empty script. Throws ScriptRefused.
+[[nodiscard]] std::vector<Segment> split_into_segments(const std::vector<Statement>& script);
+
+// True when the statement's text holds the value as a string constant, also inside a function body.
+[[nodiscard]] bool mentions(const Statement& statement, const std::string& value);
+
+}  // namespace schemagate

@@ -1,0 +1,54 @@
+#pragma once
+// Reads an SQL script into statements that know what they mean for transactions. The only file that
+// knows libpg_query (the PostgreSQL 15 grammar). Pure. What that grammar does not know (newer
+// syntax, or a mistake) stays one opaque statement and is left for the server to judge; only its
+// first words are looked at then.
+// Which statements refuse transaction blocks: PreventInTransactionBlock in PostgreSQL's utility.c.
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace schemagate {
+
+struct Statement {
+  enum class Kind {
+    ordinary,        // can be part of a transaction
+    alone,           // refuses transaction blocks; `what` says why
+    begin,           // BEGIN, START TRANSACTION; `options` holds isolation level and the like
+    commit,          // COMMIT, END
+    rollback,        // ROLLBACK, ABORT (not ROLLBACK TO)
+    setting,         // SET, RESET for the session: later statements of the script rely on it
+    create_enum,     // `type`
+    add_enum_value,  // ALTER TYPE type ADD VALUE value
+    unsupported,     // cannot work in a migration file; `what` says why
+  };
+  // An index that a CONCURRENTLY statement creates, drops or rebuilds.
+  struct Index {
+    enum class Action { create, drop, rebuild } action;
+    std::string schema;  // empty: by search_path
+    std::string name;    // empty: PostgreSQL chooses
+    std::string table;   // only for create; with `schema`
+  };
+
+  Kind kind = Kind::ordinary;
+  std::string text;  // without surrounding blanks, comments and semicolon
+  int line = 1;      // 1-based, of the first character in the file
+  int column = 1;
+  std::string what;
+  std::string options;
+  std::string type;
+  std::string value;
+  std::optional<Index> index;
+  bool ends_at_commit = false;  // SET LOCAL, ON COMMIT DROP, ...: gone after the next COMMIT
+};
+
+// `sql` must be valid UTF-8; a byte order mark is skipped, as psql does.
+[[nodiscard]] std::vector<Statement> parse_script(std::string_view sql);
+
+// The statement's text without comments: for finding characters that matter.
+[[nodiscard]] std::string without_comments(const std::string& sql);
+
+}  // namespace schemagate

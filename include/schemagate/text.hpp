@@ -1,0 +1,30 @@
+#pragma once
+// Small pure functions on text.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace schemagate {
+
+[[nodiscard]] std::string trim(std::string_view text);  // ASCII white space at both ends
+[[nodiscard]] std::vector<std::string> split(std::string_view text, char separator);
+[[nodiscard]] std::string join(const std::vector<std::string>& parts, std::string_view separator);
+[[nodiscard]] std::string lower_case(std::string_view text);  // ASCII
+// "1 migration", "2 migrations".
+[[nodiscard]] std::string counted(std::size_t count, std::string_view noun);
+// The candidate that a person most likely meant, or empty when none is close.
+[[nodiscard]] std::string closest(std::string_view word, const std::vector<std::string>& candidates);
+// At most `size_max` bytes, never half a character, "…" at a cut.
+[[nodiscard]] std::string shortened(std::string_view text, std::size_t size_max);
+// Invalid UTF-8 becomes U+FFFD, as in the WHATWG decoder (and so in Node's fs.readFile).
+[[nodiscard]] std::string valid_utf8(std::string_view bytes);
+
+// Prisma's order of migration directories: JavaScript's localeCompare, that is the ICU root
+// collation, for printable ASCII. Other characters sort after these, by code point.
+[[nodiscard]] bool locale_less(std::string_view a, std::string_view b);
+
+[[nodiscard]] std::string sha256_hex(std::string_view bytes);
+[[nodiscard]] std::string random_uuid();  // version 4, lower case
+
+}  // namespace schemagate

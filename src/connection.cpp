@@ -1,0 +1,278 @@
+#include "schemagate/connection.hpp"
+
+#include <fmt/core.h>
+#include <libpq-fe.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <string_view>
+
+#include "schemagate/text.hpp"
+
+namespace schemagate {
+namespace {
+
+constexpr std::string_view k_pooler_port = "6543";  // Supabase's and others' transaction pooler
+
+// Prisma's own parameters that mean nothing to a migration run.
+constexpr std::array k_prisma_only = {
+    "connection_limit",        "pool_timeout",         "socket_timeout",
+    "max_connection_lifetime", "statement_cache_size", "max_idle_connection_lifetime",
+    "single_use_connections"};
+
+using Options = std::unique_ptr<PQconninfoOption, decltype(&::PQconninfoFree)>;
+
+bool libpq_knows(const std::string& key) {
+  static const Options defaults{::PQconndefaults(), &::PQconninfoFree};
+  for (auto* option = defaults.get(); option != nullptr && option->keyword != nullptr; ++option) {
+    if (key == option->keyword) return true;
+  }
+  return false;
+}
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+std::string percent_decoded(std::string_view text, std::string_view where) {
+  std::string decoded;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      decoded += text[i];
+      continue;
+    }
+    const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
+    const int low = i + 2 < text.size() ? hex_digit(text[i + 2]) : -1;
+    if (high < 0 || low < 0 || (high == 0 && low == 0)) {
+      throw ConnectionStringError{fmt::format(
+          "a % in the {} is not followed by two hexadecimal digits; write a literal % as %25",
+          where)};
+    }
+    decoded += static_cast<char>(high * 16 + low);
+    i += 2;
+  }
+  return decoded;
+}
+
+std::string percent_encoded(std::string_view text) {
+  std::string encoded;
+  for (const char c : text) {
+    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' ||
+                       c == '.' || c == '~';
+    if (plain) encoded += c;
+    else encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return encoded;
+}
+
+std::string quoted_value(std::string_view value) {
+  std::string quoted{'\''};
+  for (const char c : value) {
+    if (c == '\'' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + '\'';
+}
+
+void refuse_foreign_scheme(std::string_view scheme) {
+  if (scheme == "postgres" || scheme == "postgresql") return;
+  if (scheme == "prisma" || scheme == "prisma+postgres") {
+    throw ConnectionStringError{fmt::format(
+        "a {}:// address is Prisma's HTTP proxy, which cannot run migrations; give the "
+        "database's own postgresql:// address (for example as database.direct_url)",
+        scheme)};
+  }
+  throw ConnectionStringError{
+      fmt::format("{}:// is not a PostgreSQL address; it starts with postgresql://", scheme)};
+}
+
+}  // namespace
+
+ConnectionString::ConnectionString(const std::string& text) : text_{trim(text)} {
+  if (text_.empty()) throw ConnectionStringError{"the connection string is empty"};
+  if (text_.find("://") != std::string::npos && text_.find("://") < text_.find_first_of("= "))
+    read_url(text_);
+  else
+    read_key_value(text_);
+  if (database().empty() && value("service").empty()) {
+    throw ConnectionStringError{"the connection string names no database; add /NAME (URL) or dbname="};
+  }
+}
+
+void ConnectionString::read_url(const std::string& text) {
+  const auto scheme_end = text.find("://");
+  refuse_foreign_scheme(std::string_view{text}.substr(0, scheme_end));
+  const auto question = text.find('?');
+  const auto rest = text.substr(scheme_end + 3, question == std::string::npos
+                                                    ? std::string::npos
+                                                    : question - scheme_end - 3);
+  const auto slash = rest.find('/');
+  auto authority = rest.substr(0, slash);
+  // WHATWG (and so Prisma) lets a password hold raw @; libpq would take the first one as the end.
+  if (const auto last = authority.rfind('@'); last != std::string::npos) {
+    for (auto at = authority.find('@'); at < authority.rfind('@'); at = authority.find('@'))
+      authority.replace(at, 1, "%40");
+  }
+  const auto path = slash == std::string::npos ? std::string{} : rest.substr(slash);
+  (void)percent_decoded(authority, "user, password or host");
+  (void)percent_decoded(path, "database name");
+
+  char* reason = nullptr;  // not shown: libpq quotes the part it could not read, password and all
+  const Options parsed{::PQconninfoParse(("postgresql://" + authority + path).c_str(), &reason),
+                       &::PQconninfoFree};
+  ::PQfreemem(reason);
+  if (!parsed) {
+    throw ConnectionStringError{
+        "the URL cannot be read; special characters in user and password are written "
+        "percent-encoded (/ is %2F, # is %23, ? is %3F, : is %3A, @ is %40)"};
+  }
+  for (auto* option = parsed.get(); option->keyword != nullptr; ++option) {
+    if (option->val != nullptr) set(option->keyword, option->val);
+  }
+  if (question != std::string::npos) read_url_parameters(text.substr(question + 1));
+}
+
+void ConnectionString::read_url_parameters(const std::string& query) {
+  std::vector<Parameter> given;
+  for (const auto& pair : split(query.substr(0, query.find('#')), '&')) {
+    if (pair.empty()) continue;
+    const auto equals = std::min(pair.find('='), pair.size());
+    const auto key = percent_decoded(pair.substr(0, equals), "parameters");
+    given.push_back({key, percent_decoded(pair.substr(std::min(equals + 1, pair.size())), key)});
+  }
+  for (const auto& [key, value] : given) {
+    const auto is_one_of = [&key = key](const auto& list) {
+      return std::find(list.begin(), list.end(), key) != list.end();
+    };
+    if (key == "schema") schema_ = value;
+    else if (key == "pgbouncer") pgbouncer_ = value == "true";
+    else if (key == "sslaccept" || key == "sslcert" || is_one_of(k_prisma_only)) continue;
+    else if (key == "sslidentity") {
+      throw ConnectionStringError{
+          "sslidentity (a PKCS#12 file) is not readable by libpq; convert it and use sslkey and "
+          "sslcert: openssl pkcs12 -in identity.p12 -out client.pem -nodes"};
+    } else if (key == "sslmode" && value == "no-verify") set("sslmode", "require");
+    else if (key == "ssl" && value == "true") set("sslmode", "require");
+    else if (libpq_knows(key)) set(key, value);
+    else if (key.starts_with("ssl")) {
+      throw ConnectionStringError{
+          fmt::format("unknown TLS parameter \"{}\"; leaving it out could weaken the connection", key)};
+    } else {
+      warnings_.push_back(fmt::format("the connection parameter \"{}\" is unknown and ignored", key));
+    }
+  }
+  apply_prisma_tls(given);
+}
+
+void ConnectionString::apply_prisma_tls(const std::vector<Parameter>& url_parameters) {
+  const auto given = [&](std::string_view key) -> std::string {
+    for (const auto& parameter : url_parameters)
+      if (parameter.key == key) return parameter.value;
+    return {};
+  };
+  const auto accept = given("sslaccept");
+  if (!accept.empty() && accept != "accept_invalid_certs" && value("sslmode") != "disable")
+    set("sslmode", "verify-full");  // Prisma reads any unknown value as strict, and so do we
+  if (const auto certificate = given("sslcert"); !certificate.empty()) {
+    if (!given("sslkey").empty()) set("sslcert", certificate);
+    else if (accept != "accept_invalid_certs") set("sslrootcert", certificate);
+  }
+}
+
+void ConnectionString::read_key_value(const std::string& text) {
+  char* reason = nullptr;
+  const Options parsed{::PQconninfoParse(text.c_str(), &reason), &::PQconninfoFree};
+  ::PQfreemem(reason);
+  if (!parsed) {
+    throw ConnectionStringError{
+        "the connection string is neither a postgresql:// URL nor libpq's key=value form, or it has "
+        "a key that libpq does not know"};
+  }
+  for (auto* option = parsed.get(); option->keyword != nullptr; ++option) {
+    if (option->val != nullptr) set(option->keyword, option->val);
+  }
+}
+
+void ConnectionString::set(const std::string& key, const std::string& value) {
+  for (auto& parameter : parameters_) {
+    if (parameter.key == key) {
+      parameter.value = value;
+      return;
+    }
+  }
+  parameters_.push_back({key, value});
+}
+
+std::string ConnectionString::value(const std::string& key) const {
+  for (const auto& parameter : parameters_)
+    if (parameter.key == key) return parameter.value;
+  return {};
+}
+
+std::string ConnectionString::conninfo(const ConnectionSettings& settings) const {
+  auto all = *this;
+  const auto set_unless_given = [&](const char* key, const char* value) {
+    if (all.value(key).empty()) all.set(key, value);
+  };
+  if (settings.connect_timeout)
+    all.set("connect_timeout", std::to_string(settings.connect_timeout->count()));
+  set_unless_given("connect_timeout", "5");
+  all.set("application_name", settings.application_name);
+  all.set("client_encoding", "UTF8");
+  // A dead peer is noticed in about 15 s instead of two hours.
+  set_unless_given("keepalives_idle", "5");
+  set_unless_given("keepalives_interval", "3");
+  set_unless_given("keepalives_count", "3");
+  set_unless_given("tcp_user_timeout", "15000");
+  std::string conninfo;
+  for (const auto& [key, value] : all.parameters_)
+    conninfo += fmt::format("{}{}={}", conninfo.empty() ? "" : " ", key, quoted_value(value));
+  return conninfo;
+}
+
+std::string ConnectionString::with_application_name(const std::string& name) const {
+  if (text_.find("://") == std::string::npos)
+    return text_ + " application_name=" + quoted_value(name);
+  const char separator = text_.find('?') == std::string::npos ? '?' : '&';
+  return fmt::format("{}{}application_name={}", text_, separator, percent_encoded(name));
+}
+
+std::string ConnectionString::host() const {
+  return value("host").empty() ? value("hostaddr") : value("host");
+}
+
+std::string ConnectionString::display() const {
+  const auto user = value("user");
+  const auto port = value("port");
+  return fmt::format("{}{}{}/{}", user.empty() ? "" : user + "@",
+                     host().empty() ? "localhost" : host(), port.empty() ? "" : ":" + port,
+                     database());
+}
+
+ConnectionString ConnectionString::with_database(const std::string& name) const {
+  auto other = *this;
+  other.set("dbname", name);
+  return other;
+}
+
+bool ConnectionString::is_pooler() const {
+  return pgbouncer_ || host().find("-pooler.") != std::string::npos ||
+         value("port") == k_pooler_port;
+}
+
+std::vector<std::string> ConnectionString::secrets() const {
+  std::vector<std::string> secrets;
+  for (const auto* key : {"password", "sslpassword"}) {
+    const auto secret = value(key);
+    if (secret.empty()) continue;
+    secrets.push_back(secret);
+    secrets.push_back(percent_encoded(secret));
+  }
+  return secrets;
+}
+
+}  // namespace schemagate

@@ -1,0 +1,119 @@
+#include "schemagate/migrations.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "schemagate/error.hpp"
+#include "schemagate/text.hpp"
+
+namespace schemagate {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read_file(const fs::path& file) {
+  std::ifstream stream{file, std::ios::binary};
+  std::ostringstream content;
+  if (!stream || (fs::file_size(file) > 0 && !(content << stream.rdbuf()))) {
+    throw Failure{ExitCode::usage, fmt::format("cannot read {}: {}", file.string(), std::strerror(errno)),
+                  fmt::format("check its permissions: ls -l {}", file.string())};
+  }
+  return content.str();
+}
+
+// Prisma does not parse TOML here: the first line that starts with "provider" counts, whatever else
+// stands in the file.
+void check_lock_file(const fs::path& directory) {
+  const auto file = directory / "migration_lock.toml";
+  std::error_code error;
+  if (!fs::is_regular_file(file, error)) return;
+  std::string provider = "<PROVIDER NOT FOUND>";
+  for (auto line : split(read_file(file), '\n')) {
+    if (!line.starts_with("provider")) continue;
+    if (line.ends_with('\r')) line.pop_back();
+    constexpr std::string_view k_prefix = "provider = ";
+    while (line.starts_with(k_prefix)) line.erase(0, k_prefix.size());
+    const auto first = line.find_first_not_of('"');
+    const auto last = line.find_last_not_of('"');
+    provider = first == std::string::npos ? "" : line.substr(first, last - first + 1);
+    break;
+  }
+  if (provider == "postgresql") return;
+  throw Failure{ExitCode::history,
+                fmt::format("{}: these migrations are for \"{}\", not for PostgreSQL (Prisma: P3019)",
+                            file.string(), provider),
+                "the line must read exactly: provider = \"postgresql\""};
+}
+
+Failure nothing_there(const fs::path& directory, std::string_view what) {
+  return {ExitCode::usage, fmt::format("the migrations folder {} {}", directory.string(), what),
+          "is it missing in the image (COPY prisma/migrations)? if it may be empty, set "
+          "migrations.allow_empty: true"};
+}
+
+Migration read_migration(const fs::path& directory) {
+  Migration migration;
+  migration.name = directory.filename().string();
+  migration.file = directory / "migration.sql";
+  std::error_code error;
+  if (!fs::is_regular_file(migration.file, error)) {
+    migration.file_missing = true;
+    return migration;
+  }
+  const auto bytes = read_file(migration.file);
+  migration.sql = valid_utf8(bytes);
+  migration.was_invalid_utf8 = migration.sql != bytes;
+  migration.checksum = sha256_hex(migration.sql);
+  return migration;
+}
+
+}  // namespace
+
+const Migration* Folder::find(const std::string& name) const {
+  const auto found = std::find_if(migrations.begin(), migrations.end(),
+                                  [&](const auto& migration) { return migration.name == name; });
+  return found == migrations.end() ? nullptr : &*found;
+}
+
+Folder read_folder(const fs::path& directory, bool allow_empty) {
+  Folder folder;
+  folder.directory = directory;
+  std::error_code error;
+  if (!fs::is_directory(directory, error)) {
+    if (!allow_empty) throw nothing_there(directory, "does not exist");
+    folder.digest = sha256_hex("");
+    return folder;
+  }
+  check_lock_file(directory);
+  for (const auto& entry : fs::directory_iterator{directory}) {
+    if (entry.is_directory() && !entry.is_symlink()) folder.migrations.push_back(read_migration(entry.path()));
+  }
+  if (folder.migrations.empty() && !allow_empty) throw nothing_there(directory, "holds no migration");
+  std::sort(folder.migrations.begin(), folder.migrations.end(),
+            [](const auto& a, const auto& b) { return locale_less(a.name, b.name); });
+  std::string all;
+  for (const auto& migration : folder.migrations) all += migration.checksum + " " + migration.name + "\n";
+  folder.digest = sha256_hex(all);
+  return folder;
+}
+
+bool same_content(const Migration& migration, const std::string& checksum) {
+  if (migration.checksum == checksum) return true;
+  std::string unix_endings;
+  std::string windows_endings;
+  for (std::size_t i = 0; i < migration.sql.size(); ++i) {
+    const char c = migration.sql[i];
+    const bool crlf = c == '\r' && i + 1 < migration.sql.size() && migration.sql[i + 1] == '\n';
+    if (!crlf) unix_endings += c;
+    if (c == '\n') windows_endings += '\r';
+    windows_endings += c;
+  }
+  return sha256_hex(unix_endings) == checksum || sha256_hex(windows_endings) == checksum;
+}
+
+}  // namespace schemagate

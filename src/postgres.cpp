@@ -1,0 +1,260 @@
+#include "schemagate/postgres.hpp"
+
+// notification_receiver and errorhandler are deprecated in libpqxx 7.9+, but the only interface that
+// 6.4 has; exec_params likewise the other way round.
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+#include <pqxx/pqxx>
+
+#include <algorithm>
+#include <charconv>
+
+namespace schemagate::pg {
+namespace {
+
+// The server ends a backend with these (57P01 admin shutdown, 57P02 crash, 57P03 starting up) or
+// reports the link itself as broken (class 08): nothing more can be done on this session.
+bool ends_connection(const std::string& sqlstate) {
+  return sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P03" ||
+         sqlstate.starts_with("08");
+}
+
+std::string trimmed(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+template <class Work>
+auto translate(const pqxx::connection& conn, std::string_view sql, Work&& work) {
+  const auto fail = [&](const std::string& text, const std::string& sqlstate) {
+    if (ends_connection(sqlstate) || !conn.is_open()) throw ConnectionLost{trimmed(text)};
+    throw parse_error(text, sqlstate, sql);
+  };
+  try {
+    return work();
+  } catch (const pqxx::in_doubt_error& e) {
+    throw CommitInDoubt{trimmed(e.what())};
+  } catch (const pqxx::broken_connection& e) {
+    throw ConnectionLost{trimmed(e.what())};
+  } catch (const pqxx::sql_error& e) {
+    fail(e.what(), e.sqlstate());
+#if PQXX_VERSION_MAJOR < 7
+  } catch (const pqxx::deadlock_detected& e) {  // 6.x: no sql_error, carries no SQLSTATE
+    fail(e.what(), "40P01");
+  } catch (const pqxx::serialization_failure& e) {
+    fail(e.what(), "40001");
+  } catch (const pqxx::transaction_rollback& e) {
+    fail(e.what(), "40000");
+#endif
+  } catch (const pqxx::failure& e) {
+    fail(e.what(), "");
+  }
+  throw std::logic_error{"unreachable"};
+}
+
+pqxx::result send(pqxx::transaction_base& tx, const std::string& sql,
+                  const std::vector<Value>& values) {
+  if (values.empty()) return tx.exec(sql);
+#if PQXX_VERSION_MAJOR < 7
+  return tx.exec_params(sql, pqxx::prepare::make_dynamic_params(values));
+#else
+  pqxx::params params;
+  for (const auto& value : values) params.append(value);
+#if PQXX_VERSION_MAJOR == 7 && PQXX_VERSION_MINOR < 9
+  return tx.exec_params(sql, params);
+#else
+  return tx.exec(sql, params);
+#endif
+#endif
+}
+
+Rows to_rows(const pqxx::result& result) {
+  Rows rows;
+  rows.reserve(static_cast<std::size_t>(result.size()));
+  for (const auto& source : result) {
+    auto& row = rows.emplace_back();
+    for (const auto& field : source)
+      row.push_back(field.is_null() ? Value{} : Value{std::string{field.c_str(), field.size()}});
+  }
+  return rows;
+}
+
+class NoticeReceiver : public pqxx::errorhandler {
+ public:
+  explicit NoticeReceiver(pqxx::connection& conn) : pqxx::errorhandler{conn} {}
+  bool operator()(const char text[]) noexcept override {
+    try {
+      if (handler) handler(trimmed(text));
+    } catch (...) {  // a notice that cannot be shown must not end a migration
+    }
+    return false;  // or the default handler prints it to stderr as well
+  }
+  std::function<void(std::string)> handler;
+};
+
+class Listener : public pqxx::notification_receiver {
+ public:
+  using pqxx::notification_receiver::notification_receiver;
+  void operator()(const std::string&, int) override { heard = true; }
+  bool heard = false;
+};
+
+}  // namespace
+
+struct Session::Impl {
+  explicit Impl(const std::string& conninfo) : conn{conninfo}, notices{conn} {
+#if PQXX_VERSION_MAJOR < 7
+    conn.inhibit_reactivation(true);  // 6.x would reconnect silently: new pid, lost settings, no locks
+#endif
+  }
+  pqxx::connection conn;
+  NoticeReceiver notices;
+  std::unique_ptr<pqxx::work> transaction;
+  std::unique_ptr<Listener> listener;
+};
+
+Session::Session(const std::string& conninfo) {
+  try {
+    impl_ = std::make_unique<Impl>(conninfo);
+  } catch (const pqxx::failure& e) {
+    throw ConnectionLost{trimmed(e.what())};
+  }
+}
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+
+Rows Session::query(const std::string& sql, const std::vector<Value>& parameters) {
+  return translate(impl_->conn, sql, [&] {
+    if (impl_->transaction) return to_rows(send(*impl_->transaction, sql, parameters));
+    pqxx::nontransaction alone{impl_->conn};
+    return to_rows(send(alone, sql, parameters));
+  });
+}
+
+void Session::execute(const std::string& sql) { query(sql); }
+
+void Session::cancel() noexcept {
+  try {
+    impl_->conn.cancel_query();
+  } catch (const std::exception&) {  // the statement then ends with its connection
+  }
+}
+
+int Session::backend_pid() const { return impl_->conn.backendpid(); }
+
+void Session::on_notice(std::function<void(std::string)> handler) {
+  impl_->notices.handler = std::move(handler);
+}
+
+void Session::listen(const std::string& channel) {
+  translate(impl_->conn, {}, [&] {
+    impl_->listener = std::make_unique<Listener>(impl_->conn, channel);
+  });
+}
+
+bool Session::wait_for_notification(Milliseconds limit) {
+  return translate(impl_->conn, {}, [&] {
+    impl_->listener->heard = false;
+    const auto ms = limit.count();
+    impl_->conn.await_notification(ms / 1000, ms % 1000 * 1000);
+    return impl_->listener->heard;
+  });
+}
+
+Transaction::Transaction(Session& session) : session_{session} {
+  translate(session.impl_->conn, {}, [&] {
+    session.impl_->transaction = std::make_unique<pqxx::work>(session.impl_->conn);
+  });
+}
+
+Transaction::~Transaction() { session_.impl_->transaction.reset(); }
+
+Rows Transaction::query(const std::string& sql, const std::vector<Value>& parameters) {
+  return session_.query(sql, parameters);
+}
+
+void Transaction::execute(const std::string& sql) { session_.execute(sql); }
+
+void Transaction::commit() {
+  translate(session_.impl_->conn, {}, [&] { session_.impl_->transaction->commit(); });
+}
+
+std::string quote_identifier(std::string_view name) {
+  std::string quoted{'"'};
+  for (const char c : name) quoted.append(c == '"' ? 2 : 1, c);
+  return quoted + '"';
+}
+
+std::string quote_literal(std::string_view text) {
+  std::string quoted{text.find('\\') == std::string_view::npos ? "'" : "E'"};
+  for (const char c : text) quoted.append(c == '\'' || c == '\\' ? 2 : 1, c);
+  return quoted + '\'';
+}
+
+namespace {
+
+// libpq's text (reportErrorPosition in fe-protocol3.c) is
+//   LINE 3: ...excerpt of the line, tabs as blanks...
+//                      ^
+std::optional<Position> find_position(const std::vector<std::string_view>& lines,
+                                      std::string_view sql) {
+  for (std::size_t i = 0; i + 1 < lines.size(); ++i) {
+    const auto line = lines[i];
+    const auto colon = line.find(": ");
+    const auto caret = lines[i + 1].find('^');
+    if (!line.starts_with("LINE ") || colon == std::string_view::npos ||
+        caret == std::string_view::npos || caret < colon + 2)
+      continue;
+    int number = 1;
+    std::from_chars(line.data() + 5, line.data() + colon, number);
+    std::size_t start = 0;
+    for (int n = 1; n < number && start != std::string_view::npos; ++n) {
+      const auto end = sql.find('\n', start);
+      start = end == std::string_view::npos ? end : end + 1;
+    }
+    if (start == std::string_view::npos) return Position{number, 1};
+    std::string source{sql.substr(start, sql.find('\n', start) - start)};
+    std::replace(source.begin(), source.end(), '\t', ' ');
+    auto excerpt = line.substr(colon + 2);
+    auto offset = caret - (colon + 2);
+    if (excerpt.starts_with("...") && !source.starts_with("...") && offset >= 3) {
+      const auto shown = excerpt.substr(3, 20);
+      const auto at = source.find(shown);
+      offset = at == std::string::npos ? 0 : at + offset - 3;
+    }
+    return Position{number, static_cast<int>(offset) + 1};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Error parse_error(const std::string& text, std::string sqlstate, std::string_view sql) {
+  Error error{trimmed(text), std::move(sqlstate)};
+  std::vector<std::string_view> lines;
+  for (std::size_t start = 0; start < text.size();) {
+    const auto end = std::min(text.find('\n', start), text.size());
+    lines.push_back(std::string_view{text}.substr(start, end - start));
+    start = end + 1;
+  }
+  std::string* field = &error.message;
+  for (const auto& line : lines) {
+    const auto is = [&](std::string_view label) { return line.starts_with(label); };
+    auto rest = line;
+    if (is("DETAIL:  ")) field = &error.detail, rest.remove_prefix(9);
+    else if (is("HINT:  ")) field = &error.hint, rest.remove_prefix(7);
+    else if (is("CONTEXT:  ")) field = &error.context, rest.remove_prefix(10);
+    else if (is("QUERY:  ")) field = &error.context, rest.remove_prefix(8);
+    else if (is("LINE ") && line.find(": ") != std::string_view::npos) field = nullptr;
+    else if (field == &error.message && field->empty() && line.find(":  ") != std::string_view::npos)
+      rest.remove_prefix(line.find(":  ") + 3);
+    if (field == nullptr) continue;
+    if (!field->empty()) *field += '\n';
+    *field += rest;
+  }
+  // With QUERY the excerpt shows text that was run inside a function, not what we sent.
+  if (text.find("\nQUERY:  ") == std::string::npos) error.position = find_position(lines, sql);
+  return error;
+}
+
+}  // namespace schemagate::pg

@@ -1,0 +1,379 @@
+#include "schemagate/sql_script.hpp"
+
+#include <pg_query.h>
+#include <pg_query/pg_query.pb-c.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include "schemagate/text.hpp"
+
+namespace schemagate {
+namespace {
+
+using Kind = Statement::Kind;
+using Tree = std::unique_ptr<PgQuery__ParseResult, void (*)(PgQuery__ParseResult*)>;
+
+struct Token {
+  std::string_view text;
+  PgQuery__Token kind;
+};
+
+// Empty when the text cannot even be split into tokens (an unterminated string, say).
+std::vector<Token> tokens_of(const std::string& sql) {
+  std::vector<Token> tokens;
+  const auto result = ::pg_query_scan(sql.c_str());
+  if (result.error == nullptr) {
+    auto* scan = ::pg_query__scan_result__unpack(
+        nullptr, result.pbuf.len, reinterpret_cast<const std::uint8_t*>(result.pbuf.data));
+    for (std::size_t i = 0; scan != nullptr && i < scan->n_tokens; ++i) {
+      const auto* token = scan->tokens[i];
+      const auto start = static_cast<std::size_t>(token->start);
+      tokens.push_back({std::string_view{sql}.substr(start, static_cast<std::size_t>(token->end) - start),
+                        token->token});
+    }
+    if (scan != nullptr) ::pg_query__scan_result__free_unpacked(scan, nullptr);
+  }
+  ::pg_query_free_scan_result(result);
+  return tokens;
+}
+
+bool is_comment(const Token& token) {
+  return token.kind == PG_QUERY__TOKEN__SQL_COMMENT || token.kind == PG_QUERY__TOKEN__C_COMMENT;
+}
+
+bool is_word(const Token& token, std::string_view word) { return lower_case(token.text) == word; }
+
+// COMMIT and ROLLBACK are also ordinary names; in PL/pgSQL they are statements only where a statement
+// can begin.
+bool body_ends_transactions(const std::string& body) {
+  constexpr std::array<std::string_view, 6> k_before = {";", "begin", "then", "else", "loop", ">>"};
+  std::string before = ";";
+  for (const auto& token : tokens_of(body)) {
+    if (is_comment(token)) continue;
+    const auto word = lower_case(token.text);
+    const bool starts_statement = std::find(k_before.begin(), k_before.end(), before) != k_before.end();
+    if (starts_statement && (word == "commit" || word == "rollback")) return true;
+    before = word;
+  }
+  return false;
+}
+
+std::string string_of(const PgQuery__Node* node) {
+  return node != nullptr && node->node_case == PG_QUERY__NODE__NODE_STRING ? node->string->sval : "";
+}
+
+std::string name_of(PgQuery__Node* const* parts, std::size_t count) {
+  std::string name;
+  for (std::size_t i = 0; i < count; ++i) name += (i == 0 ? "" : ".") + string_of(parts[i]);
+  return name;
+}
+
+bool has_option(PgQuery__Node* const* options, std::size_t count, std::string_view name) {
+  return std::any_of(options, options + count, [&](const auto* node) {
+    return node->node_case == PG_QUERY__NODE__NODE_DEF_ELEM && node->def_elem->defname == name;
+  });
+}
+
+void refuse_transactions(Statement& statement, std::string what) {
+  statement.kind = Kind::alone;
+  statement.what = std::move(what);
+}
+
+void not_in_a_file(Statement& statement, std::string why) {
+  statement.kind = Kind::unsupported;
+  statement.what = std::move(why);
+}
+
+void classify_transaction(Statement& statement, const PgQuery__TransactionStmt& node) {
+  switch (node.kind) {
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_BEGIN:
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_START: {
+      statement.kind = Kind::begin;
+      if (node.n_options == 0) return;
+      auto words = tokens_of(statement.text);
+      auto at = words.begin() + 1;
+      if (at != words.end() && (is_word(*at, "work") || is_word(*at, "transaction"))) ++at;
+      if (at != words.end())
+        statement.options = statement.text.substr(
+            static_cast<std::size_t>(at->text.data() - words.front().text.data()));
+      return;
+    }
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT: statement.kind = Kind::commit; return;
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK: statement.kind = Kind::rollback; return;
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_PREPARE:
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT_PREPARED:
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK_PREPARED:
+      not_in_a_file(statement, "a migration cannot use two-phase commit");
+      return;
+    default: return;  // savepoints are ordinary inside our transaction
+  }
+}
+
+void classify_index(Statement& statement, const PgQuery__IndexStmt& node) {
+  if (node.concurrent == 0) return;
+  refuse_transactions(statement, "CREATE INDEX CONCURRENTLY");
+  statement.index = {Statement::Index::Action::create, node.relation->schemaname, node.idxname,
+                     node.relation->relname};
+}
+
+void classify_drop(Statement& statement, const PgQuery__DropStmt& node) {
+  if (node.concurrent == 0 || node.n_objects == 0) return;
+  refuse_transactions(statement, "DROP INDEX CONCURRENTLY");
+  const auto* list = node.objects[0]->list;
+  if (node.objects[0]->node_case != PG_QUERY__NODE__NODE_LIST || list->n_items == 0) return;
+  statement.index = {Statement::Index::Action::drop,
+                     list->n_items > 1 ? string_of(list->items[list->n_items - 2]) : "",
+                     string_of(list->items[list->n_items - 1]), ""};
+}
+
+void classify_reindex(Statement& statement, const PgQuery__ReindexStmt& node) {
+  const bool many = node.kind != PG_QUERY__REINDEX_OBJECT_TYPE__REINDEX_OBJECT_INDEX &&
+                    node.kind != PG_QUERY__REINDEX_OBJECT_TYPE__REINDEX_OBJECT_TABLE;
+  const bool concurrently = has_option(node.params, node.n_params, "concurrently");
+  if (!many && !concurrently) return;
+  refuse_transactions(statement, concurrently ? "REINDEX CONCURRENTLY" : "REINDEX of many tables");
+  if (many || node.relation == nullptr) return;
+  const bool table = node.kind == PG_QUERY__REINDEX_OBJECT_TYPE__REINDEX_OBJECT_TABLE;
+  statement.index = {Statement::Index::Action::rebuild, node.relation->schemaname,
+                     table ? "" : node.relation->relname, table ? node.relation->relname : ""};
+}
+
+void classify_setting(Statement& statement, const PgQuery__VariableSetStmt& node) {
+  const bool of_transaction =
+      node.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_SET_MULTI && std::string_view{node.name} == "TRANSACTION";
+  if (node.is_local != 0 || of_transaction) statement.ends_at_commit = true;
+  else statement.kind = Kind::setting;
+}
+
+// SELECT pg_catalog.set_config(...), as pg_dump writes it.
+void classify_select(Statement& statement, const PgQuery__SelectStmt& node) {
+  if (node.n_target_list != 1 || node.n_from_clause != 0) return;
+  const auto* target = node.target_list[0];
+  if (target->node_case != PG_QUERY__NODE__NODE_RES_TARGET || target->res_target->val == nullptr) return;
+  const auto* value = target->res_target->val;
+  if (value->node_case != PG_QUERY__NODE__NODE_FUNC_CALL) return;
+  const auto name = name_of(value->func_call->funcname, value->func_call->n_funcname);
+  if (name == "set_config" || name == "pg_catalog.set_config") statement.kind = Kind::setting;
+}
+
+void classify_copy(Statement& statement, const PgQuery__CopyStmt& node) {
+  if (!std::string_view{node.filename}.empty()) return;
+  not_in_a_file(statement, node.is_from != 0
+                               ? "COPY FROM STDIN needs a client that sends the rows (psql); write the "
+                                 "rows as INSERT"
+                               : "COPY TO STDOUT has no place in a migration");
+}
+
+void classify_do(Statement& statement, const PgQuery__DoStmt& node) {
+  for (std::size_t i = 0; i < node.n_args; ++i) {
+    const auto* argument = node.args[i]->def_elem;
+    if (std::string_view{argument->defname} == "as" && body_ends_transactions(string_of(argument->arg)))
+      refuse_transactions(statement, "DO block with its own COMMIT or ROLLBACK");
+  }
+}
+
+void classify_alter_table(Statement& statement, const PgQuery__AlterTableStmt& node) {
+  for (std::size_t i = 0; i < node.n_cmds; ++i) {
+    const auto* command = node.cmds[i]->alter_table_cmd;
+    if (command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_DetachPartition && command->def != nullptr &&
+        command->def->node_case == PG_QUERY__NODE__NODE_PARTITION_CMD &&
+        command->def->partition_cmd->concurrent != 0)
+      refuse_transactions(statement, "DETACH PARTITION CONCURRENTLY");
+  }
+}
+
+bool ends_at_commit(PgQuery__OnCommitAction action) {
+  return action == PG_QUERY__ON_COMMIT_ACTION__ONCOMMIT_DROP ||
+         action == PG_QUERY__ON_COMMIT_ACTION__ONCOMMIT_DELETE_ROWS;
+}
+
+void classify_enum(Statement& statement, const PgQuery__AlterEnumStmt& node) {
+  if (!std::string_view{node.old_val}.empty()) return;  // RENAME VALUE is safe in a transaction
+  statement.kind = Kind::add_enum_value;
+  statement.type = name_of(node.type_name, node.n_type_name);
+  statement.value = node.new_val;
+}
+
+void classify(Statement& statement, const PgQuery__Node& node) {
+  switch (node.node_case) {
+    case PG_QUERY__NODE__NODE_TRANSACTION_STMT: return classify_transaction(statement, *node.transaction_stmt);
+    case PG_QUERY__NODE__NODE_INDEX_STMT: return classify_index(statement, *node.index_stmt);
+    case PG_QUERY__NODE__NODE_DROP_STMT: return classify_drop(statement, *node.drop_stmt);
+    case PG_QUERY__NODE__NODE_REINDEX_STMT: return classify_reindex(statement, *node.reindex_stmt);
+    case PG_QUERY__NODE__NODE_VARIABLE_SET_STMT: return classify_setting(statement, *node.variable_set_stmt);
+    case PG_QUERY__NODE__NODE_SELECT_STMT: return classify_select(statement, *node.select_stmt);
+    case PG_QUERY__NODE__NODE_COPY_STMT: return classify_copy(statement, *node.copy_stmt);
+    case PG_QUERY__NODE__NODE_DO_STMT: return classify_do(statement, *node.do_stmt);
+    case PG_QUERY__NODE__NODE_ALTER_TABLE_STMT: return classify_alter_table(statement, *node.alter_table_stmt);
+    case PG_QUERY__NODE__NODE_ALTER_ENUM_STMT: return classify_enum(statement, *node.alter_enum_stmt);
+    case PG_QUERY__NODE__NODE_CREATE_ENUM_STMT:
+      statement.kind = Kind::create_enum;
+      statement.type = name_of(node.create_enum_stmt->type_name, node.create_enum_stmt->n_type_name);
+      return;
+    case PG_QUERY__NODE__NODE_CREATE_STMT:
+      statement.ends_at_commit = ends_at_commit(node.create_stmt->oncommit);
+      return;
+    case PG_QUERY__NODE__NODE_CREATE_TABLE_AS_STMT:
+      statement.ends_at_commit = ends_at_commit(node.create_table_as_stmt->into->on_commit);
+      return;
+    case PG_QUERY__NODE__NODE_DECLARE_CURSOR_STMT: statement.ends_at_commit = true; return;
+    case PG_QUERY__NODE__NODE_VACUUM_STMT:
+      if (node.vacuum_stmt->is_vacuumcmd != 0) refuse_transactions(statement, "VACUUM");
+      return;
+    case PG_QUERY__NODE__NODE_CLUSTER_STMT:
+      if (node.cluster_stmt->relation == nullptr) refuse_transactions(statement, "CLUSTER of all tables");
+      return;
+    case PG_QUERY__NODE__NODE_DISCARD_STMT: return refuse_transactions(statement, "DISCARD");
+    case PG_QUERY__NODE__NODE_CREATEDB_STMT: return refuse_transactions(statement, "CREATE DATABASE");
+    case PG_QUERY__NODE__NODE_DROPDB_STMT: return refuse_transactions(statement, "DROP DATABASE");
+    case PG_QUERY__NODE__NODE_ALTER_SYSTEM_STMT: return refuse_transactions(statement, "ALTER SYSTEM");
+    case PG_QUERY__NODE__NODE_CREATE_TABLE_SPACE_STMT: return refuse_transactions(statement, "CREATE TABLESPACE");
+    case PG_QUERY__NODE__NODE_DROP_TABLE_SPACE_STMT: return refuse_transactions(statement, "DROP TABLESPACE");
+    case PG_QUERY__NODE__NODE_CREATE_SUBSCRIPTION_STMT: return refuse_transactions(statement, "CREATE SUBSCRIPTION");
+    case PG_QUERY__NODE__NODE_DROP_SUBSCRIPTION_STMT: return refuse_transactions(statement, "DROP SUBSCRIPTION");
+    case PG_QUERY__NODE__NODE_ALTER_DATABASE_STMT:
+      if (has_option(node.alter_database_stmt->options, node.alter_database_stmt->n_options, "tablespace"))
+        refuse_transactions(statement, "ALTER DATABASE SET TABLESPACE");
+      return;
+    default: return;
+  }
+}
+
+// For a statement that the grammar does not know: its words decide.
+void classify_by_words(Statement& statement) {
+  const auto words = tokens_of(statement.text);
+  if (words.empty()) return;
+  const auto first = lower_case(words.front().text);
+  if (first == "\\") {
+    not_in_a_file(statement, "a line that starts with \\ is a psql command, not SQL; remove it");
+  } else if (first == "vacuum") {
+    refuse_transactions(statement, "VACUUM");
+  } else if (std::any_of(words.begin(), words.end(),
+                         [](const auto& word) { return is_word(word, "concurrently"); })) {
+    if (first == "create" || first == "drop" || first == "reindex" || first == "alter" || first == "repack")
+      refuse_transactions(statement, "CONCURRENTLY");
+  }
+}
+
+std::size_t comment_end(std::string_view sql, std::size_t start) {
+  if (sql.substr(start, 2) == "--") return std::min(sql.find('\n', start), sql.size());
+  int depth = 0;
+  for (auto i = start; i < sql.size(); ++i) {
+    const auto two = sql.substr(i, 2);
+    if (two == "/*") ++depth, ++i;
+    else if (two == "*/" && --depth == 0) return i + 2;
+    else if (two == "*/") ++i;
+  }
+  return sql.size();
+}
+
+std::size_t skip_blanks_and_comments(std::string_view sql, std::size_t at, std::size_t end) {
+  while (at < end) {
+    const auto two = sql.substr(at, 2);
+    if (two == "--" || two == "/*") at = comment_end(sql, at);
+    else if (std::string_view{" \t\r\n\f\v;"}.find(sql[at]) != std::string_view::npos) ++at;
+    else break;
+  }
+  return std::min(at, end);
+}
+
+// Turns byte ranges, given in ascending order, into statements with line and column.
+class Locator {
+ public:
+  explicit Locator(std::string_view sql) : sql_{sql} {}
+
+  std::optional<Statement> statement(std::size_t start, std::size_t end) {
+    const auto first = skip_blanks_and_comments(sql_, start, end);
+    if (first == end) return std::nullopt;
+    for (; at_ < first; ++at_) {
+      if (sql_[at_] == '\n') ++line_, line_start_ = at_ + 1;
+    }
+    Statement statement;
+    const auto text = sql_.substr(first, end - first);
+    statement.text = text.substr(0, text.find_last_not_of(" \t\r\n\f\v;") + 1);
+    statement.line = line_;
+    statement.column = static_cast<int>(first - line_start_) + 1;
+    return statement;
+  }
+
+ private:
+  std::string_view sql_;
+  std::size_t at_ = 0;
+  std::size_t line_start_ = 0;
+  int line_ = 1;
+};
+
+Tree parse(const std::string& sql) {
+  const auto result = ::pg_query_parse_protobuf(sql.c_str());
+  Tree tree{nullptr, [](PgQuery__ParseResult* owned) {
+              ::pg_query__parse_result__free_unpacked(owned, nullptr);
+            }};
+  if (result.error == nullptr) {
+    tree.reset(::pg_query__parse_result__unpack(
+        nullptr, result.parse_tree.len, reinterpret_cast<const std::uint8_t*>(result.parse_tree.data)));
+  }
+  ::pg_query_free_protobuf_parse_result(result);
+  return tree;
+}
+
+// Split at semicolons only, each piece parsed for itself.
+std::vector<Statement> parse_piecewise(const std::string& sql) {
+  std::vector<Statement> statements;
+  Locator locator{sql};
+  const auto split = ::pg_query_split_with_scanner(sql.c_str());
+  const auto add = [&](std::size_t start, std::size_t end) {
+    auto statement = locator.statement(start, end);
+    if (!statement) return;
+    const auto tree = parse(statement->text);
+    if (tree && tree->n_stmts == 1) classify(*statement, *tree->stmts[0]->stmt);
+    else classify_by_words(*statement);
+    statements.push_back(std::move(*statement));
+  };
+  if (split.error != nullptr || split.n_stmts == 0) {
+    add(0, sql.size());
+  } else {
+    for (int i = 0; i < split.n_stmts; ++i) {
+      const auto start = static_cast<std::size_t>(split.stmts[i]->stmt_location);
+      const auto length = static_cast<std::size_t>(split.stmts[i]->stmt_len);
+      add(start, length == 0 ? sql.size() : start + length);
+    }
+  }
+  ::pg_query_free_split_result(split);
+  return statements;
+}
+
+}  // namespace
+
+std::vector<Statement> parse_script(std::string_view text) {
+  constexpr std::string_view k_byte_order_mark = "\xEF\xBB\xBF";
+  if (text.starts_with(k_byte_order_mark)) text.remove_prefix(k_byte_order_mark.size());
+  const std::string sql{text};
+  const auto tree = parse(sql);
+  if (!tree) return parse_piecewise(sql);
+  std::vector<Statement> statements;
+  Locator locator{sql};
+  for (std::size_t i = 0; i < tree->n_stmts; ++i) {
+    const auto& raw = *tree->stmts[i];
+    const auto start = static_cast<std::size_t>(raw.stmt_location);
+    const auto end = raw.stmt_len == 0 ? sql.size() : start + static_cast<std::size_t>(raw.stmt_len);
+    auto statement = locator.statement(start, end);
+    if (!statement) continue;
+    classify(*statement, *raw.stmt);
+    statements.push_back(std::move(*statement));
+  }
+  return statements;
+}
+
+std::string without_comments(const std::string& sql) {
+  std::string text;
+  for (const auto& token : tokens_of(sql)) {
+    if (is_comment(token)) continue;
+    text += token.text;
+    text += ' ';
+  }
+  return text;
+}
+
+}  // namespace schemagate
