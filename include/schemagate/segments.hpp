@@ -27,8 +27,8 @@ struct Segment {
 };
 
 struct ScriptRefused : std::runtime_error {
-  ScriptRefused(const Statement& statement, const std::string& why, std::string hint)
-      : std::runtime_error{why}, line{statement.line}, column{statement.column}, hint{std::move(hint)} {}
+  ScriptRefused(const Statement& statement, const std::string& why, std::string advice)
+      : std::runtime_error{why}, line{statement.line}, column{statement.column}, hint{std::move(advice)} {}
   int line;
   int column;
   std::string hint;

@@ -1,0 +1,30 @@
+#pragma once
+// Our own tables: which schema they are in, and how they come into being.
+
+#include <string>
+
+#include "schemagate/postgres.hpp"
+
+namespace schemagate {
+
+class Bookkeeping {
+ public:
+  explicit Bookkeeping(const std::string& schema);
+
+  // A text of statements.hpp with "schemagate." replaced by the configured schema.
+  [[nodiscard]] std::string sql(const char* statement) const;
+
+  // One look, changes nothing: false where the tables do not exist yet.
+  [[nodiscard]] bool exists(pg::Session& session) const;
+  // Creates the tables if they do not exist; any number of runners may do so at once. Throws Failure
+  // (refused) when a newer schemagate made them or the role may not create them.
+  void create_if_missing(pg::Session& session) const;
+
+ private:
+  void create(pg::Session& session) const;
+
+  std::string name_;
+  std::string schema_;  // quoted where necessary
+};
+
+}  // namespace schemagate

@@ -1,0 +1,32 @@
+#pragma once
+// Which database a command talks to: the manifest's strings understood, the direct one preferred
+// where the other is a pooler.
+
+#include "schemagate/connection.hpp"
+#include "schemagate/manifest.hpp"
+#include "schemagate/postgres.hpp"
+
+namespace schemagate {
+
+class Database {
+ public:
+  // `for_work`: prefer direct_url over a pooler (a run); else take url as it is (a gate).
+  // Throws Failure (usage) for a string that cannot be read, (refused) for a host that
+  // `database.expect.host` does not allow. Registers the passwords with the log.
+  enum class Purpose { work, look };
+  Database(const Manifest::Database& settings, Purpose purpose);
+
+  // Throws pg::ConnectionLost.
+  [[nodiscard]] pg::Session open(const std::string& application_name) const;
+  [[nodiscard]] pg::Session open_maintenance(const std::string& database) const;
+
+  [[nodiscard]] const ConnectionString& address() const { return address_; }
+  // Session state does not survive here, and a backend cannot be told by its name.
+  [[nodiscard]] bool pooled() const { return address_.is_pooler(); }
+
+ private:
+  ConnectionString address_;
+  std::optional<std::chrono::seconds> connect_timeout_;
+};
+
+}  // namespace schemagate

@@ -1,0 +1,73 @@
+#pragma once
+// Prisma's table `_prisma_migrations`, read and written so that Prisma's own engine finds nothing
+// unusual. Its DDL, the meaning of its columns and the order of its checks: Prisma 7.10,
+// schema-engine (flavour/postgres.rs, sql_migration_persistence.rs); docs/prisma.md lists them.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "schemagate/bookkeeping.hpp"
+#include "schemagate/postgres.hpp"
+
+namespace schemagate {
+
+struct HistoryRow {
+  std::string id;
+  std::string name;
+  std::string checksum;
+  std::string logs;
+  std::string started_at;
+  bool finished = false;
+  bool rolled_back = false;
+
+  [[nodiscard]] bool applied() const { return finished && !rolled_back; }
+  [[nodiscard]] bool failed() const { return !finished && !rolled_back; }
+};
+
+struct Step {
+  std::string digest;
+  std::string evidence;  // what was there before the segment started, for indexes
+  bool finished = false;
+};
+
+struct History {
+  bool exists = false;
+  std::vector<HistoryRow> rows;             // by start
+  std::vector<std::string> foreign_tables;  // the schema's tables when `exists` is false (P3005)
+  std::map<std::string, std::map<int, Step>> steps;  // row id → segment → progress
+
+  [[nodiscard]] const HistoryRow* applied(const std::string& name) const;
+};
+
+class HistoryTable {
+ public:
+  HistoryTable(const std::string& schema, const Bookkeeping& bookkeeping);
+
+  [[nodiscard]] History read(pg::Session& session) const;
+
+  // Under the lease:
+  void create_if_missing(pg::Session& session) const;  // the schema too, as Prisma does
+
+  // The following belong into the transaction of the work they describe. `started_at`: when the
+  // script began, if that is not the start of the transaction.
+  void insert_applied(pg::Session& session, const std::string& id, const std::string& name,
+                      const std::string& checksum, const pg::Value& started_at) const;
+  void insert_started(pg::Session& session, const std::string& id, const std::string& name,
+                      const std::string& checksum) const;
+  void insert_rolled_back(pg::Session& session, const std::string& id, const std::string& name,
+                          const std::string& checksum, const std::string& logs) const;
+  void finish(pg::Session& session, const std::string& id, const std::string& checksum) const;
+  void set_failed(pg::Session& session, const std::string& id, const std::string& logs) const;
+  void set_rolled_back(pg::Session& session, const std::string& id, const std::string& logs) const;
+
+  [[nodiscard]] bool is_finished(pg::Session& session, const std::string& id) const;
+  [[nodiscard]] const std::string& schema() const { return schema_; }
+
+ private:
+  std::string schema_;
+  std::string table_;  // qualified and quoted: scripts may leave any search_path behind
+  const Bookkeeping& bookkeeping_;
+};
+
+}  // namespace schemagate

@@ -1,0 +1,25 @@
+#pragma once
+// `schemagate run`: the pipeline. readiness → lease → plan → apply → verify → marker.
+
+#include <string>
+#include <vector>
+
+#include "schemagate/manifest.hpp"
+#include "schemagate/wait.hpp"
+
+namespace schemagate {
+
+struct RunReport {
+  std::string app;
+  std::string release;
+  bool already_done = false;         // nothing to do, no lease taken
+  std::vector<std::string> applied;  // names, in order; also what was done before a failure
+};
+
+// Fills `report` as it goes, so that it is right also when a Failure is thrown.
+void run(const Manifest& manifest, Stop& stop, RunReport& report);
+
+// The release that a run and its gate mean: the manifest's, or the folder's digest.
+[[nodiscard]] std::string release_of(const Manifest& manifest, const std::string& folder_digest);
+
+}  // namespace schemagate

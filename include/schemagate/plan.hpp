@@ -1,0 +1,44 @@
+#pragma once
+// What a run has to do, decided from the folder and the table alone. Pure: no I/O, no clock. All
+// pending scripts are read and judged here, so that a script that cannot work is refused before the
+// first one is applied.
+
+#include <string>
+#include <vector>
+
+#include "schemagate/history.hpp"
+#include "schemagate/manifest.hpp"
+#include "schemagate/migrations.hpp"
+#include "schemagate/segments.hpp"
+
+namespace schemagate {
+
+struct PlannedMigration {
+  const Migration* migration = nullptr;  // in the Folder
+  std::vector<Segment> segments;
+  std::string row_id;        // of the row an earlier run left unfinished; empty: a fresh start
+  std::size_t first_segment = 0;  // earlier ones are done
+  Step interrupted;               // what is known about first_segment from that run
+
+  // Migration and history row commit together.
+  [[nodiscard]] bool is_one_transaction() const {
+    return row_id.empty() && segments.size() == 1 && segments.front().transactional;
+  }
+};
+
+struct Plan {
+  std::vector<PlannedMigration> pending;
+  std::vector<std::string> warnings;
+
+  [[nodiscard]] bool needs_direct_connection() const;
+};
+
+// Throws Failure: (history) failed rows (P3009), a non-empty schema without history (P3005), a pending
+// directory without migration.sql (P3015), or what a policy forbids; (migration_failed) a script that
+// cannot be executed; (refused) atomic: release where PostgreSQL does not allow it.
+[[nodiscard]] Plan make_plan(const Folder& folder, const History& history, const Manifest::Migrations& policies);
+
+// "file:line:column", relative to the working directory where that is shorter.
+[[nodiscard]] std::string location(const Migration& migration, int line, int column);
+
+}  // namespace schemagate

@@ -1,0 +1,28 @@
+#pragma once
+// Prisma's advisory lock (72707369, session level; Prisma 7.10, flavour/postgres.rs), so that a
+// `prisma migrate deploy` started beside us waits. It is polled for, never waited in: a session that
+// waits inside PostgreSQL holds a snapshot, and CREATE INDEX CONCURRENTLY would wait for that.
+// For the same reason it is let go while a CONCURRENTLY statement runs; Prisma then finds the
+// migration's unfinished row and stops by itself (P3009).
+
+#include "schemagate/database.hpp"
+#include "schemagate/wait.hpp"
+
+namespace schemagate {
+
+class PrismaLock {
+ public:
+  // Does nothing through a pooler, where a session lock cannot be held; says so.
+  PrismaLock(const Database& database, Milliseconds wait, Stop& stop);
+
+  // Throws Failure (lease_held) after `wait`.
+  void acquire(pg::Session& session);
+  void release(pg::Session& session);
+
+ private:
+  bool usable_;
+  Milliseconds wait_;
+  Stop& stop_;
+};
+
+}  // namespace schemagate

@@ -1,0 +1,40 @@
+#pragma once
+// After applying: is everything there that this release needs? The only maker of a Verified, without
+// which no marker can become complete.
+
+#include <string>
+#include <vector>
+
+#include "schemagate/history.hpp"
+#include "schemagate/manifest.hpp"
+#include "schemagate/migrations.hpp"
+
+namespace schemagate {
+
+class Verified {
+ public:
+  [[nodiscard]] const std::string& digest() const { return digest_; }
+
+ private:
+  friend Verified verify(pg::Session&, const struct Expectation&);
+  explicit Verified(std::string digest) : digest_{std::move(digest)} {}
+  std::string digest_;
+};
+
+struct Expectation {
+  const Folder& folder;
+  const HistoryTable* history;  // null: an external tool without a history that we can read
+  const std::vector<Check>& checks;
+  std::string schema;           // of unqualified names in checks
+  Policy edited = Policy::fail; // as in the manifest: does an applied file's content count?
+};
+
+// Reads the history again: every migration of the folder is applied, with this content. Then the
+// manifest's checks. Works inside a transaction too. Throws Failure (check_failed) naming all that
+// is missing.
+[[nodiscard]] Verified verify(pg::Session& session, const Expectation& expectation);
+
+// The migrations of `folder` that `history` does not hold as applied with this content, with why.
+[[nodiscard]] std::vector<std::string> not_applied(const Folder& folder, const History& history, Policy edited);
+
+}  // namespace schemagate

@@ -1,0 +1,65 @@
+#include "schemagate/database.hpp"
+
+#include <fmt/core.h>
+#include <fnmatch.h>
+
+#include <algorithm>
+
+#include "schemagate/log.hpp"
+#include "schemagate/text.hpp"
+
+namespace schemagate {
+namespace {
+
+ConnectionString understood(const std::string& key, const std::string& text) {
+  try {
+    return ConnectionString{text};
+  } catch (const ConnectionStringError& e) {
+    throw Failure{ExitCode::usage, fmt::format("{}: {}", key, e.what()),
+                  "the forms that are understood are in docs/manifest.md"};
+  }
+}
+
+ConnectionString choose(const Manifest::Database& settings, Database::Purpose purpose) {
+  if (settings.url.empty() && settings.direct_url.empty()) {
+    throw Failure{ExitCode::usage, "database.url is missing or empty",
+                  "set it in the manifest: database: {url: \"${DATABASE_URL}\"}"};
+  }
+  if (settings.url.empty()) return understood("database.direct_url", settings.direct_url);
+  auto url = understood("database.url", settings.url);
+  if (purpose == Database::Purpose::look || !url.is_pooler() || settings.direct_url.empty()) return url;
+  return understood("database.direct_url", settings.direct_url);
+}
+
+void check_host(const ConnectionString& address, const std::vector<std::string>& patterns) {
+  const auto host = address.host();
+  const bool allowed = patterns.empty() || std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) {
+    return ::fnmatch(pattern.c_str(), host.c_str(), 0) == 0;
+  });
+  if (allowed) return;
+  throw Failure{ExitCode::refused,
+                fmt::format("refused: the host is \"{}\", but database.expect.host allows only {}", host,
+                            join(patterns, ", ")),
+                "is this the right DATABASE_URL for this environment?"};
+}
+
+}  // namespace
+
+Database::Database(const Manifest::Database& settings, Purpose purpose)
+    : address_{choose(settings, purpose)}, connect_timeout_{settings.connect_timeout} {
+  for (const auto& secret : address_.secrets()) log::keep_secret(secret);
+  for (const auto& warning : address_.warnings()) log::warn(warning);
+  check_host(address_, settings.expect.hosts);
+}
+
+pg::Session Database::open(const std::string& application_name) const {
+  return pg::Session{
+      address_.conninfo({.application_name = application_name, .connect_timeout = connect_timeout_})};
+}
+
+pg::Session Database::open_maintenance(const std::string& database) const {
+  return pg::Session{address_.with_database(database).conninfo(
+      {.application_name = "schemagate", .connect_timeout = connect_timeout_})};
+}
+
+}  // namespace schemagate

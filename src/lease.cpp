@@ -1,0 +1,264 @@
+#include "schemagate/lease.hpp"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <array>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "schemagate/log.hpp"
+#include "schemagate/statements.hpp"
+#include "schemagate/text.hpp"
+
+namespace schemagate {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto k_poll = 400ms;               // of a waiting runner
+constexpr auto k_told_again = 10s;           // "still waiting" in the log
+constexpr auto k_renew_retry = 500ms;        // after a failed renewal
+constexpr std::size_t k_name_size_max = 63;  // NAMEDATALEN - 1
+
+struct Holder {
+  std::string holder, fence, app, release, host, since, renewed_ago_seconds;
+  bool expired = false;
+};
+
+std::optional<Holder> read_holder(pg::Session& session, const Bookkeeping& bookkeeping, const std::string& name) {
+  const auto rows = session.query(bookkeeping.sql(statements::k_read_lease), {name});
+  if (rows.empty()) return std::nullopt;
+  const auto& row = rows.front();
+  const auto text = [&](std::size_t i) { return row.at(i).value_or(""); };
+  return Holder{text(0), text(1), text(2), text(3), text(4), text(5), text(6), text(7) == "t"};
+}
+
+std::string describe(const Holder& holder) {
+  return fmt::format("app {}, release {}, on {}, since {}, last sign of life {} s ago", holder.app,
+                     holder.release, holder.host, holder.since, holder.renewed_ago_seconds);
+}
+
+// Returns how many backends of older fences are there; each has been told to end.
+std::size_t end_older_backends(pg::Session& session, const std::string& prefix, std::int64_t fence) {
+  const auto rows = session.query(statements::k_older_backends, {prefix, std::to_string(fence)});
+  for (const auto& row : rows) {
+    const auto pid = row.at(0).value_or("");
+    log::warn(fmt::format("ending backend {} that an earlier runner left behind", pid), {{"pid", pid}});
+    try {
+      session.query(statements::k_terminate_backend, {pid});
+    } catch (const pg::Error& e) {
+      log::warn(fmt::format("backend {} of role {} cannot be ended: {}", pid, row.at(1).value_or("?"), e.message));
+    }
+  }
+  return rows.size();
+}
+
+}  // namespace
+
+std::string this_host() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+std::string backend_name_prefix(const std::string& lease_name) {
+  constexpr std::size_t k_fence_digits = 12;
+  const auto plain = fmt::format("schemagate:{}:", lease_name);
+  if (plain.size() + k_fence_digits <= k_name_size_max) return plain;
+  return fmt::format("schemagate:{}:", sha256_hex(lease_name).substr(0, 32));
+}
+
+// Takes, renews and watches. Two threads: one renews and may be stuck in the network, the other only
+// looks at the clock, so that the lease is given up in time whatever the network does.
+class Lease::Keeper {
+ public:
+  Keeper(const Database& database, const Bookkeeping& bookkeeping, const LeaseRequest& request, Stop& stop)
+      : database_{database},
+        bookkeeping_{bookkeeping},
+        request_{request},
+        stop_{stop},
+        holder_{fmt::format("{}-{}-{}", this_host(), ::getpid(), random_uuid().substr(0, 8))},
+        prefix_{backend_name_prefix(request.name)} {}
+
+  void take(pg::Session& session);
+  void start();
+  void check(pg::Session& session) const;
+  void release(pg::Session& session) noexcept;
+
+  std::int64_t fence = 0;
+  std::string application_name;
+
+ private:
+  bool try_to_take(pg::Session& session);
+  void clear_the_way(pg::Session& session, std::int64_t below, const Deadline& deadline);
+  void renew_forever(const std::stop_token& done);
+  void watch_the_clock(const std::stop_token& done);
+  bool renew(pg::Session& session);
+  [[nodiscard]] Failure lost(const std::string& how) const;
+  [[nodiscard]] std::vector<pg::Value> identity() const {
+    return {request_.name, holder_, std::to_string(fence)};
+  }
+
+  const Database& database_;
+  const Bookkeeping& bookkeeping_;
+  LeaseRequest request_;
+  Stop& stop_;
+  std::string holder_;
+  std::string prefix_;
+
+  std::mutex mutex_;
+  std::condition_variable_any renewed_;
+  Clock::time_point trusted_until_;
+  std::jthread watcher_;
+  std::jthread renewer_;
+};
+
+bool Lease::Keeper::try_to_take(pg::Session& session) {
+  pg::Transaction transaction{session};
+  // The row may be locked by a holder between its fence check and its COMMIT: a moment, unless it is
+  // stuck; then clear_the_way ends it.
+  transaction.execute("SET LOCAL lock_timeout = '1s'");
+  try {
+    const auto sent_at = Clock::now();
+    const auto rows = transaction.query(
+        bookkeeping_.sql(statements::k_take_lease),
+        {request_.name, holder_, request_.app, request_.release, this_host(), std::to_string(request_.ttl.count())});
+    if (rows.empty()) return false;
+    transaction.commit();
+    fence = std::stoll(rows.front().front().value_or("0"));
+    trusted_until_ = sent_at + request_.ttl - request_.ttl / 3;
+    return true;
+  } catch (const pg::Error& e) {
+    if (e.sqlstate == "55P03" || e.sqlstate == "40P01") return false;
+    throw;
+  }
+}
+
+void Lease::Keeper::take(pg::Session& session) {
+  const Deadline deadline{request_.wait};
+  std::optional<Clock::time_point> told_at;
+  for (;;) {
+    stop_.check();
+    const auto holder = read_holder(session, bookkeeping_, request_.name);
+    const bool free = !holder || holder->expired;
+    if (free) {
+      if (holder) end_older_backends(session, prefix_, std::stoll(holder->fence) + 1);
+      if (try_to_take(session)) break;
+    } else if (!told_at || Clock::now() - *told_at > k_told_again) {
+      log::info(fmt::format("waiting for the lease {}: held by {}", request_.name, describe(*holder)),
+                {{"lease", request_.name}, {"holder", holder->holder}});
+      told_at = Clock::now();
+    }
+    if (deadline.passed()) {
+      throw Failure{ExitCode::lease_held,
+                    fmt::format("another runner still holds the lease {} after {}: {}", request_.name,
+                                for_people(request_.wait), holder ? describe(*holder) : "unknown"),
+                    "let it finish and run again; a crashed holder is replaced by itself after lease.ttl"};
+    }
+    sleep(std::min<Milliseconds>(jittered(k_poll), deadline.remaining() + 10ms), stop_);
+  }
+  application_name = prefix_ + std::to_string(fence);
+  clear_the_way(session, fence, Deadline{std::max<Milliseconds>(request_.ttl, 10s)});
+  log::debug(fmt::format("lease {} taken with fence {}", request_.name, fence));
+}
+
+void Lease::Keeper::clear_the_way(pg::Session& session, std::int64_t below, const Deadline& deadline) {
+  while (end_older_backends(session, prefix_, below) > 0) {
+    if (deadline.passed()) {
+      throw Failure{ExitCode::lease_held,
+                    fmt::format("backends of an earlier runner of {} do not end", request_.name),
+                    fmt::format("end them: SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+                                "application_name LIKE '{}%'", prefix_)};
+    }
+    sleep(100ms, stop_);
+    stop_.check();
+  }
+}
+
+void Lease::Keeper::start() {
+  renewer_ = std::jthread{[this](const std::stop_token& done) { renew_forever(done); }};
+  watcher_ = std::jthread{[this](const std::stop_token& done) { watch_the_clock(done); }};
+}
+
+bool Lease::Keeper::renew(pg::Session& session) {
+  const auto sent_at = Clock::now();
+  auto parameters = identity();
+  parameters.emplace_back(std::to_string(request_.ttl.count()));
+  if (session.query(bookkeeping_.sql(statements::k_renew_lease), parameters).empty()) return false;
+  {
+    const std::lock_guard lock{mutex_};
+    trusted_until_ = sent_at + request_.ttl - request_.ttl / 3;
+  }
+  renewed_.notify_all();
+  end_older_backends(session, prefix_, fence);
+  return true;
+}
+
+void Lease::Keeper::renew_forever(const std::stop_token& done) {
+  std::optional<pg::Session> session;  // opened at the first renewal: a short run never needs it
+  auto pause = request_.ttl / 3;
+  while (sleep(pause, done)) {
+    try {
+      if (!session) session.emplace(database_.open(application_name));
+      if (!renew(*session)) {
+        stop_.request(lost("another runner has taken it, or it had expired"));
+        return;
+      }
+      pause = request_.ttl / 3;
+    } catch (const std::exception& e) {
+      log::warn(fmt::format("the lease {} could not be renewed, trying again: {}", request_.name, e.what()));
+      session.reset();
+      pause = std::min<Milliseconds>(k_renew_retry, request_.ttl / 10);
+    }
+  }
+}
+
+void Lease::Keeper::watch_the_clock(const std::stop_token& done) {
+  std::unique_lock lock{mutex_};
+  while (!done.stop_requested()) {
+    const auto until = trusted_until_;
+    renewed_.wait_until(lock, done, until, [&] { return trusted_until_ != until; });
+    if (done.stop_requested() || trusted_until_ != until) continue;
+    lock.unlock();
+    stop_.request(lost("it could not be renewed in time"));
+    return;
+  }
+}
+
+Failure Lease::Keeper::lost(const std::string& how) const {
+  return {ExitCode::lease_lost,
+          fmt::format("the lease {} (fence {}) is lost: {}; nothing more was committed", request_.name, fence, how),
+          "run again: what is missing will be done then"};
+}
+
+void Lease::Keeper::check(pg::Session& session) const {
+  if (!session.query(bookkeeping_.sql(statements::k_check_fence), identity()).empty()) return;
+  throw lost("another runner has taken it");
+}
+
+void Lease::Keeper::release(pg::Session& session) noexcept {
+  try {
+    watcher_ = {};
+    renewer_ = {};
+    session.execute("RESET application_name");  // or a waiting runner would end this backend as left behind
+    session.query(bookkeeping_.sql(statements::k_release_lease), identity());
+  } catch (const std::exception& e) {
+    log::debug(fmt::format("the lease could not be released and will expire: {}", e.what()));
+  }
+}
+
+Lease::Lease(pg::Session& session, const Database& database, const Bookkeeping& bookkeeping,
+             const LeaseRequest& request, Stop& stop)
+    : keeper_{std::make_unique<Keeper>(database, bookkeeping, request, stop)} {
+  keeper_->take(session);
+  keeper_->start();
+}
+Lease::~Lease() = default;
+
+void Lease::check(pg::Session& session) const { keeper_->check(session); }
+Fence Lease::fence() const { return Fence{keeper_->fence}; }
+const std::string& Lease::application_name() const { return keeper_->application_name; }
+void Lease::release(pg::Session& session) noexcept { keeper_->release(session); }
+
+}  // namespace schemagate

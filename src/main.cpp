@@ -1,0 +1,213 @@
+// The command line: options in, one exit code out. The only file that knows CLI11 and the only place
+// where a Failure becomes an exit code.
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <thread>
+
+#include "schemagate/child.hpp"
+#include "schemagate/gate.hpp"
+#include "schemagate/job.hpp"
+#include "schemagate/json.hpp"
+#include "schemagate/log.hpp"
+#include "schemagate/manifest.hpp"
+#include "schemagate/text.hpp"
+#include "schemagate/version.hpp"
+#include "schemagate/wait.hpp"
+
+namespace {
+
+using namespace schemagate;
+using namespace std::chrono_literals;
+
+constexpr const char* k_termination_log = "/dev/termination-log";  // Kubernetes shows it in `kubectl describe`
+constexpr std::size_t k_termination_log_size_max = 4096;
+constexpr auto k_stop_bound = 10s;  // inside every platform's grace period
+
+struct Options {
+  std::string manifest;
+  bool json = false;
+  log::Options log;
+  GateOptions gate;
+  std::vector<std::string> command;  // after --
+};
+
+// Everything that must be over before a program can be started in our place.
+struct Outcome {
+  ExitCode code = ExitCode::done;
+  std::string summary;
+  std::string hint;
+};
+
+std::string default_manifest() {
+  const char* named = std::getenv("SCHEMAGATE_MANIFEST");
+  return named == nullptr || *named == '\0' ? "schemagate.yaml" : named;
+}
+
+void write_termination_log(const std::string& text) {
+  const int fd = ::open(k_termination_log, O_WRONLY | O_TRUNC | O_CLOEXEC);  // never created by us
+  if (fd < 0) return;
+  const auto summary = shortened(text, k_termination_log_size_max);
+  if (::write(fd, summary.data(), summary.size()) < 0)
+    log::debug(fmt::format("cannot write {}: {}", k_termination_log, std::strerror(errno)));
+  ::close(fd);
+}
+
+void print_report(const RunReport& report, const Outcome& outcome) {
+  Json json;
+  json.set("app", report.app).set("release", report.release);
+  json.set("status", outcome.code == ExitCode::done ? "complete" : "failed");
+  json.set("exit_code", static_cast<int>(outcome.code)).set("nothing_to_do", report.already_done);
+  json.set("applied", report.applied);
+  if (outcome.code != ExitCode::done) json.set("error", outcome.summary).set("hint", outcome.hint);
+  std::puts(json.pretty().c_str());
+}
+
+// A stopped run normally ends in milliseconds; a peer that swallows packets must not keep it longer.
+class LastResort {
+ public:
+  explicit LastResort(const Stop& stop) : arm_{stop.token(), Arm{*this, stop}} {}
+
+ private:
+  struct Arm {
+    LastResort& last_resort;
+    const Stop& stop;
+    void operator()() const {
+      last_resort.thread_ = std::jthread{[&stop = stop](const std::stop_token& done) {
+        if (sleep(k_stop_bound, done)) exit_now(stop);
+      }};
+    }
+  };
+  static void exit_now(const Stop& stop) {
+    try {
+      stop.check();
+    } catch (const Failure& why) {
+      log::error(fmt::format("{}; giving up on a connection that does not answer", why.what()));
+      std::_Exit(static_cast<int>(why.code()));
+    }
+  }
+
+  std::jthread thread_;
+  std::stop_callback<Arm> arm_;  // after thread_: no arming while it is being destroyed
+};
+
+Outcome guarded(const std::function<void(Stop&)>& work) {
+  Stop stop;
+  const SignalWatch signals{stop};
+  const LastResort last_resort{stop};
+  try {
+    work(stop);
+    return {};
+  } catch (const Failure& failure) {
+    return {failure.code(), log::redact(failure.what()), log::redact(failure.hint())};
+  } catch (const std::exception& e) {
+    return {ExitCode::internal, fmt::format("internal error: {}", log::redact(e.what())), "please report this with the log"};
+  }
+}
+
+int finish(const Outcome& outcome, const std::string& good_news) {
+  if (outcome.code == ExitCode::done) {
+    write_termination_log(good_news);
+    return 0;
+  }
+  const auto code = static_cast<int>(outcome.code);
+  for (const auto& line : split(outcome.summary, '\n')) log::error(line, {{"exit_code", std::to_string(code)}});
+  if (!outcome.hint.empty()) log::error("hint: " + outcome.hint);
+  write_termination_log(fmt::format("{}{}{}\nexit code {}", outcome.summary, outcome.hint.empty() ? "" : "\nhint: ", outcome.hint, code));
+  return code;
+}
+
+// Replaces this process: the program keeps our PID, and signals, output and exit code are its own.
+int become(const std::vector<std::string>& command) {
+  std::vector<char*> argv;
+  for (const auto& argument : command) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  std::fflush(nullptr);
+  ::execvp(argv[0], argv.data());
+  const int error = errno;
+  log::error(fmt::format("cannot start {}: {}", command.front(), std::strerror(error)));
+  return error == ENOENT ? 127 : 126;
+}
+
+int run_command_line(const Options& options) {
+  RunReport report;
+  const auto outcome = guarded([&](Stop& stop) {
+    if (!options.command.empty()) (void)find_program(options.command.front());
+    run(read_manifest(options.manifest, process_environment()), stop, report);
+  });
+  if (options.json && options.command.empty()) print_report(report, outcome);
+  const int code = finish(outcome, fmt::format("release {} complete, {} applied", report.release, report.applied.size()));
+  return code != 0 || options.command.empty() ? code : become(options.command);
+}
+
+int gate_command_line(const Options& options) {
+  const auto outcome = guarded([&](Stop& stop) {
+    if (!options.command.empty()) (void)find_program(options.command.front());
+    wait_at_gate(read_manifest(options.manifest, process_environment()), options.gate, stop);
+  });
+  if (options.json && options.command.empty()) {
+    Json json;
+    json.set("open", outcome.code == ExitCode::done).set("exit_code", static_cast<int>(outcome.code));
+    if (outcome.code != ExitCode::done) json.set("reason", outcome.summary).set("hint", outcome.hint);
+    std::puts(json.pretty().c_str());
+  }
+  const int code = finish(outcome, "gate open");
+  return code != 0 || options.command.empty() ? code : become(options.command);
+}
+
+void add_common_options(CLI::App& app, Options& options) {
+  app.add_option("-f,--file", options.manifest, "the manifest (default: $SCHEMAGATE_MANIFEST, else schemagate.yaml)");
+  app.add_flag("--json", options.json, "print one JSON document on stdout");
+  app.add_option("--log-format", options.log.format, "text or json")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, log::Format>{{"text", log::Format::text}, {"json", log::Format::json}}))
+      ->envname("SCHEMAGATE_LOG_FORMAT");
+  app.add_option("--log-level", options.log.level, "debug, info, warn or error")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, log::Level>{
+          {"debug", log::Level::debug}, {"info", log::Level::info}, {"warn", log::Level::warn}, {"error", log::Level::error}}))
+      ->envname("SCHEMAGATE_LOG_LEVEL");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  options.manifest = default_manifest();
+  // What follows "--" belongs to another program and is not for our parser.
+  int own = argc;
+  for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--") == 0) {
+      options.command.assign(argv + i + 1, argv + argc);
+      own = i;
+      break;
+    }
+  }
+  const bool separator_without_command = own < argc && options.command.empty();
+
+  CLI::App app{"Brings a PostgreSQL database to the schema a release needs, once, and keeps the app waiting until it is so."};
+  app.set_version_flag("--version", k_version);
+  app.require_subcommand(1);
+  auto* run_app = app.add_subcommand("run", "wait for the database, migrate, verify, write the marker; with -- CMD become CMD");
+  auto* gate_app = app.add_subcommand("gate", "wait for this release's marker; with -- CMD become CMD");
+  for (auto* command : {run_app, gate_app}) {
+    add_common_options(*command, options);
+    command->footer("-- CMD [ARGUMENT...]  after success, replace this process by CMD");
+  }
+  gate_app->add_flag("--once", options.gate.once, "one look, then exit 0 (open) or 30 (closed)");
+  gate_app->add_option("--marker-file", options.gate.file, "look at this marker file instead of the database");
+  try {
+    app.parse(own, argv);
+    if (separator_without_command) throw CLI::ValidationError{"--", "a command must follow"};
+  } catch (const CLI::ParseError& e) {
+    const int result = app.exit(e);
+    return result == 0 ? 0 : static_cast<int>(ExitCode::usage);
+  }
+  log::configure(options.log);
+  return run_app->parsed() ? run_command_line(options) : gate_command_line(options);
+}
