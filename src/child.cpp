@@ -24,9 +24,17 @@ namespace process = boost::process::v2;
 
 constexpr std::size_t k_line_size_max = 64 * 1024;
 
-// Runs in the child between fork and exec.
-struct InChild {
+// Boost calls on_setup before the fork and on_exec_setup in the child, before exec.
+struct ChildSetup {
   pid_t parent;
+  const std::vector<const char*>& environment;  // null-terminated
+
+  // Boost 1.81's own process_environment is declared, but defined only in its compiled library.
+  template <class Launcher, class Path>
+  process::error_code on_setup(Launcher& launcher, const Path&, const char* const*) {
+    launcher.env = environment.data();
+    return {};
+  }
 
   template <class Launcher, class Path>
   process::error_code on_exec_setup(Launcher&, const Path&, const char* const*) {
@@ -52,17 +60,25 @@ std::vector<std::string> merged_environment(const std::map<std::string, std::str
   return all;
 }
 
+std::vector<const char*> pointers_to(const std::vector<std::string>& texts) {
+  std::vector<const char*> pointers;
+  for (const auto& text : texts) pointers.push_back(text.c_str());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
 class Runner {
  public:
   Runner(const ChildCommand& command, const std::function<void(std::string_view)>& on_line)
       : command_{command},
         on_line_{on_line},
+        environment_{merged_environment(command.environment)},
+        environment_pointers_{pointers_to(environment_)},
         child_{io_,
                find_program(command.argv.front()),
                std::vector<std::string>(command.argv.begin() + 1, command.argv.end()),
                process::process_stdio{nullptr, output_, nullptr},
-               process::process_environment{merged_environment(command.environment)},
-               InChild{::getpid()}},
+               ChildSetup{::getpid(), environment_pointers_}},
         group_{-child_.id()} {}
 
   ChildOutcome run(const std::stop_token& stop) {
@@ -123,6 +139,8 @@ class Runner {
 
   const ChildCommand& command_;
   const std::function<void(std::string_view)>& on_line_;
+  std::vector<std::string> environment_;
+  std::vector<const char*> environment_pointers_;
   asio::io_context io_;
   asio::readable_pipe output_{io_};
   process::process child_;

@@ -1,0 +1,71 @@
+#pragma once
+// Starts programs as a user would, and shows what they print.
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace testing {
+
+struct Result {
+  int exit_code = -1;  // 128 + n when ended by signal n, as a shell says
+  std::string out;
+  std::string err;
+};
+
+struct ProcessOptions {
+  std::map<std::string, std::string> environment;  // added to ours
+  std::string directory;                           // to start in; empty: ours
+};
+
+// A program in the background, with stdout and stderr collected. Killed at destruction.
+class Process {
+ public:
+  explicit Process(const std::vector<std::string>& argv, const ProcessOptions& options = {});
+  ~Process();
+  Process(Process&&) noexcept;
+  Process& operator=(Process&&) = delete;
+
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  void signal(int number) const;
+  [[nodiscard]] Result wait();        // to its end; throws after two minutes
+  [[nodiscard]] bool is_running();
+  [[nodiscard]] std::string output_so_far() const;  // stderr
+  // Waits until stderr holds the text; false after `limit`.
+  [[nodiscard]] bool says(const std::string& text, std::chrono::seconds limit = std::chrono::seconds{20});
+
+ private:
+  pid_t pid_ = -1;
+  int status_ = 0;
+  bool ended_ = false;
+  std::string out_file_;
+  std::string err_file_;
+};
+
+[[nodiscard]] Result run(const std::vector<std::string>& argv, const ProcessOptions& options = {});
+// `schemagate ARGUMENTS...`
+[[nodiscard]] Result schemagate(const std::vector<std::string>& arguments, const ProcessOptions& options = {});
+[[nodiscard]] Process start_schemagate(const std::vector<std::string>& arguments, const ProcessOptions& options = {});
+
+// Waits until the condition holds; false after `limit`.
+template <class Condition>
+[[nodiscard]] bool eventually(Condition&& condition, std::chrono::seconds limit = std::chrono::seconds{20});
+
+}  // namespace testing
+
+#include <thread>
+
+namespace testing {
+template <class Condition>
+bool eventually(Condition&& condition, std::chrono::seconds limit) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (std::chrono::steady_clock::now() < end) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds{20});
+  }
+  return false;
+}
+}  // namespace testing
