@@ -13,8 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// 55P03 lock_not_available, 40P01 deadlock_detected, 40001 serialization_failure: the same statement
-// may work a moment later.
+// 55P03 lock_not_available, 40P01 deadlock_detected, 40001 serialization_failure: the same
+// statement may work a moment later.
 bool is_retryable(const std::string& sqlstate) {
   return sqlstate == "55P03" || sqlstate == "40P01" || sqlstate == "40001";
 }
@@ -23,14 +23,16 @@ bool is_retryable(const std::string& sqlstate) {
 std::string excerpt(const std::string& statement) {
   const auto at = lower_case(statement).find("password");
   const auto quote = at == std::string::npos ? at : statement.find('\'', at);
-  return quote == std::string::npos ? shortened(statement, 300) : statement.substr(0, quote) + "'***' …";
+  return quote == std::string::npos ? shortened(statement, 300)
+                                    : statement.substr(0, quote) + "'***' …";
 }
 
 std::string describe(const Migration& migration, const StatementFailed& failure) {
   const auto& e = failure.error;
   std::string text;
   if (failure.statement == nullptr) {
-    text = fmt::format("migration {} failed at its end ({}):", migration.name, location(migration, 1, 1));
+    text = fmt::format("migration {} failed at its end ({}):", migration.name,
+                       display_path(migration));
   } else {
     auto line = failure.statement->line;
     auto column = failure.statement->column;
@@ -38,7 +40,8 @@ std::string describe(const Migration& migration, const StatementFailed& failure)
       column = e.position->line == 1 ? column + e.position->column - 1 : e.position->column;
       line += e.position->line - 1;
     }
-    text = fmt::format("migration {} failed at {}:", migration.name, location(migration, line, column));
+    text = fmt::format("migration {} failed at {}:", migration.name,
+                       location(migration, line, column));
   }
   text += fmt::format("\n  ERROR {}: {}", e.sqlstate, e.message);
   if (!e.detail.empty()) text += "\n  detail: " + e.detail;
@@ -60,30 +63,32 @@ class Applier {
   Applier& operator=(const Applier&) = delete;
 
   void apply(const PlannedMigration& planned);
-  void apply_as_one(const std::vector<PlannedMigration>& pending, const std::function<void()>& before_commit);
+  void apply_as_one(const std::vector<PlannedMigration>& pending,
+                    const std::function<void()>& before_commit);
 
  private:
   void one_transaction(const PlannedMigration& planned);
   void in_segments(const PlannedMigration& planned);
-  void transactional_segment(const PlannedMigration& planned, std::size_t index, const std::string& id);
+  void transactional_segment(const PlannedMigration& planned, std::size_t index,
+                             const std::string& id);
   void alone_segment(const PlannedMigration& planned, std::size_t index, const std::string& id);
   bool was_done_before(const PlannedMigration& planned, std::size_t index);
-  void run_alone(const PlannedMigration& planned, const Segment& segment, const std::string& before);
+  void run_alone(const PlannedMigration& planned, const Segment& segment,
+                 const std::string& before);
 
-  template <class Attempt>
-  void with_retries(const Migration& migration, Attempt&& attempt);
-  template <class Work>
-  void in_fenced_transaction(Work&& work);
-  template <class ReadBack>
-  void commit(pg::Transaction& transaction, ReadBack&& happened);
+  template <class Attempt> void with_retries(const Migration& migration, Attempt&& attempt);
+  template <class Work> void in_fenced_transaction(Work&& work);
+  template <class ReadBack> void commit(pg::Transaction& transaction, ReadBack&& happened);
   [[noreturn]] void connection_lost(const std::string& reason);
   void reopen();
   void cancel_on_stop();
 
   void finish_part(const PlannedMigration& planned, std::size_t index, const std::string& id);
-  [[nodiscard]] Failure record_failure(const PlannedMigration& planned, const StatementFailed& failure);
-  [[nodiscard]] Failure record_failure(const PlannedMigration& planned, const StatementFailed& failure,
-                                       std::size_t index, const std::string& id);
+  [[nodiscard]] Failure record_failure(const PlannedMigration& planned,
+                                       const StatementFailed& failure);
+  [[nodiscard]] Failure record_failure(const PlannedMigration& planned,
+                                       const StatementFailed& failure, std::size_t index,
+                                       const std::string& id);
   [[nodiscard]] Failure lock_not_had(const Migration& migration, const StatementFailed& failure);
   void quietly(const std::function<void()>& record);
 
@@ -115,18 +120,21 @@ void Applier::connection_lost(const std::string& reason) {
     reopen();
     context_.lease.check(session_);
   } catch (const pg::ConnectionLost& e) {
-    throw Failure{ExitCode::connection_lost, fmt::format("connection lost while working, and the server cannot be "
-                                                         "reached to read the outcome back: {}", e.what()),
+    throw Failure{ExitCode::connection_lost,
+                  fmt::format("connection lost while working, and the server cannot be "
+                              "reached to read the outcome back: {}",
+                              e.what()),
                   "run again: what is missing will be done then"};
   }
-  throw Failure{ExitCode::connection_lost,
-                fmt::format("connection lost while working: {}; the open transaction was rolled back", reason),
-                "run again: what is missing will be done then"};
+  throw Failure{
+      ExitCode::connection_lost,
+      fmt::format("connection lost while working: {}; the open transaction was rolled back",
+                  reason),
+      "run again: what is missing will be done then"};
 }
 
 // Rolls back, waits and tries again while the server says that another moment may be better.
-template <class Attempt>
-void Applier::with_retries(const Migration& migration, Attempt&& attempt) {
+template <class Attempt> void Applier::with_retries(const Migration& migration, Attempt&& attempt) {
   const Deadline deadline{context_.settings.lock_retry};
   Backoff backoff{500ms, 10s};
   for (;;) {
@@ -139,8 +147,9 @@ void Applier::with_retries(const Migration& migration, Attempt&& attempt) {
       if (deadline.passed()) throw lock_not_had(migration, e);
       const auto pause = std::min(backoff.next(), deadline.remaining() + 10ms);
       const auto blocker = script_.progress().last_blocker().text;
-      log::warn(fmt::format("migration {}: {}; rolled back, trying again in {}{}", migration.name, e.error.message,
-                            for_people(pause), blocker.empty() ? "" : "; blocked by " + blocker));
+      log::warn(fmt::format("migration {}: {}; rolled back, trying again in {}{}", migration.name,
+                            e.error.message, for_people(pause),
+                            blocker.empty() ? "" : "; blocked by " + blocker));
       sleep(pause, context_.stop);
       context_.stop.check();
     }
@@ -152,26 +161,29 @@ Failure Applier::lock_not_had(const Migration& migration, const StatementFailed&
   const auto where = failure.statement == nullptr
                          ? migration.name
                          : location(migration, failure.statement->line, failure.statement->column);
-  return {ExitCode::lock_timeout,
-          fmt::format("{}: a lock could not be had within migrations.lock_retry ({}): {}{}; the open part of the "
-                      "migration was rolled back", where, for_people(context_.settings.lock_retry),
-                      failure.error.message, blocker.text.empty() ? "" : "\n  blocked by " + blocker.text),
-          blocker.pid == 0 ? "run again at a quieter time"
-                           : fmt::format("end the blocker: SELECT pg_terminate_backend({}); then run again", blocker.pid)};
+  return {
+      ExitCode::lock_timeout,
+      fmt::format(
+          "{}: a lock could not be had within migrations.lock_retry ({}): {}{}; the open part of the "
+          "migration was rolled back",
+          where, for_people(context_.settings.lock_retry), failure.error.message,
+          blocker.text.empty() ? "" : "\n  blocked by " + blocker.text),
+      blocker.pid == 0
+          ? "run again at a quieter time"
+          : fmt::format("end the blocker: SELECT pg_terminate_backend({}); then run again",
+                        blocker.pid)};
 }
 
-template <class Work>
-void Applier::in_fenced_transaction(Work&& work) {
+template <class Work> void Applier::in_fenced_transaction(Work&& work) {
   pg::Transaction transaction{session_};
   work();
   context_.lease.check(session_);
   transaction.commit();
 }
 
-// `happened` looks in a new session whether the COMMIT whose answer was lost took place. It may only
-// look once the old backend has let go of the lease row, which the fence check waits for.
-template <class ReadBack>
-void Applier::commit(pg::Transaction& transaction, ReadBack&& happened) {
+// `happened` looks in a new session whether the COMMIT whose answer was lost took place. It may
+// only look once the old backend has let go of the lease row, which the fence check waits for.
+template <class ReadBack> void Applier::commit(pg::Transaction& transaction, ReadBack&& happened) {
   try {
     transaction.commit();
   } catch (const pg::CommitInDoubt& e) {
@@ -203,10 +215,11 @@ Failure Applier::record_failure(const PlannedMigration& planned, const Statement
   const auto& migration = *planned.migration;
   const auto text = log::redact(describe(migration, failure));
   quietly([&] {
-    context_.history.insert_rolled_back(session_, random_uuid(), migration.name, migration.checksum, text);
+    context_.history.insert_rolled_back(session_, random_uuid(), migration.name, migration.checksum,
+                                        text);
   });
   return {ExitCode::migration_failed, text + "\n  nothing of this migration remains",
-          fmt::format("mend {} and deploy again", location(migration, 1, 1))};
+          fmt::format("mend {} and deploy again", display_path(migration))};
 }
 
 void Applier::one_transaction(const PlannedMigration& planned) {
@@ -216,7 +229,8 @@ void Applier::one_transaction(const PlannedMigration& planned) {
     with_retries(migration, [&] {
       pg::Transaction transaction{session_};
       script_.run_in_transaction(planned.segments.front(), migration.name);
-      context_.history.insert_applied(session_, id, migration.name, migration.checksum, std::nullopt);
+      context_.history.insert_applied(session_, id, migration.name, migration.checksum,
+                                      std::nullopt);
       context_.lease.check(session_);
       commit(transaction, [&] { return context_.history.is_finished(session_, id); });
     });
@@ -225,7 +239,8 @@ void Applier::one_transaction(const PlannedMigration& planned) {
   }
 }
 
-void Applier::apply_as_one(const std::vector<PlannedMigration>& pending, const std::function<void()>& before_commit) {
+void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
+                           const std::function<void()>& before_commit) {
   const PlannedMigration* current = &pending.front();
   std::string last_id;
   try {
@@ -236,7 +251,8 @@ void Applier::apply_as_one(const std::vector<PlannedMigration>& pending, const s
         last_id = random_uuid();
         const auto started_at = session_.query("SELECT clock_timestamp()").at(0).at(0);
         script_.run_in_transaction(planned.segments.front(), planned.migration->name);
-        context_.history.insert_applied(session_, last_id, planned.migration->name, planned.migration->checksum, started_at);
+        context_.history.insert_applied(session_, last_id, planned.migration->name,
+                                        planned.migration->checksum, started_at);
         log::info(fmt::format("applied {} (committed with the release)", planned.migration->name));
       }
       before_commit();
@@ -245,27 +261,35 @@ void Applier::apply_as_one(const std::vector<PlannedMigration>& pending, const s
     });
   } catch (const StatementFailed& e) {
     const auto failure = record_failure(*current, e);
-    throw Failure{failure.code(), std::string{failure.what()} + ", nor of any other of this release (atomic: release)",
+    throw Failure{failure.code(),
+                  std::string{failure.what()} +
+                      ", nor of any other of this release (atomic: release)",
                   failure.hint()};
   }
   for (const auto& planned : pending) applied_.push_back(planned.migration->name);
 }
 
-void Applier::finish_part(const PlannedMigration& planned, std::size_t index, const std::string& id) {
+void Applier::finish_part(const PlannedMigration& planned, std::size_t index,
+                          const std::string& id) {
   const auto& migration = *planned.migration;
   session_.query(context_.bookkeeping.sql(statements::k_finish_step),
                  {id, migration.name, std::to_string(index), planned.segments[index].digest()});
-  if (index + 1 == planned.segments.size()) context_.history.finish(session_, id, migration.checksum);
+  if (index + 1 == planned.segments.size())
+    context_.history.finish(session_, id, migration.checksum);
 }
 
-void Applier::transactional_segment(const PlannedMigration& planned, std::size_t index, const std::string& id) {
+void Applier::transactional_segment(const PlannedMigration& planned, std::size_t index,
+                                    const std::string& id) {
   with_retries(*planned.migration, [&] {
     pg::Transaction transaction{session_};
     script_.run_in_transaction(planned.segments[index], planned.migration->name);
     finish_part(planned, index, id);
     context_.lease.check(session_);
     commit(transaction, [&] {
-      return !session_.query(context_.bookkeeping.sql(statements::k_step_is_finished), {id, std::to_string(index)}).empty();
+      return !session_
+                  .query(context_.bookkeeping.sql(statements::k_step_is_finished),
+                         {id, std::to_string(index)})
+                  .empty();
     });
   });
 }
@@ -274,22 +298,29 @@ void Applier::transactional_segment(const PlannedMigration& planned, std::size_t
 bool Applier::was_done_before(const PlannedMigration& planned, std::size_t index) {
   if (index != planned.first_segment || planned.interrupted.digest.empty()) return false;
   const auto& statement = planned.segments[index].statements.front();
-  if (statement.index) return concurrent_index::is_done(session_, *statement.index, planned.interrupted.evidence);
+  if (statement.index)
+    return concurrent_index::is_done(session_, *statement.index, planned.interrupted.evidence);
   if (!statement.what.starts_with("DO block")) return false;  // VACUUM and the like may run twice
-  throw Failure{ExitCode::history,
-                fmt::format("{}: an earlier run was interrupted in this {}; how far it came cannot be told",
-                            location(*planned.migration, statement.line, statement.column), statement.what),
-                fmt::format("look at its work; then npx prisma migrate resolve --rolled-back \"{0}\" to run the whole "
-                            "script again, or --applied \"{0}\" if all of it is done", planned.migration->name)};
+  throw Failure{
+      ExitCode::history,
+      fmt::format("{}: an earlier run was interrupted in this {}; how far it came cannot be told",
+                  location(*planned.migration, statement.line, statement.column), statement.what),
+      fmt::format(
+          "look at its work; then npx prisma migrate resolve --rolled-back \"{0}\" to run the whole "
+          "script again, or --applied \"{0}\" if all of it is done",
+          planned.migration->name)};
 }
 
-void Applier::run_alone(const PlannedMigration& planned, const Segment& segment, const std::string& before) {
+void Applier::run_alone(const PlannedMigration& planned, const Segment& segment,
+                        const std::string& before) {
   const auto& statement = segment.statements.front();
   const auto clear = [&] {
     if (!statement.index) return;
     context_.lease.check(session_);
     for (const auto& name : concurrent_index::clear_invalid(session_, *statement.index, before))
-      log::warn(fmt::format("migration {}: dropped the INVALID index {} that an aborted CONCURRENTLY left", planned.migration->name, name));
+      log::warn(fmt::format(
+          "migration {}: dropped the INVALID index {} that an aborted CONCURRENTLY left",
+          planned.migration->name, name));
   };
   with_retries(*planned.migration, [&] {
     clear();
@@ -303,21 +334,23 @@ void Applier::run_alone(const PlannedMigration& planned, const Segment& segment,
   });
 }
 
-void Applier::alone_segment(const PlannedMigration& planned, std::size_t index, const std::string& id) {
+void Applier::alone_segment(const PlannedMigration& planned, std::size_t index,
+                            const std::string& id) {
   const auto& segment = planned.segments[index];
   const auto& statement = segment.statements.front();
   script_.prepare_alone(segment);
   if (was_done_before(planned, index)) {
-    log::info(fmt::format("migration {}: {} on line {} had been finished by the interrupted run", planned.migration->name,
-                          statement.what, statement.line));
+    log::info(fmt::format("migration {}: {} on line {} had been finished by the interrupted run",
+                          planned.migration->name, statement.what, statement.line));
   } else {
     const bool resuming = index == planned.first_segment && !planned.interrupted.digest.empty();
     const auto before = resuming          ? planned.interrupted.evidence
                         : statement.index ? concurrent_index::evidence(session_, *statement.index)
                                           : std::string{};
     in_fenced_transaction([&] {
-      session_.query(context_.bookkeeping.sql(statements::k_start_step),
-                     {id, planned.migration->name, std::to_string(index), segment.digest(), before});
+      session_.query(
+          context_.bookkeeping.sql(statements::k_start_step),
+          {id, planned.migration->name, std::to_string(index), segment.digest(), before});
     });
     context_.prisma_lock.release(session_);
     run_alone(planned, segment, before);
@@ -328,21 +361,26 @@ void Applier::alone_segment(const PlannedMigration& planned, std::size_t index, 
 }
 
 // Some parts may be committed: then the row stays unfinished, and the next run continues there.
-Failure Applier::record_failure(const PlannedMigration& planned, const StatementFailed& failure, std::size_t index,
-                                const std::string& id) {
+Failure Applier::record_failure(const PlannedMigration& planned, const StatementFailed& failure,
+                                std::size_t index, const std::string& id) {
   const auto& migration = *planned.migration;
   const auto& segment = planned.segments[index];
   const auto text = log::redact(describe(migration, failure));
-  const bool nothing_remains = index == 0 && (segment.transactional || segment.statements.front().index);
+  const bool nothing_remains =
+      index == 0 && (segment.transactional || segment.statements.front().index);
   quietly([&] {
     session_.execute("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL");
     if (nothing_remains) context_.history.set_rolled_back(session_, id, text);
     else context_.history.set_failed(session_, id, text);
   });
-  const auto rest = nothing_remains ? std::string{"\n  nothing of this migration remains"}
-                                    : fmt::format("\n  {} of {} parts of this migration stay applied; the next run continues "
-                                                  "with part {}", index, planned.segments.size(), index + 1);
-  return {ExitCode::migration_failed, text + rest, fmt::format("mend {} and deploy again", location(migration, 1, 1))};
+  const auto rest =
+      nothing_remains
+          ? std::string{"\n  nothing of this migration remains"}
+          : fmt::format("\n  {} of {} parts of this migration stay applied; the next run continues "
+                        "with part {}",
+                        index, planned.segments.size(), index + 1);
+  return {ExitCode::migration_failed, text + rest,
+          fmt::format("mend {} and deploy again", display_path(migration))};
 }
 
 void Applier::in_segments(const PlannedMigration& planned) {
@@ -351,11 +389,13 @@ void Applier::in_segments(const PlannedMigration& planned) {
   if (planned.row_id.empty()) {
     in_fenced_transaction([&] {
       context_.history.insert_started(session_, id, migration.name, migration.checksum);
-      session_.query(context_.bookkeeping.sql(statements::k_start_step), {id, migration.name, "0", "", ""});
+      session_.query(context_.bookkeeping.sql(statements::k_start_step),
+                     {id, migration.name, "0", "", ""});
     });
   } else {
-    log::info(fmt::format("migration {}: continuing with part {} of {}, where an earlier run stopped", migration.name,
-                          planned.first_segment + 1, planned.segments.size()));
+    log::info(
+        fmt::format("migration {}: continuing with part {} of {}, where an earlier run stopped",
+                    migration.name, planned.first_segment + 1, planned.segments.size()));
   }
   for (auto index = planned.first_segment; index < planned.segments.size(); ++index) {
     try {
@@ -387,8 +427,8 @@ void Applier::apply(const PlannedMigration& planned) {
 
 }  // namespace
 
-void apply(pg::Session& session, const Plan& plan, const ApplyContext& context, std::vector<std::string>& applied,
-           const std::function<void()>& before_commit) {
+void apply(pg::Session& session, const Plan& plan, const ApplyContext& context,
+           std::vector<std::string>& applied, const std::function<void()>& before_commit) {
   Applier applier{session, context, applied};
   if (context.settings.atomic == Atomic::release) {
     if (!plan.pending.empty()) applier.apply_as_one(plan.pending, before_commit);

@@ -13,7 +13,8 @@ Bookkeeping::Bookkeeping(const std::string& schema)
 std::string Bookkeeping::sql(const char* statement) const {
   constexpr std::string_view k_default = "schemagate.";
   std::string text{statement};
-  for (auto at = text.find(k_default); at != std::string::npos; at = text.find(k_default, at + schema_.size()))
+  for (auto at = text.find(k_default); at != std::string::npos;
+       at = text.find(k_default, at + schema_.size()))
     text.replace(at, k_default.size(), schema_);
   return text;
 }
@@ -29,17 +30,22 @@ void Bookkeeping::create_if_missing(pg::Session& session) const {
     const auto rows = session.query(sql(statements::k_read_version));
     const int version = std::stoi(rows.at(0).at(0).value_or("0"));
     if (version > statements::k_tables_version) {
-      throw Failure{ExitCode::refused,
-                    fmt::format("the tables in schema {} are of version {}, written by a newer schemagate; this "
-                                "one knows version {}", name_, version, statements::k_tables_version),
-                    "use the newer schemagate for this deploy too"};
+      throw Failure{
+          ExitCode::refused,
+          fmt::format(
+              "the tables in schema {} are of version {}, written by a newer schemagate; this "
+              "one knows version {}",
+              name_, version, statements::k_tables_version),
+          "use the newer schemagate for this deploy too"};
     }
   } catch (const pg::Error& e) {
     if (e.sqlstate != "42501") throw;
-    throw Failure{ExitCode::refused,
-                  fmt::format("the role may not use or create schemagate's own tables: {}", e.message),
-                  fmt::format("GRANT CREATE ON DATABASE … TO the role, or create the schema for it: "
-                              "CREATE SCHEMA {} AUTHORIZATION <role>", name_)};
+    throw Failure{
+        ExitCode::refused,
+        fmt::format("the role may not use or create schemagate's own tables: {}", e.message),
+        fmt::format("GRANT CREATE ON DATABASE … TO the role, or create the schema for it: "
+                    "CREATE SCHEMA {} AUTHORIZATION <role>",
+                    name_)};
   }
 }
 

@@ -6,9 +6,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/asio.hpp>
 #include <boost/process/v2.hpp>
-#include <array>
 #include <csignal>
 #include <cstdlib>
 
@@ -70,12 +70,9 @@ std::vector<const char*> pointers_to(const std::vector<std::string>& texts) {
 class Runner {
  public:
   Runner(const ChildCommand& command, const std::function<void(std::string_view)>& on_line)
-      : command_{command},
-        on_line_{on_line},
-        environment_{merged_environment(command.environment)},
+      : command_{command}, on_line_{on_line}, environment_{merged_environment(command.environment)},
         environment_pointers_{pointers_to(environment_)},
-        child_{io_,
-               find_program(command.argv.front()),
+        child_{io_, find_program(command.argv.front()),
                std::vector<std::string>(command.argv.begin() + 1, command.argv.end()),
                process::process_stdio{nullptr, output_, nullptr},
                ChildSetup{::getpid(), environment_pointers_}},
@@ -158,18 +155,21 @@ class Runner {
 
 std::string find_program(const std::string& name) {
   const char* path = std::getenv("PATH");
-  const auto directories = name.find('/') != std::string::npos
-                               ? std::vector<std::string>{""}
-                               : split(path == nullptr ? "/usr/local/bin:/usr/bin:/bin" : path, ':');
+  const auto directories =
+      name.find('/') != std::string::npos
+          ? std::vector<std::string>{""}
+          : split(path == nullptr ? "/usr/local/bin:/usr/bin:/bin" : path, ':');
   for (const auto& directory : directories) {
     const auto candidate = directory.empty() ? name : directory + "/" + name;
     if (::access(candidate.c_str(), X_OK) == 0) return candidate;
   }
-  throw Failure{ExitCode::usage, fmt::format("the program \"{}\" is not there or not executable", name),
+  throw Failure{ExitCode::usage,
+                fmt::format("the program \"{}\" is not there or not executable", name),
                 "it must be in this image, in $PATH or with its full path"};
 }
 
-ChildOutcome run_child(const ChildCommand& command, const std::function<void(std::string_view)>& on_line,
+ChildOutcome run_child(const ChildCommand& command,
+                       const std::function<void(std::string_view)>& on_line,
                        const std::stop_token& stop) {
   return Runner{command, on_line}.run(stop);
 }

@@ -13,8 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto k_grace = 10s;               // between TERM and KILL
-constexpr std::size_t k_last_lines = 5;     // quoted when the command fails
+constexpr auto k_grace = 10s;            // between TERM and KILL
+constexpr std::size_t k_last_lines = 5;  // quoted when the command fails
 
 // An argument may be a whole shell line.
 std::vector<std::string> words_of(const std::vector<std::string>& argv) {
@@ -40,7 +40,8 @@ struct OutputTail {
 Failure failed(const Manifest& manifest, const std::string& how, const OutputTail& tail) {
   auto text = fmt::format("the migration command {} {}", manifest.migrations.command.front(), how);
   for (const auto& line : tail.lines) text += "\n  | " + line;
-  return {ExitCode::command_failed, text, "its whole output is in the log above; run it again by deploying again"};
+  return {ExitCode::command_failed, text,
+          "its whole output is in the log above; run it again by deploying again"};
 }
 
 }  // namespace
@@ -48,20 +49,25 @@ Failure failed(const Manifest& manifest, const std::string& how, const OutputTai
 void refuse_destructive_command(const std::vector<std::string>& argv) {
   const auto words = words_of(argv);
   const auto refuse = [](const std::string& what) {
-    throw Failure{ExitCode::refused,
-                  fmt::format("refused: \"{}\" can drop data; schemagate never runs it against a database to be kept", what),
-                  "deploy with: prisma migrate deploy (or tool: prisma, which needs no command)"};
+    throw Failure{
+        ExitCode::refused,
+        fmt::format(
+            "refused: \"{}\" can drop data; schemagate never runs it against a database to be kept",
+            what),
+        "deploy with: prisma migrate deploy (or tool: prisma, which needs no command)"};
   };
   for (std::size_t i = 0; i < words.size(); ++i) {
-    if (words[i].starts_with("--force-reset") || words[i].starts_with("--accept-data-loss")) refuse(words[i]);
+    if (words[i].starts_with("--force-reset") || words[i].starts_with("--accept-data-loss"))
+      refuse(words[i]);
     if (i + 1 == words.size()) break;
     const auto pair = words[i] + " " + words[i + 1];
-    if (pair == "db push" || pair == "migrate dev" || pair == "migrate reset") refuse("prisma " + pair);
+    if (pair == "db push" || pair == "migrate dev" || pair == "migrate reset")
+      refuse("prisma " + pair);
   }
 }
 
-void run_command(const Manifest& manifest, const std::string& release, const Database& database, const Lease& lease,
-                 Stop& stop) {
+void run_command(const Manifest& manifest, const std::string& release, const Database& database,
+                 const Lease& lease, Stop& stop) {
   const auto url = database.address().with_application_name(lease.application_name());
   ChildCommand command{.argv = manifest.migrations.command,
                        .environment = {{"DATABASE_URL", url},
@@ -85,8 +91,10 @@ void run_command(const Manifest& manifest, const std::string& release, const Dat
       stop.token());
   stop.check();
   if (std::holds_alternative<TimedOut>(outcome))
-    throw failed(manifest, fmt::format("did not end within migrations.timeout ({}) and was stopped",
-                                       for_people(command.timeout)), tail);
+    throw failed(manifest,
+                 fmt::format("did not end within migrations.timeout ({}) and was stopped",
+                             for_people(command.timeout)),
+                 tail);
   if (const auto* killed = std::get_if<KilledBy>(&outcome))
     throw failed(manifest, fmt::format("was ended by signal {}", killed->signal), tail);
   if (const auto* exited = std::get_if<Exited>(&outcome); exited != nullptr && exited->code != 0)

@@ -31,10 +31,13 @@ struct Found {
 };
 
 std::vector<Found> indexes_of_table(pg::Session& session, const Statement::Index& index) {
-  const auto text_or_null = [](const std::string& text) { return text.empty() ? pg::Value{} : pg::Value{text}; };
+  const auto text_or_null = [](const std::string& text) {
+    return text.empty() ? pg::Value{} : pg::Value{text};
+  };
   std::vector<Found> found;
-  for (const auto& row : session.query(k_indexes_of_table, {text_or_null(qualified(index.schema, index.table)),
-                                                            text_or_null(qualified(index.schema, index.name))})) {
+  for (const auto& row :
+       session.query(k_indexes_of_table, {text_or_null(qualified(index.schema, index.table)),
+                                          text_or_null(qualified(index.schema, index.name))})) {
     const auto name = row[1].value_or("");
     found.push_back({qualified(row[0].value_or(""), name), name, row[2] == "t", row[3] == "t"});
   }
@@ -54,7 +57,8 @@ bool is_leftover_of_reindex(const std::string& name) {
 // Could this index have been made by the statement?
 bool is_its_own(const Statement::Index& index, const Found& found, const std::string& before) {
   switch (index.action) {
-    case Action::create: return index.name.empty() ? !is_in(found.name, before) : found.name == index.name;
+    case Action::create:
+      return index.name.empty() ? !is_in(found.name, before) : found.name == index.name;
     case Action::rebuild: return is_leftover_of_reindex(found.name);
     case Action::drop: return false;
   }
@@ -72,10 +76,13 @@ std::string evidence(pg::Session& session, const Statement::Index& index) {
 bool is_done(pg::Session& session, const Statement::Index& index, const std::string& before) {
   switch (index.action) {
     case Action::drop:
-      return session.query("SELECT to_regclass($1) IS NULL", {qualified(index.schema, index.name)}).at(0).at(0) == "t";
+      return session.query("SELECT to_regclass($1) IS NULL", {qualified(index.schema, index.name)})
+                 .at(0)
+                 .at(0) == "t";
     case Action::create:
       for (const auto& found : indexes_of_table(session, index)) {
-        if (found.valid && is_its_own(index, found, before) && !is_in(found.name, before)) return true;
+        if (found.valid && is_its_own(index, found, before) && !is_in(found.name, before))
+          return true;
       }
       return false;
     case Action::rebuild: return false;  // rebuilding twice does no harm
@@ -83,7 +90,8 @@ bool is_done(pg::Session& session, const Statement::Index& index, const std::str
   return false;
 }
 
-std::vector<std::string> clear_invalid(pg::Session& session, const Statement::Index& index, const std::string& before) {
+std::vector<std::string> clear_invalid(pg::Session& session, const Statement::Index& index,
+                                       const std::string& before) {
   std::vector<std::string> dropped;
   if (index.action == Action::drop) return dropped;
   for (const auto& found : indexes_of_table(session, index)) {

@@ -16,10 +16,10 @@ namespace {
 constexpr std::string_view k_pooler_port = "6543";  // Supabase's and others' transaction pooler
 
 // Prisma's own parameters that mean nothing to a migration run.
-constexpr std::array k_prisma_only = {
-    "connection_limit",        "pool_timeout",         "socket_timeout",
-    "max_connection_lifetime", "statement_cache_size", "max_idle_connection_lifetime",
-    "single_use_connections"};
+constexpr std::array k_prisma_only = {"connection_limit",      "pool_timeout",
+                                      "socket_timeout",        "max_connection_lifetime",
+                                      "statement_cache_size",  "max_idle_connection_lifetime",
+                                      "single_use_connections"};
 
 using Options = std::unique_ptr<PQconninfoOption, decltype(&::PQconninfoFree)>;
 
@@ -81,10 +81,10 @@ std::string quoted_value(std::string_view value) {
 void refuse_foreign_scheme(std::string_view scheme) {
   if (scheme == "postgres" || scheme == "postgresql") return;
   if (scheme == "prisma" || scheme == "prisma+postgres") {
-    throw ConnectionStringError{fmt::format(
-        "a {}:// address is Prisma's HTTP proxy, which cannot run migrations; give the "
-        "database's own postgresql:// address (for example as database.direct_url)",
-        scheme)};
+    throw ConnectionStringError{
+        fmt::format("a {}:// address is Prisma's HTTP proxy, which cannot run migrations; give the "
+                    "database's own postgresql:// address (for example as database.direct_url)",
+                    scheme)};
   }
   throw ConnectionStringError{
       fmt::format("{}:// is not a PostgreSQL address; it starts with postgresql://", scheme)};
@@ -96,10 +96,10 @@ ConnectionString::ConnectionString(const std::string& text) : text_{trim(text)} 
   if (text_.empty()) throw ConnectionStringError{"the connection string is empty"};
   if (text_.find("://") != std::string::npos && text_.find("://") < text_.find_first_of("= "))
     read_url(text_);
-  else
-    read_key_value(text_);
+  else read_key_value(text_);
   if (database().empty() && value("service").empty()) {
-    throw ConnectionStringError{"the connection string names no database; add /NAME (URL) or dbname="};
+    throw ConnectionStringError{
+        "the connection string names no database; add /NAME (URL) or dbname="};
   }
 }
 
@@ -107,9 +107,9 @@ void ConnectionString::read_url(const std::string& text) {
   const auto scheme_end = text.find("://");
   refuse_foreign_scheme(std::string_view{text}.substr(0, scheme_end));
   const auto question = text.find('?');
-  const auto rest = text.substr(scheme_end + 3, question == std::string::npos
-                                                    ? std::string::npos
-                                                    : question - scheme_end - 3);
+  const auto rest =
+      text.substr(scheme_end + 3,
+                  question == std::string::npos ? std::string::npos : question - scheme_end - 3);
   const auto slash = rest.find('/');
   auto authority = rest.substr(0, slash);
   // WHATWG (and so Prisma) lets a password hold raw @; libpq would take the first one as the end.
@@ -159,10 +159,11 @@ void ConnectionString::read_url_parameters(const std::string& query) {
     else if (key == "ssl" && value == "true") set("sslmode", "require");
     else if (libpq_knows(key)) set(key, value);
     else if (key.starts_with("ssl")) {
-      throw ConnectionStringError{
-          fmt::format("unknown TLS parameter \"{}\"; leaving it out could weaken the connection", key)};
+      throw ConnectionStringError{fmt::format(
+          "unknown TLS parameter \"{}\"; leaving it out could weaken the connection", key)};
     } else {
-      warnings_.push_back(fmt::format("the connection parameter \"{}\" is unknown and ignored", key));
+      warnings_.push_back(
+          fmt::format("the connection parameter \"{}\" is unknown and ignored", key));
     }
   }
   apply_prisma_tls(given);

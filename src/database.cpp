@@ -27,19 +27,21 @@ ConnectionString choose(const Manifest::Database& settings, Database::Purpose pu
   }
   if (settings.url.empty()) return understood("database.direct_url", settings.direct_url);
   auto url = understood("database.url", settings.url);
-  if (purpose == Database::Purpose::look || !url.is_pooler() || settings.direct_url.empty()) return url;
+  if (purpose == Database::Purpose::look || !url.is_pooler() || settings.direct_url.empty())
+    return url;
   return understood("database.direct_url", settings.direct_url);
 }
 
 void check_host(const ConnectionString& address, const std::vector<std::string>& patterns) {
   const auto host = address.host();
-  const bool allowed = patterns.empty() || std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) {
-    return ::fnmatch(pattern.c_str(), host.c_str(), 0) == 0;
-  });
+  const bool allowed =
+      patterns.empty() || std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) {
+        return ::fnmatch(pattern.c_str(), host.c_str(), 0) == 0;
+      });
   if (allowed) return;
   throw Failure{ExitCode::refused,
-                fmt::format("refused: the host is \"{}\", but database.expect.host allows only {}", host,
-                            join(patterns, ", ")),
+                fmt::format("refused: the host is \"{}\", but database.expect.host allows only {}",
+                            host, join(patterns, ", ")),
                 "is this the right DATABASE_URL for this environment?"};
 }
 
@@ -53,8 +55,8 @@ Database::Database(const Manifest::Database& settings, Purpose purpose)
 }
 
 pg::Session Database::open(const std::string& application_name) const {
-  return pg::Session{
-      address_.conninfo({.application_name = application_name, .connect_timeout = connect_timeout_})};
+  return pg::Session{address_.conninfo(
+      {.application_name = application_name, .connect_timeout = connect_timeout_})};
 }
 
 pg::Session Database::open_maintenance(const std::string& database) const {

@@ -21,7 +21,9 @@ constexpr auto k_told_again = 10s;
 constexpr auto k_stop_checked = 200ms;  // while waiting for a notification
 
 struct Open {};
-struct Closed { std::string why; };
+struct Closed {
+  std::string why;
+};
 using View = std::variant<Open, Closed>;
 
 // Connections beyond this share of max_connections are not held: many replicas may wait.
@@ -31,7 +33,8 @@ SELECT 2 * count(*) < current_setting('max_connections')::integer FROM pg_stat_a
 class Gate {
  public:
   Gate(const Manifest& manifest, const GateOptions& options, Stop& stop)
-      : manifest_{manifest}, options_{options}, stop_{stop}, bookkeeping_{manifest.database.bookkeeping_schema} {
+      : manifest_{manifest}, options_{options}, stop_{stop},
+        bookkeeping_{manifest.database.bookkeeping_schema} {
     const auto& directory = manifest.migrations.directory;
     std::error_code error;
     const bool here = !directory.empty() && std::filesystem::is_directory(directory, error);
@@ -47,7 +50,8 @@ class Gate {
     for (;;) {
       stop_.check();
       const auto view = look();
-      if (std::holds_alternative<Open>(view)) return log::info(fmt::format("gate open: release {}", id_.release));
+      if (std::holds_alternative<Open>(view))
+        return log::info(fmt::format("gate open: release {}", id_.release));
       const auto& why = std::get<Closed>(view).why;
       if (options_.once || deadline.passed()) throw still_closed(why);
       tell(why);
@@ -79,43 +83,54 @@ class Gate {
 View Gate::judge(const std::optional<Marker>& marker) const {
   if (!marker) return Closed{fmt::format("no run for release {} yet", id_.release)};
   if (folder_ && marker->digest != folder_->digest && marker->status == Marker::Status::complete) {
-    return Closed{fmt::format("release {} is complete for other migrations than this image holds", id_.release)};
+    return Closed{fmt::format("release {} is complete for other migrations than this image holds",
+                              id_.release)};
   }
   switch (marker->status) {
     case Marker::Status::complete: return Open{};
-    case Marker::Status::running: return Closed{fmt::format("a run for release {} is at work", id_.release)};
+    case Marker::Status::running:
+      return Closed{fmt::format("a run for release {} is at work", id_.release)};
     case Marker::Status::failed: break;
   }
   throw Failure{ExitCode::gate_failed,
-                fmt::format("the run for release {} failed with code {}: {}", id_.release, marker->error_code, marker->error),
-                "mend what it says and run it again; this gate opens then"};
+                fmt::format("the run for release {} failed with code {}: {}", id_.release,
+                            marker->error_code, marker->error),
+                marker->error.find("\nhint: ") == std::string::npos
+                    ? "mend what it says and run it again"
+                    : ""};
 }
 
 View Gate::look_into_database() {
   if (!session_) session_.emplace(database_->open("schemagate gate"));
-  if (manifest_.gate.match == GateMatch::release) return judge(read_marker(*session_, bookkeeping_, id_));
-  const auto schema = manifest_.migrations.schema.empty() ? database_->address().schema() : manifest_.migrations.schema;
+  if (manifest_.gate.match == GateMatch::release)
+    return judge(read_marker(*session_, bookkeeping_, id_));
+  const auto schema = manifest_.migrations.schema.empty() ? database_->address().schema()
+                                                          : manifest_.migrations.schema;
   const HistoryTable table{schema.empty() ? "public" : schema, bookkeeping_};
   const auto missing = not_applied(*folder_, table.read(*session_), manifest_.migrations.edited);
   if (missing.empty()) return Open{};
-  if (bookkeeping_.exists(*session_)) {  // a failed run is worth knowing even when nobody waits for its marker
-    if (const auto marker = read_marker(*session_, bookkeeping_, id_); marker && marker->status == Marker::Status::failed)
+  if (bookkeeping_.exists(
+          *session_)) {  // a failed run is worth knowing even when nobody waits for its marker
+    if (const auto marker = read_marker(*session_, bookkeeping_, id_);
+        marker && marker->status == Marker::Status::failed)
       return judge(marker);
   }
-  return Closed{missing.front() + (missing.size() > 1 ? fmt::format(" (and {} more)", missing.size() - 1) : "")};
+  return Closed{missing.front() +
+                (missing.size() > 1 ? fmt::format(" (and {} more)", missing.size() - 1) : "")};
 }
 
 View Gate::look() {
   if (!options_.file.empty()) {
     auto view = judge(read_marker_file(options_.file, id_));
-    if (auto* closed = std::get_if<Closed>(&view)) closed->why += fmt::format(" (in {})", options_.file.string());
+    if (auto* closed = std::get_if<Closed>(&view))
+      closed->why += fmt::format(" (in {})", options_.file.string());
     return view;
   }
   try {
     auto view = look_into_database();
     if (!listening_) {
-      const bool may_hold = std::holds_alternative<Closed>(view) && !options_.once && !database_->pooled() &&
-                            session_->query(k_is_room).at(0).at(0) == "t";
+      const bool may_hold = std::holds_alternative<Closed>(view) && !options_.once &&
+                            !database_->pooled() && session_->query(k_is_room).at(0).at(0) == "t";
       if (!may_hold) {
         session_.reset();
         return view;
@@ -128,11 +143,13 @@ View Gate::look() {
   } catch (const pg::ConnectionLost& e) {
     session_.reset();
     listening_ = false;
-    return Closed{fmt::format("the database {} cannot be reached: {}", database_->address().display(), e.what())};
+    return Closed{fmt::format("the database {} cannot be reached: {}",
+                              database_->address().display(), e.what())};
   } catch (const pg::Error& e) {
     session_.reset();
     listening_ = false;
-    if (e.sqlstate == "42P01" || e.sqlstate == "3F000") return Closed{"no run has happened on this database yet"};
+    if (e.sqlstate == "42P01" || e.sqlstate == "3F000")
+      return Closed{"no run has happened on this database yet"};
     if (e.sqlstate == "42501")
       return Closed{fmt::format("{} (grant it: deploy/sql/gate-role.sql)", e.message)};
     return Closed{fmt::format("the database answers {}: {}", e.sqlstate, e.message)};
@@ -147,7 +164,9 @@ void Gate::pause(const Deadline& deadline) {
   }
   try {
     for (const Deadline next{poll}; !next.passed() && !stop_.requested();) {
-      if (session_->wait_for_notification(std::min<Milliseconds>(k_stop_checked, next.remaining() + 1ms))) return;
+      if (session_->wait_for_notification(
+              std::min<Milliseconds>(k_stop_checked, next.remaining() + 1ms)))
+        return;
     }
   } catch (const pg::ConnectionLost&) {
     session_.reset();
@@ -165,7 +184,8 @@ void Gate::tell(const std::string& why) {
 Failure Gate::still_closed(const std::string& why) const {
   return {ExitCode::gate_timeout,
           options_.once ? fmt::format("gate closed: {}", why)
-                        : fmt::format("gate still closed after {}: {}", for_people(manifest_.gate.timeout), why),
+                        : fmt::format("gate still closed after {}: {}",
+                                      for_people(manifest_.gate.timeout), why),
           "does a job run `schemagate run` for this release? its log says why it has not finished"};
 }
 

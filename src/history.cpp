@@ -56,14 +56,21 @@ History HistoryTable::read(pg::Session& session) const {
   bool unfinished = false;
   for (const auto& row : session.query(fmt::format(k_read, table_))) {
     const auto text = [&](std::size_t i) { return row[i].value_or(""); };
-    history.rows.push_back({.id = text(0), .name = text(1), .checksum = text(2), .logs = text(3),
-                            .started_at = text(6), .finished = text(4) == "t", .rolled_back = text(5) == "t"});
+    history.rows.push_back({.id = text(0),
+                            .name = text(1),
+                            .checksum = text(2),
+                            .logs = text(3),
+                            .started_at = text(6),
+                            .finished = text(4) == "t",
+                            .rolled_back = text(5) == "t"});
     unfinished = unfinished || history.rows.back().failed();
   }
   if (unfinished && bookkeeping_.exists(session)) {
     for (const auto& row : session.query(bookkeeping_.sql(statements::k_read_steps))) {
       history.steps[row[0].value_or("")][std::stoi(row[1].value_or("0"))] = {
-          .digest = row[2].value_or(""), .evidence = row[3].value_or(""), .finished = row[4] == "t"};
+          .digest = row[2].value_or(""),
+          .evidence = row[3].value_or(""),
+          .finished = row[4] == "t"};
     }
   }
   return history;
@@ -76,44 +83,63 @@ void HistoryTable::create_if_missing(pg::Session& session) const {
   session.execute(fmt::format(k_create, table_));
 }
 
-void HistoryTable::insert_applied(pg::Session& session, const std::string& id, const std::string& name,
-                                  const std::string& checksum, const pg::Value& started_at) const {
-  session.query(fmt::format("INSERT INTO {} (id, checksum, migration_name, started_at, finished_at, applied_steps_count) "
-                            "VALUES ($1, $2, $3, coalesce($4::timestamptz, now()), clock_timestamp(), 1)", table_),
-                {id, checksum, name, started_at});
+void HistoryTable::insert_applied(pg::Session& session, const std::string& id,
+                                  const std::string& name, const std::string& checksum,
+                                  const pg::Value& started_at) const {
+  session.query(
+      fmt::format(
+          "INSERT INTO {} (id, checksum, migration_name, started_at, finished_at, applied_steps_count) "
+          "VALUES ($1, $2, $3, coalesce($4::timestamptz, now()), clock_timestamp(), 1)",
+          table_),
+      {id, checksum, name, started_at});
 }
 
-void HistoryTable::insert_started(pg::Session& session, const std::string& id, const std::string& name,
-                                  const std::string& checksum) const {
+void HistoryTable::insert_started(pg::Session& session, const std::string& id,
+                                  const std::string& name, const std::string& checksum) const {
   session.query(fmt::format("INSERT INTO {} (id, checksum, migration_name, started_at) "
-                            "VALUES ($1, $2, $3, clock_timestamp())", table_),
+                            "VALUES ($1, $2, $3, clock_timestamp())",
+                            table_),
                 {id, checksum, name});
 }
 
-void HistoryTable::insert_rolled_back(pg::Session& session, const std::string& id, const std::string& name,
-                                      const std::string& checksum, const std::string& logs) const {
-  session.query(fmt::format("INSERT INTO {} (id, checksum, migration_name, logs, started_at, rolled_back_at) "
-                            "VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp())", table_),
-                {id, checksum, name, logs});
+void HistoryTable::insert_rolled_back(pg::Session& session, const std::string& id,
+                                      const std::string& name, const std::string& checksum,
+                                      const std::string& logs) const {
+  session.query(
+      fmt::format("INSERT INTO {} (id, checksum, migration_name, logs, started_at, rolled_back_at) "
+                  "VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp())",
+                  table_),
+      {id, checksum, name, logs});
 }
 
-void HistoryTable::finish(pg::Session& session, const std::string& id, const std::string& checksum) const {
-  session.query(fmt::format("UPDATE {} SET finished_at = clock_timestamp(), applied_steps_count = 1, logs = NULL, "
-                            "checksum = $2 WHERE id = $1", table_),
-                {id, checksum});
+void HistoryTable::finish(pg::Session& session, const std::string& id,
+                          const std::string& checksum) const {
+  session.query(
+      fmt::format(
+          "UPDATE {} SET finished_at = clock_timestamp(), applied_steps_count = 1, logs = NULL, "
+          "checksum = $2 WHERE id = $1",
+          table_),
+      {id, checksum});
 }
 
-void HistoryTable::set_failed(pg::Session& session, const std::string& id, const std::string& logs) const {
+void HistoryTable::set_failed(pg::Session& session, const std::string& id,
+                              const std::string& logs) const {
   session.query(fmt::format("UPDATE {} SET logs = $2 WHERE id = $1", table_), {id, logs});
 }
 
-void HistoryTable::set_rolled_back(pg::Session& session, const std::string& id, const std::string& logs) const {
-  session.query(fmt::format("UPDATE {} SET logs = $2, rolled_back_at = clock_timestamp() WHERE id = $1", table_),
-                {id, logs});
+void HistoryTable::set_rolled_back(pg::Session& session, const std::string& id,
+                                   const std::string& logs) const {
+  session.query(
+      fmt::format("UPDATE {} SET logs = $2, rolled_back_at = clock_timestamp() WHERE id = $1",
+                  table_),
+      {id, logs});
 }
 
 bool HistoryTable::is_finished(pg::Session& session, const std::string& id) const {
-  return !session.query(fmt::format("SELECT 1 FROM {} WHERE id = $1 AND finished_at IS NOT NULL", table_), {id})
+  return !session
+              .query(
+                  fmt::format("SELECT 1 FROM {} WHERE id = $1 AND finished_at IS NOT NULL", table_),
+                  {id})
               .empty();
 }
 

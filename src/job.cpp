@@ -17,7 +17,8 @@ namespace schemagate {
 namespace {
 
 Folder folder_of(const Manifest& manifest) {
-  if (manifest.migrations.directory.empty()) return {.directory = {}, .migrations = {}, .digest = sha256_hex("")};
+  if (manifest.migrations.directory.empty())
+    return {.directory = {}, .migrations = {}, .digest = sha256_hex("")};
   return read_folder(manifest.migrations.directory, manifest.migrations.allow_empty);
 }
 
@@ -29,18 +30,20 @@ Manifest::Migrations with_schema(Manifest::Migrations settings, const Database& 
 
 // An error of our own bookkeeping, not of a script: what it means for the one who reads it.
 Failure explained(const pg::Error& e) {
-  const auto text = fmt::format("the database refused our own bookkeeping: ERROR {}: {}{}", e.sqlstate, e.message,
-                                e.detail.empty() ? "" : " (" + e.detail + ")");
+  const auto text =
+      fmt::format("the database refused our own bookkeeping: ERROR {}: {}{}", e.sqlstate, e.message,
+                  e.detail.empty() ? "" : " (" + e.detail + ")");
   if (e.sqlstate == "42501")
-    return {ExitCode::refused, text, "the role needs CREATE on the schema and database; see docs/guarantees.md, roles"};
-  const bool passing = e.sqlstate.starts_with("53") || e.sqlstate.starts_with("57") || e.sqlstate == "25006" ||
-                       e.sqlstate == "55P03" || e.sqlstate == "40P01" || e.sqlstate == "40001";
+    return {ExitCode::refused, text,
+            "the role needs CREATE on the schema and database; see docs/guarantees.md, roles"};
+  const bool passing = e.sqlstate.starts_with("53") || e.sqlstate.starts_with("57") ||
+                       e.sqlstate == "25006" || e.sqlstate == "55P03" || e.sqlstate == "40P01" ||
+                       e.sqlstate == "40001";
   if (passing) return {ExitCode::connection_lost, text, "free what is missing, then run again"};
   return {ExitCode::internal, text, "please report this with the log"};
 }
 
-template <class Work>
-void explaining_database_errors(const Stop& stop, Work&& work) {
+template <class Work> void explaining_database_errors(const Stop& stop, Work&& work) {
   try {
     work();
   } catch (const pg::Error& e) {
@@ -56,10 +59,7 @@ void explaining_database_errors(const Stop& stop, Work&& work) {
 class Job {
  public:
   Job(const Manifest& manifest, Stop& stop, RunReport& report)
-      : manifest_{manifest},
-        stop_{stop},
-        report_{report},
-        folder_{folder_of(manifest)},
+      : manifest_{manifest}, stop_{stop}, report_{report}, folder_{folder_of(manifest)},
         database_{manifest.database, Database::Purpose::work},
         settings_{with_schema(manifest.migrations, database_)},
         bookkeeping_{manifest.database.bookkeeping_schema},
@@ -132,21 +132,25 @@ LeaseRequest Job::lease_request() const {
 
 // mode: check. A deployment that must find everything done already.
 void Job::check_only(pg::Session& session) {
-  if (!has_history()) throw Failure{ExitCode::usage, "mode: check needs a history: tool: prisma, or history: prisma"};
+  if (!has_history())
+    throw Failure{ExitCode::usage, "mode: check needs a history: tool: prisma, or history: prisma"};
   const auto plan = make_plan(folder_, history_.read(session), settings_);
   for (const auto& warning : plan.warnings) log::warn(warning);
   if (plan.pending.empty()) return log::info("mode: check: nothing is pending");
   std::string names;
   for (const auto& planned : plan.pending) names += "\n  " + planned.migration->name;
-  throw Failure{ExitCode::history, fmt::format("mode: check: {} pending:{}", counted(plan.pending.size(), "migration"), names),
-                "run with mode: apply (SCHEMAGATE_MODE=apply)"};
+  throw Failure{
+      ExitCode::history,
+      fmt::format("mode: check: {} pending:{}", counted(plan.pending.size(), "migration"), names),
+      "run with mode: apply (SCHEMAGATE_MODE=apply)"};
 }
 
 // One look without the lease. Anything unusual is left to the long way round.
 bool Job::is_done_already(pg::Session& session) {
   if (!bookkeeping_.exists(session)) return false;
   const auto marker = read_marker(session, bookkeeping_, id_);
-  if (!marker || marker->status != Marker::Status::complete || marker->digest != folder_.digest) return false;
+  if (!marker || marker->status != Marker::Status::complete || marker->digest != folder_.digest)
+    return false;
   if (!has_history()) return true;
   try {
     return make_plan(folder_, history_.read(session), settings_).pending.empty();
@@ -157,7 +161,10 @@ bool Job::is_done_already(pg::Session& session) {
 
 void Job::tell_nothing_to_do() {
   report_.already_done = true;
-  write_files({.status = Marker::Status::complete, .digest = folder_.digest, .error = {}, .completed_at = {}});
+  write_files({.status = Marker::Status::complete,
+               .digest = folder_.digest,
+               .error = {},
+               .completed_at = {}});
   log::info(fmt::format("nothing to do: release {} is complete, {} applied", id_.release,
                         counted(folder_.migrations.size(), "migration")));
 }
@@ -167,9 +174,13 @@ void Job::begin(pg::Session& session, const Lease& lease) {
     session.execute("SET application_name = " + pg::quote_literal(lease.application_name()));
   pg::Transaction transaction{session};
   const auto fence = std::to_string(static_cast<std::int64_t>(lease.fence()));
-  run_id_ = transaction.query(bookkeeping_.sql(statements::k_begin_run),
-                              {id_.app, id_.release, fence, is_external() ? "command" : "prisma", folder_.digest, k_version,
-                               this_host()}).at(0).at(0).value_or("0");
+  run_id_ = transaction
+                .query(bookkeeping_.sql(statements::k_begin_run),
+                       {id_.app, id_.release, fence, is_external() ? "command" : "prisma",
+                        folder_.digest, k_version, this_host()})
+                .at(0)
+                .at(0)
+                .value_or("0");
   mark_running(session, bookkeeping_, id_, folder_.digest, run_id_);
   lease.check(session);
   transaction.commit();
@@ -177,10 +188,13 @@ void Job::begin(pg::Session& session, const Lease& lease) {
 
 void Job::refuse_unfenced(const std::string& what) const {
   if (!database_.pooled() || manifest_.lease.allow_unfenced) return;
-  throw Failure{ExitCode::refused,
-                fmt::format("refused: {} cannot be fenced through a pooler ({}): if this runner lost its lease, nobody "
-                            "could end it", what, database_.address().display()),
-                "set database.direct_url to the server's own address; or accept the risk with lease.unfenced: allow"};
+  throw Failure{
+      ExitCode::refused,
+      fmt::format(
+          "refused: {} cannot be fenced through a pooler ({}): if this runner lost its lease, nobody "
+          "could end it",
+          what, database_.address().display()),
+      "set database.direct_url to the server's own address; or accept the risk with lease.unfenced: allow"};
 }
 
 void Job::apply_natively(pg::Session& session, const Lease& lease) {
@@ -189,7 +203,8 @@ void Job::apply_natively(pg::Session& session, const Lease& lease) {
   const auto history = history_.read(session);
   const auto plan = make_plan(folder_, history, settings_);
   for (const auto& warning : plan.warnings) log::warn(warning);
-  if (plan.needs_direct_connection()) refuse_unfenced("a statement that PostgreSQL does not run in a transaction");
+  if (plan.needs_direct_connection())
+    refuse_unfenced("a statement that PostgreSQL does not run in a transaction");
   if (!history.exists) {
     pg::Transaction transaction{session};
     history_.create_if_missing(session);
@@ -197,17 +212,22 @@ void Job::apply_natively(pg::Session& session, const Lease& lease) {
     transaction.commit();
   }
   if (!plan.pending.empty())
-    log::info(fmt::format("{} of {} to apply", plan.pending.size(), counted(folder_.migrations.size(), "migration")));
-  const ApplyContext context{database_, bookkeeping_, history_, lease, prisma_lock, settings_, stop_};
+    log::info(fmt::format("{} of {} to apply", plan.pending.size(),
+                          counted(folder_.migrations.size(), "migration")));
+  const ApplyContext context{database_,   bookkeeping_, history_, lease,
+                             prisma_lock, settings_,    stop_};
   bool completed = false;
   apply(session, plan, context, report_.applied, [&] {
     complete(session, verified(session));
     completed = true;
   });
   if (!completed) finish(session, lease);
-  write_files({.status = Marker::Status::complete, .digest = folder_.digest, .error = {}, .completed_at = {}});
-  log::info(fmt::format("release {} is complete: {} applied now, {} in all", id_.release, report_.applied.size(),
-                        counted(folder_.migrations.size(), "migration")));
+  write_files({.status = Marker::Status::complete,
+               .digest = folder_.digest,
+               .error = {},
+               .completed_at = {}});
+  log::info(fmt::format("release {} is complete: {} applied now, {} in all", id_.release,
+                        report_.applied.size(), counted(folder_.migrations.size(), "migration")));
 }
 
 void Job::apply_with_command(pg::Session& session, const Lease& lease) {
@@ -216,15 +236,19 @@ void Job::apply_with_command(pg::Session& session, const Lease& lease) {
   if (has_history()) {
     const auto missing = not_applied(folder_, history_.read(session), settings_.edited);
     if (!missing.empty()) {
-      throw Failure{ExitCode::command_failed,
-                    "the migration command ended with exit code 0, but the history does not hold what this image holds:\n  " +
-                        join(missing, "\n  "),
-                    "does the command run in an older container or another folder than this manifest's? (Coolify's "
-                    "pre-deployment command does)"};
+      throw Failure{
+          ExitCode::command_failed,
+          "the migration command ended with exit code 0, but the history does not hold what this image holds:\n  " +
+              join(missing, "\n  "),
+          "does the command run in an older container or another folder than this manifest's? (Coolify's "
+          "pre-deployment command does)"};
     }
   }
   finish(session, lease);
-  write_files({.status = Marker::Status::complete, .digest = folder_.digest, .error = {}, .completed_at = {}});
+  write_files({.status = Marker::Status::complete,
+               .digest = folder_.digest,
+               .error = {},
+               .completed_at = {}});
   log::info(fmt::format("release {} is complete", id_.release));
 }
 
@@ -238,8 +262,9 @@ Verified Job::verified(pg::Session& session) {
 
 // Without the fence check: the caller's transaction ends with it.
 void Job::complete(pg::Session& session, const Verified& verified) {
-  session.query(bookkeeping_.sql(statements::k_finish_run),
-                {run_id_, "complete", std::to_string(report_.applied.size()), std::nullopt, std::nullopt});
+  session.query(
+      bookkeeping_.sql(statements::k_finish_run),
+      {run_id_, "complete", std::to_string(report_.applied.size()), std::nullopt, std::nullopt});
   mark_complete(session, bookkeeping_, id_, verified, run_id_);
 }
 
@@ -258,13 +283,18 @@ void Job::record(pg::Session& session, const Lease& lease, const Failure& failur
     transaction.execute("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL");
     transaction.query(bookkeeping_.sql(statements::k_finish_run),
                       {run_id_, "failed", std::to_string(report_.applied.size()),
-                       std::to_string(static_cast<int>(failure.code())), shortened(log::redact(failure.what()), 4000)});
-    if (is_permanent(failure.code())) mark_failed(session, bookkeeping_, id_, folder_.digest, run_id_, failure);
+                       std::to_string(static_cast<int>(failure.code())),
+                       shortened(log::redact(failure.what()), 4000)});
+    if (is_permanent(failure.code()))
+      mark_failed(session, bookkeeping_, id_, folder_.digest, run_id_, failure);
     lease.check(session);
     transaction.commit();
     if (is_permanent(failure.code())) {
-      write_files({.status = Marker::Status::failed, .digest = folder_.digest, .error_code = static_cast<int>(failure.code()),
-                   .error = failure.what(), .completed_at = {}});
+      write_files({.status = Marker::Status::failed,
+                   .digest = folder_.digest,
+                   .error_code = static_cast<int>(failure.code()),
+                   .error = failure.what(),
+                   .completed_at = {}});
     }
   } catch (const std::exception& e) {
     log::warn(fmt::format("the failure could not be recorded for waiting gates: {}", e.what()));
@@ -283,7 +313,8 @@ std::string release_of(const Manifest& manifest, const std::string& folder_diges
 
 void run(const Manifest& manifest, Stop& stop, RunReport& report) {
   report.app = manifest.app;
-  if (manifest.mode == Mode::off) return log::info("mode: off: nothing is looked at and nothing is done");
+  if (manifest.mode == Mode::off)
+    return log::info("mode: off: nothing is looked at and nothing is done");
   explaining_database_errors(stop, [&] { Job{manifest, stop, report}.run(); });
 }
 

@@ -27,7 +27,8 @@ struct Holder {
   bool expired = false;
 };
 
-std::optional<Holder> read_holder(pg::Session& session, const Bookkeeping& bookkeeping, const std::string& name) {
+std::optional<Holder> read_holder(pg::Session& session, const Bookkeeping& bookkeeping,
+                                  const std::string& name) {
   const auto rows = session.query(bookkeeping.sql(statements::k_read_lease), {name});
   if (rows.empty()) return std::nullopt;
   const auto& row = rows.front();
@@ -41,15 +42,18 @@ std::string describe(const Holder& holder) {
 }
 
 // Returns how many backends of older fences are there; each has been told to end.
-std::size_t end_older_backends(pg::Session& session, const std::string& prefix, std::int64_t fence) {
+std::size_t end_older_backends(pg::Session& session, const std::string& prefix,
+                               std::int64_t fence) {
   const auto rows = session.query(statements::k_older_backends, {prefix, std::to_string(fence)});
   for (const auto& row : rows) {
     const auto pid = row.at(0).value_or("");
-    log::warn(fmt::format("ending backend {} that an earlier runner left behind", pid), {{"pid", pid}});
+    log::warn(fmt::format("ending backend {} that an earlier runner left behind", pid),
+              {{"pid", pid}});
     try {
       session.query(statements::k_terminate_backend, {pid});
     } catch (const pg::Error& e) {
-      log::warn(fmt::format("backend {} of role {} cannot be ended: {}", pid, row.at(1).value_or("?"), e.message));
+      log::warn(fmt::format("backend {} of role {} cannot be ended: {}", pid,
+                            row.at(1).value_or("?"), e.message));
     }
   }
   return rows.size();
@@ -69,15 +73,13 @@ std::string backend_name_prefix(const std::string& lease_name) {
   return fmt::format("schemagate:{}:", sha256_hex(lease_name).substr(0, 32));
 }
 
-// Takes, renews and watches. Two threads: one renews and may be stuck in the network, the other only
-// looks at the clock, so that the lease is given up in time whatever the network does.
+// Takes, renews and watches. Two threads: one renews and may be stuck in the network, the other
+// only looks at the clock, so that the lease is given up in time whatever the network does.
 class Lease::Keeper {
  public:
-  Keeper(const Database& database, const Bookkeeping& bookkeeping, const LeaseRequest& request, Stop& stop)
-      : database_{database},
-        bookkeeping_{bookkeeping},
-        request_{request},
-        stop_{stop},
+  Keeper(const Database& database, const Bookkeeping& bookkeeping, const LeaseRequest& request,
+         Stop& stop)
+      : database_{database}, bookkeeping_{bookkeeping}, request_{request}, stop_{stop},
         holder_{fmt::format("{}-{}-{}", this_host(), ::getpid(), random_uuid().substr(0, 8))},
         prefix_{backend_name_prefix(request.name)} {}
 
@@ -116,14 +118,14 @@ class Lease::Keeper {
 
 bool Lease::Keeper::try_to_take(pg::Session& session) {
   pg::Transaction transaction{session};
-  // The row may be locked by a holder between its fence check and its COMMIT: a moment, unless it is
-  // stuck; then clear_the_way ends it.
+  // The row may be locked by a holder between its fence check and its COMMIT: a moment, unless it
+  // is stuck; then clear_the_way ends it.
   transaction.execute("SET LOCAL lock_timeout = '1s'");
   try {
     const auto sent_at = Clock::now();
-    const auto rows = transaction.query(
-        bookkeeping_.sql(statements::k_take_lease),
-        {request_.name, holder_, request_.app, request_.release, this_host(), std::to_string(request_.ttl.count())});
+    const auto rows = transaction.query(bookkeeping_.sql(statements::k_take_lease),
+                                        {request_.name, holder_, request_.app, request_.release,
+                                         this_host(), std::to_string(request_.ttl.count())});
     if (rows.empty()) return false;
     transaction.commit();
     fence = std::stoll(rows.front().front().value_or("0"));
@@ -146,15 +148,17 @@ void Lease::Keeper::take(pg::Session& session) {
       if (holder) end_older_backends(session, prefix_, std::stoll(holder->fence) + 1);
       if (try_to_take(session)) break;
     } else if (!told_at || Clock::now() - *told_at > k_told_again) {
-      log::info(fmt::format("waiting for the lease {}: held by {}", request_.name, describe(*holder)),
-                {{"lease", request_.name}, {"holder", holder->holder}});
+      log::info(
+          fmt::format("waiting for the lease {}: held by {}", request_.name, describe(*holder)),
+          {{"lease", request_.name}, {"holder", holder->holder}});
       told_at = Clock::now();
     }
     if (deadline.passed()) {
-      throw Failure{ExitCode::lease_held,
-                    fmt::format("another runner still holds the lease {} after {}: {}", request_.name,
-                                for_people(request_.wait), holder ? describe(*holder) : "unknown"),
-                    "let it finish and run again; a crashed holder is replaced by itself after lease.ttl"};
+      throw Failure{
+          ExitCode::lease_held,
+          fmt::format("another runner still holds the lease {} after {}: {}", request_.name,
+                      for_people(request_.wait), holder ? describe(*holder) : "unknown"),
+          "let it finish and run again; a crashed holder is replaced by itself after lease.ttl"};
     }
     sleep(std::min<Milliseconds>(jittered(k_poll), deadline.remaining() + 10ms), stop_);
   }
@@ -163,13 +167,16 @@ void Lease::Keeper::take(pg::Session& session) {
   log::debug(fmt::format("lease {} taken with fence {}", request_.name, fence));
 }
 
-void Lease::Keeper::clear_the_way(pg::Session& session, std::int64_t below, const Deadline& deadline) {
+void Lease::Keeper::clear_the_way(pg::Session& session, std::int64_t below,
+                                  const Deadline& deadline) {
   while (end_older_backends(session, prefix_, below) > 0) {
     if (deadline.passed()) {
-      throw Failure{ExitCode::lease_held,
-                    fmt::format("backends of an earlier runner of {} do not end", request_.name),
-                    fmt::format("end them: SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
-                                "application_name LIKE '{}%'", prefix_)};
+      throw Failure{
+          ExitCode::lease_held,
+          fmt::format("backends of an earlier runner of {} do not end", request_.name),
+          fmt::format("end them: SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+                      "application_name LIKE '{}%'",
+                      prefix_)};
     }
     sleep(100ms, stop_);
     stop_.check();
@@ -207,7 +214,8 @@ void Lease::Keeper::renew_forever(const std::stop_token& done) {
       }
       pause = request_.ttl / 3;
     } catch (const std::exception& e) {
-      log::warn(fmt::format("the lease {} could not be renewed, trying again: {}", request_.name, e.what()));
+      log::warn(fmt::format("the lease {} could not be renewed, trying again: {}", request_.name,
+                            e.what()));
       session.reset();
       pause = std::min<Milliseconds>(k_renew_retry, request_.ttl / 10);
     }
@@ -228,7 +236,8 @@ void Lease::Keeper::watch_the_clock(const std::stop_token& done) {
 
 Failure Lease::Keeper::lost(const std::string& how) const {
   return {ExitCode::lease_lost,
-          fmt::format("the lease {} (fence {}) is lost: {}; nothing more was committed", request_.name, fence, how),
+          fmt::format("the lease {} (fence {}) is lost: {}; nothing more was committed",
+                      request_.name, fence, how),
           "run again: what is missing will be done then"};
 }
 
@@ -241,7 +250,8 @@ void Lease::Keeper::release(pg::Session& session) noexcept {
   try {
     watcher_ = {};
     renewer_ = {};
-    session.execute("RESET application_name");  // or a waiting runner would end this backend as left behind
+    session.execute(
+        "RESET application_name");  // or a waiting runner would end this backend as left behind
     session.query(bookkeeping_.sql(statements::k_release_lease), identity());
   } catch (const std::exception& e) {
     log::debug(fmt::format("the lease could not be released and will expire: {}", e.what()));

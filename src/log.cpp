@@ -58,7 +58,8 @@ void write(Level level, const std::string& message, Fields fields) {
   line.set("level", name_of(level)).set("message", redact(message));
   for (const auto& [key, value] : fields) line.set(key, redact(value));
   const auto text = line.line();
-  logger->log(to_spdlog(level), text.substr(1, text.size() - 2));  // the pattern adds braces and time
+  logger->log(to_spdlog(level),
+              text.substr(1, text.size() - 2));  // the pattern adds braces and time
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The command line: options in, one exit code out. The only file that knows CLI11 and the only place
-// where a Failure becomes an exit code.
+// The command line: options in, one exit code out. The only file that knows CLI11 and the only
+// place where a Failure becomes an exit code.
 
 #include <fcntl.h>
 #include <fmt/core.h>
@@ -27,7 +27,8 @@ namespace {
 using namespace schemagate;
 using namespace std::chrono_literals;
 
-constexpr const char* k_termination_log = "/dev/termination-log";  // Kubernetes shows it in `kubectl describe`
+constexpr const char* k_termination_log =
+    "/dev/termination-log";  // Kubernetes shows it in `kubectl describe`
 constexpr std::size_t k_termination_log_size_max = 4096;
 constexpr auto k_stop_bound = 10s;  // inside every platform's grace period
 
@@ -70,7 +71,8 @@ void print_report(const RunReport& report, const Outcome& outcome) {
   std::puts(json.pretty().c_str());
 }
 
-// A stopped run normally ends in milliseconds; a peer that swallows packets must not keep it longer.
+// A stopped run normally ends in milliseconds; a peer that swallows packets must not keep it
+// longer.
 class LastResort {
  public:
   explicit LastResort(const Stop& stop) : arm_{stop.token(), Arm{*this, stop}} {}
@@ -108,7 +110,8 @@ Outcome guarded(const std::function<void(Stop&)>& work) {
   } catch (const Failure& failure) {
     return {failure.code(), log::redact(failure.what()), log::redact(failure.hint())};
   } catch (const std::exception& e) {
-    return {ExitCode::internal, fmt::format("internal error: {}", log::redact(e.what())), "please report this with the log"};
+    return {ExitCode::internal, fmt::format("internal error: {}", log::redact(e.what())),
+            "please report this with the log"};
   }
 }
 
@@ -118,9 +121,11 @@ int finish(const Outcome& outcome, const std::string& good_news) {
     return 0;
   }
   const auto code = static_cast<int>(outcome.code);
-  for (const auto& line : split(outcome.summary, '\n')) log::error(line, {{"exit_code", std::to_string(code)}});
+  for (const auto& line : split(outcome.summary, '\n'))
+    log::error(line, {{"exit_code", std::to_string(code)}});
   if (!outcome.hint.empty()) log::error("hint: " + outcome.hint);
-  write_termination_log(fmt::format("{}{}{}\nexit code {}", outcome.summary, outcome.hint.empty() ? "" : "\nhint: ", outcome.hint, code));
+  write_termination_log(fmt::format("{}{}{}\nexit code {}", outcome.summary,
+                                    outcome.hint.empty() ? "" : "\nhint: ", outcome.hint, code));
   return code;
 }
 
@@ -143,7 +148,8 @@ int run_command_line(const Options& options) {
     run(read_manifest(options.manifest, process_environment()), stop, report);
   });
   if (options.json && options.command.empty()) print_report(report, outcome);
-  const int code = finish(outcome, fmt::format("release {} complete, {} applied", report.release, report.applied.size()));
+  const int code = finish(outcome, fmt::format("release {} complete, {} applied", report.release,
+                                               report.applied.size()));
   return code != 0 || options.command.empty() ? code : become(options.command);
 }
 
@@ -154,8 +160,10 @@ int gate_command_line(const Options& options) {
   });
   if (options.json && options.command.empty()) {
     Json json;
-    json.set("open", outcome.code == ExitCode::done).set("exit_code", static_cast<int>(outcome.code));
-    if (outcome.code != ExitCode::done) json.set("reason", outcome.summary).set("hint", outcome.hint);
+    json.set("open", outcome.code == ExitCode::done)
+        .set("exit_code", static_cast<int>(outcome.code));
+    if (outcome.code != ExitCode::done)
+      json.set("reason", outcome.summary).set("hint", outcome.hint);
     std::puts(json.pretty().c_str());
   }
   const int code = finish(outcome, "gate open");
@@ -163,14 +171,19 @@ int gate_command_line(const Options& options) {
 }
 
 void add_common_options(CLI::App& app, Options& options) {
-  app.add_option("-f,--file", options.manifest, "the manifest (default: $SCHEMAGATE_MANIFEST, else schemagate.yaml)");
+  app.add_option("-f,--file", options.manifest,
+                 "the manifest (default: $SCHEMAGATE_MANIFEST, else schemagate.yaml)");
   app.add_flag("--json", options.json, "print one JSON document on stdout");
   app.add_option("--log-format", options.log.format, "text or json")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, log::Format>{{"text", log::Format::text}, {"json", log::Format::json}}))
+      ->transform(CLI::CheckedTransformer(std::map<std::string, log::Format>{
+          {"text", log::Format::text}, {"json", log::Format::json}}))
       ->envname("SCHEMAGATE_LOG_FORMAT");
   app.add_option("--log-level", options.log.level, "debug, info, warn or error")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, log::Level>{
-          {"debug", log::Level::debug}, {"info", log::Level::info}, {"warn", log::Level::warn}, {"error", log::Level::error}}))
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, log::Level>{{"debug", log::Level::debug},
+                                                                    {"info", log::Level::info},
+                                                                    {"warn", log::Level::warn},
+                                                                    {"error", log::Level::error}}))
       ->envname("SCHEMAGATE_LOG_LEVEL");
 }
 
@@ -190,17 +203,21 @@ int main(int argc, char** argv) {
   }
   const bool separator_without_command = own < argc && options.command.empty();
 
-  CLI::App app{"Brings a PostgreSQL database to the schema a release needs, once, and keeps the app waiting until it is so."};
+  CLI::App app{
+      "Brings a PostgreSQL database to the schema a release needs, once, and keeps the app waiting until it is so."};
   app.set_version_flag("--version", k_version);
   app.require_subcommand(1);
-  auto* run_app = app.add_subcommand("run", "wait for the database, migrate, verify, write the marker; with -- CMD become CMD");
-  auto* gate_app = app.add_subcommand("gate", "wait for this release's marker; with -- CMD become CMD");
+  auto* run_app = app.add_subcommand(
+      "run", "wait for the database, migrate, verify, write the marker; with -- CMD become CMD");
+  auto* gate_app =
+      app.add_subcommand("gate", "wait for this release's marker; with -- CMD become CMD");
   for (auto* command : {run_app, gate_app}) {
     add_common_options(*command, options);
     command->footer("-- CMD [ARGUMENT...]  after success, replace this process by CMD");
   }
   gate_app->add_flag("--once", options.gate.once, "one look, then exit 0 (open) or 30 (closed)");
-  gate_app->add_option("--marker-file", options.gate.file, "look at this marker file instead of the database");
+  gate_app->add_option("--marker-file", options.gate.file,
+                       "look at this marker file instead of the database");
   try {
     app.parse(own, argv);
     if (separator_without_command) throw CLI::ValidationError{"--", "a command must follow"};

@@ -39,55 +39,67 @@ std::string error_text(const Failure& failure) {
   return shortened(text, k_error_size_max);
 }
 
-void write(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id, Marker::Status status,
-           const std::string& digest, const std::string& run_id, const Failure* failure) {
-  session.query(bookkeeping.sql(statements::k_write_marker),
-                {id.app, id.release, name_of(status), digest, run_id,
-                 failure == nullptr ? pg::Value{} : std::to_string(static_cast<int>(failure->code())),
-                 failure == nullptr ? pg::Value{} : error_text(*failure)});
-  if (status != Marker::Status::running) session.query("SELECT pg_notify($1, '')", {k_marker_channel});
+void write(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+           Marker::Status status, const std::string& digest, const std::string& run_id,
+           const Failure* failure) {
+  session.query(
+      bookkeeping.sql(statements::k_write_marker),
+      {id.app, id.release, name_of(status), digest, run_id,
+       failure == nullptr ? pg::Value{} : std::to_string(static_cast<int>(failure->code())),
+       failure == nullptr ? pg::Value{} : error_text(*failure)});
+  if (status != Marker::Status::running)
+    session.query("SELECT pg_notify($1, '')", {k_marker_channel});
 }
 
 }  // namespace
 
-std::optional<Marker> read_marker(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id) {
+std::optional<Marker> read_marker(pg::Session& session, const Bookkeeping& bookkeeping,
+                                  const ReleaseId& id) {
   const auto rows = session.query(bookkeeping.sql(statements::k_read_marker), {id.app, id.release});
   if (rows.empty()) return std::nullopt;
   const auto text = [&](std::size_t i) { return rows[0].at(i).value_or(""); };
   return Marker{status_of(text(0)), text(1), std::stoi(text(2)), text(3), text(4)};
 }
 
-void mark_running(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id, const std::string& digest,
-                  const std::string& run_id) {
+void mark_running(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+                  const std::string& digest, const std::string& run_id) {
   write(session, bookkeeping, id, Marker::Status::running, digest, run_id, nullptr);
 }
 
-void mark_complete(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id, const Verified& verified,
-                   const std::string& run_id) {
+void mark_complete(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+                   const Verified& verified, const std::string& run_id) {
   write(session, bookkeeping, id, Marker::Status::complete, verified.digest(), run_id, nullptr);
 }
 
-void mark_failed(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id, const std::string& digest,
-                 const std::string& run_id, const Failure& failure) {
+void mark_failed(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+                 const std::string& digest, const std::string& run_id, const Failure& failure) {
   write(session, bookkeeping, id, Marker::Status::failed, digest, run_id, &failure);
 }
 
-void write_marker_file(const std::filesystem::path& file, const ReleaseId& id, const Marker& marker) {
+void write_marker_file(const std::filesystem::path& file, const ReleaseId& id,
+                       const Marker& marker) {
   Json json;
-  json.set("app", id.app).set("release", id.release).set("status", name_of(marker.status)).set("digest", marker.digest);
+  json.set("app", id.app)
+      .set("release", id.release)
+      .set("status", name_of(marker.status))
+      .set("digest", marker.digest);
   json.set("error_code", std::to_string(marker.error_code)).set("error", marker.error);
   const auto text = json.pretty() + "\n";
   auto beside = file;
   beside += fmt::format(".{}", ::getpid());
   const int fd = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  const bool written = fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(fd) == 0;
+  const bool written = fd >= 0 &&
+                       ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+                       ::fsync(fd) == 0;
   const int error = errno;
   if (fd >= 0) ::close(fd);
   if (written && ::rename(beside.c_str(), file.c_str()) == 0) return;
   const int reason = written ? errno : error;
   ::unlink(beside.c_str());
-  throw Failure{ExitCode::usage, fmt::format("cannot write marker.file {}: {}", file.string(), std::strerror(reason)),
-                "its directory must exist and be writable for this user (a shared volume)"};
+  throw Failure{
+      ExitCode::usage,
+      fmt::format("cannot write marker.file {}: {}", file.string(), std::strerror(reason)),
+      "its directory must exist and be writable for this user (a shared volume)"};
 }
 
 std::optional<Marker> read_marker_file(const std::filesystem::path& file, const ReleaseId& id) {
@@ -95,9 +107,11 @@ std::optional<Marker> read_marker_file(const std::filesystem::path& file, const 
   std::ostringstream content;
   if (!stream || !(content << stream.rdbuf())) return std::nullopt;
   const auto json = Json::parse(content.str());
-  if (!json || json->text("app") != id.app || json->text("release") != id.release) return std::nullopt;
+  if (!json || json->text("app") != id.app || json->text("release") != id.release)
+    return std::nullopt;
   const auto code = json->text("error_code");
-  return Marker{status_of(json->text("status")), json->text("digest"), std::atoi(code.c_str()), json->text("error"), ""};
+  return Marker{status_of(json->text("status")), json->text("digest"), std::atoi(code.c_str()),
+                json->text("error"), ""};
 }
 
 }  // namespace schemagate

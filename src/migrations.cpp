@@ -20,7 +20,8 @@ std::string read_file(const fs::path& file) {
   std::ifstream stream{file, std::ios::binary};
   std::ostringstream content;
   if (!stream || (fs::file_size(file) > 0 && !(content << stream.rdbuf()))) {
-    throw Failure{ExitCode::usage, fmt::format("cannot read {}: {}", file.string(), std::strerror(errno)),
+    throw Failure{ExitCode::usage,
+                  fmt::format("cannot read {}: {}", file.string(), std::strerror(errno)),
                   fmt::format("check its permissions: ls -l {}", file.string())};
   }
   return content.str();
@@ -44,10 +45,11 @@ void check_lock_file(const fs::path& directory) {
     break;
   }
   if (provider == "postgresql") return;
-  throw Failure{ExitCode::history,
-                fmt::format("{}: these migrations are for \"{}\", not for PostgreSQL (Prisma: P3019)",
-                            file.string(), provider),
-                "the line must read exactly: provider = \"postgresql\""};
+  throw Failure{
+      ExitCode::history,
+      fmt::format("{}: these migrations are for \"{}\", not for PostgreSQL (Prisma: P3019)",
+                  file.string(), provider),
+      "the line must read exactly: provider = \"postgresql\""};
 }
 
 Failure nothing_there(const fs::path& directory, std::string_view what) {
@@ -91,13 +93,16 @@ Folder read_folder(const fs::path& directory, bool allow_empty) {
   }
   check_lock_file(directory);
   for (const auto& entry : fs::directory_iterator{directory}) {
-    if (entry.is_directory() && !entry.is_symlink()) folder.migrations.push_back(read_migration(entry.path()));
+    if (entry.is_directory() && !entry.is_symlink())
+      folder.migrations.push_back(read_migration(entry.path()));
   }
-  if (folder.migrations.empty() && !allow_empty) throw nothing_there(directory, "holds no migration");
+  if (folder.migrations.empty() && !allow_empty)
+    throw nothing_there(directory, "holds no migration");
   std::sort(folder.migrations.begin(), folder.migrations.end(),
             [](const auto& a, const auto& b) { return locale_less(a.name, b.name); });
   std::string all;
-  for (const auto& migration : folder.migrations) all += migration.checksum + " " + migration.name + "\n";
+  for (const auto& migration : folder.migrations)
+    all += migration.checksum + " " + migration.name + "\n";
   folder.digest = sha256_hex(all);
   return folder;
 }

@@ -12,27 +12,33 @@ namespace {
 
 constexpr const char* k_replacement_character = "\xEF\xBF\xBD";
 
-Failure cannot_be_executed(const Migration& migration, const std::string& why, const std::string& hint) {
-  return {ExitCode::migration_failed, fmt::format("{}: {}; nothing was applied", location(migration, 1, 1), why), hint};
+Failure cannot_be_executed(const Migration& migration, const std::string& why,
+                           const std::string& hint) {
+  return {ExitCode::migration_failed,
+          fmt::format("{}: {}; nothing was applied", display_path(migration), why), hint};
 }
 
 void check_readable(const Migration& migration) {
   if (migration.file_missing) {
-    throw Failure{ExitCode::history,
-                  fmt::format("{} does not exist, but its directory does (Prisma: P3015); nothing was applied",
-                              migration.file.string()),
-                  "restore the file, or remove the directory"};
+    throw Failure{
+        ExitCode::history,
+        fmt::format(
+            "{} does not exist, but its directory does (Prisma: P3015); nothing was applied",
+            display_path(migration)),
+        "restore the file, or remove the directory"};
   }
   if (migration.sql.find('\0') != std::string::npos) {
-    throw cannot_be_executed(migration, "the file holds NUL bytes, as UTF-16 has them (PowerShell's > writes it)",
-                             fmt::format("convert it: iconv -f UTF-16 -t UTF-8 {0} > utf8.sql && mv utf8.sql {0}",
-                                         migration.file.string()));
+    throw cannot_be_executed(
+        migration, "the file holds NUL bytes, as UTF-16 has them (PowerShell's > writes it)",
+        fmt::format("convert it: iconv -f UTF-16 -t UTF-8 {0} > utf8.sql && mv utf8.sql {0}",
+                    display_path(migration)));
   }
   if (migration.was_invalid_utf8 &&
       without_comments(migration.sql).find(k_replacement_character) != std::string::npos) {
-    throw cannot_be_executed(migration, "the file is not valid UTF-8, and not only in comments: data would be changed",
-                             fmt::format("convert it: iconv -f LATIN1 -t UTF-8 {0} > utf8.sql && mv utf8.sql {0}",
-                                         migration.file.string()));
+    throw cannot_be_executed(
+        migration, "the file is not valid UTF-8, and not only in comments: data would be changed",
+        fmt::format("convert it: iconv -f LATIN1 -t UTF-8 {0} > utf8.sql && mv utf8.sql {0}",
+                    display_path(migration)));
   }
 }
 
@@ -41,27 +47,34 @@ std::vector<Segment> segments_of(const Migration& migration) {
   try {
     return split_into_segments(parse_script(migration.sql));
   } catch (const ScriptRefused& e) {
-    throw Failure{ExitCode::migration_failed,
-                  fmt::format("{}: {}; nothing was applied", location(migration, e.line, e.column), e.what()), e.hint};
+    throw Failure{
+        ExitCode::migration_failed,
+        fmt::format("{}: {}; nothing was applied", location(migration, e.line, e.column), e.what()),
+        e.hint};
   }
 }
 
 Failure blocked_by_failed_rows(const std::vector<const HistoryRow*>& failed) {
-  std::string text = fmt::format("{} in the history failed and must be settled first (Prisma: P3009):",
-                                 counted(failed.size(), "migration"));
+  std::string text =
+      fmt::format("{} in the history failed and must be settled first (Prisma: P3009):",
+                  counted(failed.size(), "migration"));
   for (const auto* row : failed) {
     text += fmt::format("\n  {} started at {}", row->name, row->started_at);
     text += row->logs.empty() ? ": no reason was recorded (killed, or still running)"
                               : ": " + shortened(trim(row->logs), 600);
   }
-  return {ExitCode::history, text,
-          fmt::format("look at what the script left behind; if nothing: npx prisma migrate resolve --rolled-back "
-                      "\"{0}\", if all of it: npx prisma migrate resolve --applied \"{0}\"; then run again",
-                      failed.front()->name)};
+  return {
+      ExitCode::history, text,
+      fmt::format(
+          "look at what the script left behind; if nothing: npx prisma migrate resolve --rolled-back "
+          "\"{0}\", if all of it: npx prisma migrate resolve --applied \"{0}\"; then run again",
+          failed.front()->name)};
 }
 
-// An earlier run of ours got part of the way, and the parts it did are still the same in the script.
-std::optional<PlannedMigration> resumed(const HistoryRow& row, const History& history, const Folder& folder) {
+// An earlier run of ours got part of the way, and the parts it did are still the same in the
+// script.
+std::optional<PlannedMigration> resumed(const HistoryRow& row, const History& history,
+                                        const Folder& folder) {
   const auto steps = history.steps.find(row.id);
   const auto* migration = folder.find(row.name);
   if (steps == history.steps.end() || migration == nullptr) return std::nullopt;
@@ -72,14 +85,18 @@ std::optional<PlannedMigration> resumed(const HistoryRow& row, const History& hi
   for (const auto& [number, step] : steps->second) {
     const auto index = static_cast<std::size_t>(number);
     if (!step.finished) {
-      if (index < planned.segments.size() && planned.segments[index].digest() == step.digest) planned.interrupted = step;
+      if (index < planned.segments.size() && planned.segments[index].digest() == step.digest)
+        planned.interrupted = step;
       continue;
     }
     if (index >= planned.segments.size() || planned.segments[index].digest() != step.digest) {
-      throw Failure{ExitCode::history,
-                    fmt::format("{}: an earlier run applied the first {} of this script, but that part was changed "
-                                "since; it cannot be continued", location(*migration, 1, 1), counted(index + 1, "part")),
-                    "restore the part that was applied; what follows it may be changed"};
+      throw Failure{
+          ExitCode::history,
+          fmt::format(
+              "{}: an earlier run applied the first {} of this script, but that part was changed "
+              "since; it cannot be continued",
+              display_path(*migration), counted(index + 1, "part")),
+          "restore the part that was applied; what follows it may be changed"};
     }
     planned.first_segment = index + 1;
   }
@@ -107,8 +124,9 @@ class Findings {
   }
   std::vector<std::string> warnings_or_throw() {
     if (failures_.empty()) return std::move(warnings_);
-    throw Failure{ExitCode::history, join(failures_, "\n"),
-                  "undo the change, or allow it: migrations.edited, .missing and .out_of_order take fail, warn or allow"};
+    throw Failure{
+        ExitCode::history, join(failures_, "\n"),
+        "undo the change, or allow it: migrations.edited, .missing and .out_of_order take fail, warn or allow"};
   }
 
  private:
@@ -116,7 +134,8 @@ class Findings {
   std::vector<std::string> failures_;
 };
 
-std::vector<std::string> compare(const Folder& folder, const History& history, const Manifest::Migrations& policies) {
+std::vector<std::string> compare(const Folder& folder, const History& history,
+                                 const Manifest::Migrations& policies) {
   Findings findings;
   std::set<std::string> on_disk;
   std::map<std::string, const HistoryRow*> applied;
@@ -129,21 +148,25 @@ std::vector<std::string> compare(const Folder& folder, const History& history, c
     if (found == applied.end()) continue;
     last_applied = migration.name;
     if (!migration.file_missing && !same_content(migration, found->second->checksum))
-      findings.add(policies.edited, fmt::format("{}: the file was edited after it was applied", location(migration, 1, 1)));
+      findings.add(policies.edited, fmt::format("{}: the file was edited after it was applied",
+                                                display_path(migration)));
   }
   for (const auto& [name, row] : applied) {
     if (!on_disk.contains(name)) {
-      findings.add(policies.missing,
-                   fmt::format("migration {} is applied, but not in {} (an older image, or a deleted directory)", name,
-                               folder.directory.string()));
+      findings.add(
+          policies.missing,
+          fmt::format(
+              "migration {} is applied, but not in {} (an older image, or a deleted directory)",
+              name, folder.directory.string()));
     }
   }
   for (const auto& migration : folder.migrations) {
     if (migration.name == last_applied || last_applied.empty()) break;
     if (!applied.contains(migration.name))
-      findings.add(policies.out_of_order,
-                   fmt::format("migration {} is pending, but {}, which sorts after it, is already applied",
-                               migration.name, last_applied));
+      findings.add(
+          policies.out_of_order,
+          fmt::format("migration {} is pending, but {}, which sorts after it, is already applied",
+                      migration.name, last_applied));
   }
   return findings.warnings_or_throw();
 }
@@ -153,32 +176,42 @@ void check_one_transaction_is_possible(const Plan& plan) {
   for (const auto& planned : plan.pending) {
     const auto refuse = [&](const Statement& at, const std::string& why) {
       throw Failure{ExitCode::refused,
-                    fmt::format("{}: atomic: release is not possible: {}", location(*planned.migration, at.line, at.column), why),
+                    fmt::format("{}: atomic: release is not possible: {}",
+                                location(*planned.migration, at.line, at.column), why),
                     "deploy this release with migrations.atomic: migration"};
     };
     const auto& first = planned.segments.front();
     const Statement start = first.statements.empty() ? Statement{} : first.statements.front();
-    if (!planned.row_id.empty()) refuse(start, "an earlier run stopped in the middle of this migration");
-    if (planned.segments.size() > 1) refuse(planned.segments[1].statements.front(), planned.segments[1].reason);
+    if (!planned.row_id.empty())
+      refuse(start, "an earlier run stopped in the middle of this migration");
+    if (planned.segments.size() > 1)
+      refuse(planned.segments[1].statements.front(), planned.segments[1].reason);
     if (!first.transactional) refuse(start, start.what + " refuses transactions");
-    if (!first.transaction_options.empty()) refuse(start, "the script sets its own transaction's " + first.transaction_options);
+    if (!first.transaction_options.empty())
+      refuse(start, "the script sets its own transaction's " + first.transaction_options);
     for (const auto& statement : first.statements) {
       if (statement.kind == Statement::Kind::add_enum_value) {
-        new_values.emplace_back(statement.value, location(*planned.migration, statement.line, statement.column));
+        new_values.emplace_back(statement.value,
+                                location(*planned.migration, statement.line, statement.column));
         continue;
       }
       for (const auto& [value, where] : new_values)
-        if (mentions(statement, value)) refuse(statement, fmt::format("it uses the enum value '{}' added at {}", value, where));
+        if (mentions(statement, value))
+          refuse(statement, fmt::format("it uses the enum value '{}' added at {}", value, where));
     }
   }
 }
 
 }  // namespace
 
-std::string location(const Migration& migration, int line, int column) {
+std::string display_path(const Migration& migration) {
   const auto relative = migration.file.lexically_proximate(std::filesystem::current_path());
-  const auto& shorter = relative.native().size() < migration.file.native().size() ? relative : migration.file;
-  return fmt::format("{}:{}:{}", shorter.string(), line, column);
+  const bool shorter = relative.native().size() < migration.file.native().size();
+  return (shorter ? relative : migration.file).string();
+}
+
+std::string location(const Migration& migration, int line, int column) {
+  return fmt::format("{}:{}:{}", display_path(migration), line, column);
 }
 
 bool Plan::needs_direct_connection() const {
@@ -190,12 +223,14 @@ bool Plan::needs_direct_connection() const {
 
 Plan make_plan(const Folder& folder, const History& history, const Manifest::Migrations& policies) {
   if (!history.foreign_tables.empty()) {
-    throw Failure{ExitCode::history,
-                  fmt::format("the schema is not empty, but has no migration history (Prisma: P3005); tables: {}",
-                              shortened(join(history.foreign_tables, ", "), 200)),
-                  "if these tables came from the first migrations, record them as applied, one by one: npx prisma "
-                  "migrate resolve --applied \"<name>\"; if they belong to something else, use a schema of your own "
-                  "(migrations.schema)"};
+    throw Failure{
+        ExitCode::history,
+        fmt::format(
+            "the schema is not empty, but has no migration history (Prisma: P3005); tables: {}",
+            shortened(join(history.foreign_tables, ", "), 200)),
+        "if these tables came from the first migrations, record them as applied, one by one: npx prisma "
+        "migrate resolve --applied \"<name>\"; if they belong to something else, use a schema of your own "
+        "(migrations.schema)"};
   }
   Plan plan;
   plan.pending = settle_unfinished(folder, history);
@@ -205,10 +240,14 @@ Plan make_plan(const Folder& folder, const History& history, const Manifest::Mig
     if (!row.rolled_back) known.insert(row.name);
   for (const auto& migration : folder.migrations) {
     if (known.contains(migration.name)) continue;
-    plan.pending.push_back({.migration = &migration, .segments = segments_of(migration), .row_id = {}, .interrupted = {}});
+    plan.pending.push_back({.migration = &migration,
+                            .segments = segments_of(migration),
+                            .row_id = {},
+                            .interrupted = {}});
     if (migration.was_invalid_utf8)
-      plan.warnings.push_back(fmt::format("{}: invalid UTF-8 in a comment is read as U+FFFD, as Prisma does",
-                                          location(migration, 1, 1)));
+      plan.warnings.push_back(
+          fmt::format("{}: invalid UTF-8 in a comment is read as U+FFFD, as Prisma does",
+                      display_path(migration)));
   }
   if (policies.atomic == Atomic::release) check_one_transaction_is_possible(plan);
   return plan;

@@ -1,7 +1,7 @@
 #include "schemagate/postgres.hpp"
 
-// notification_receiver and errorhandler are deprecated in libpqxx 7.9+, but the only interface that
-// 6.4 has; exec_params likewise the other way round.
+// notification_receiver and errorhandler are deprecated in libpqxx 7.9+, but the only interface
+// that 6.4 has; exec_params likewise the other way round.
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 #include <pqxx/pqxx>
 
@@ -103,7 +103,8 @@ class Listener : public pqxx::notification_receiver {
 struct Session::Impl {
   explicit Impl(const std::string& conninfo) : conn{conninfo}, notices{conn} {
 #if PQXX_VERSION_MAJOR < 7
-    conn.inhibit_reactivation(true);  // 6.x would reconnect silently: new pid, lost settings, no locks
+    conn.inhibit_reactivation(
+        true);  // 6.x would reconnect silently: new pid, lost settings, no locks
 #endif
   }
   pqxx::connection conn;
@@ -147,9 +148,8 @@ void Session::on_notice(std::function<void(std::string)> handler) {
 }
 
 void Session::listen(const std::string& channel) {
-  translate(impl_->conn, {}, [&] {
-    impl_->listener = std::make_unique<Listener>(impl_->conn, channel);
-  });
+  translate(impl_->conn, {},
+            [&] { impl_->listener = std::make_unique<Listener>(impl_->conn, channel); });
 }
 
 bool Session::wait_for_notification(Milliseconds limit) {
@@ -246,7 +246,8 @@ Error parse_error(const std::string& text, std::string sqlstate, std::string_vie
     else if (is("CONTEXT:  ")) field = &error.context, rest.remove_prefix(10);
     else if (is("QUERY:  ")) field = &error.context, rest.remove_prefix(8);
     else if (is("LINE ") && line.find(": ") != std::string_view::npos) field = nullptr;
-    else if (field == &error.message && field->empty() && line.find(":  ") != std::string_view::npos)
+    else if (field == &error.message && field->empty() &&
+             line.find(":  ") != std::string_view::npos)
       rest.remove_prefix(line.find(":  ") + 3);
     if (field == nullptr) continue;
     if (!field->empty()) *field += '\n';

@@ -21,7 +21,8 @@ SELECT a.pid, coalesce(a.usename, '?'), coalesce(a.application_name, '')
 std::string describe_holder(pg::Session& session) {
   const auto rows = session.query(k_holder);
   if (rows.empty()) return "nobody any more";
-  return fmt::format("pid {} (user {} {})", rows[0][0].value_or("?"), rows[0][1].value_or("?"), rows[0][2].value_or(""));
+  return fmt::format("pid {} (user {} {})", rows[0][0].value_or("?"), rows[0][1].value_or("?"),
+                     rows[0][2].value_or(""));
 }
 
 }  // namespace
@@ -29,8 +30,9 @@ std::string describe_holder(pg::Session& session) {
 PrismaLock::PrismaLock(const Database& database, Milliseconds wait, Stop& stop)
     : usable_{!database.pooled()}, wait_{wait}, stop_{stop} {
   if (!usable_)
-    log::warn("through a pooler Prisma's own lock cannot be held: do not run prisma migrate at the same time "
-              "(or set database.direct_url)");
+    log::warn(
+        "through a pooler Prisma's own lock cannot be held: do not run prisma migrate at the same time "
+        "(or set database.direct_url)");
 }
 
 void PrismaLock::acquire(pg::Session& session) {
@@ -40,8 +42,9 @@ void PrismaLock::acquire(pg::Session& session) {
   while (session.query("SELECT pg_try_advisory_lock(72707369)").at(0).at(0) != "t") {
     const auto holder = describe_holder(session);
     if (deadline.passed()) {
-      throw Failure{ExitCode::lease_held, fmt::format("Prisma's migration lock is still held by {}", holder),
-                    "let that prisma migrate finish; if its process is gone: SELECT pg_terminate_backend(<pid>)"};
+      throw Failure{
+          ExitCode::lease_held, fmt::format("Prisma's migration lock is still held by {}", holder),
+          "let that prisma migrate finish; if its process is gone: SELECT pg_terminate_backend(<pid>)"};
     }
     if (!told_at || Clock::now() - *told_at > k_told_again) {
       log::info(fmt::format("waiting for Prisma's migration lock, held by {}", holder));

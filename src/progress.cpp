@@ -90,7 +90,8 @@ void Progress::observe(const Job& job) {
   if (!blockers.empty()) {
     const auto text = [&](std::size_t i) { return blockers[0][i].value_or(""); };
     const Blocker blocker{fmt::format("pid {} (user {}{}, {} for {} s): {}", text(0), text(1),
-                                      text(2).empty() ? "" : ", " + text(2), text(3), text(4), trim(text(5))),
+                                      text(2).empty() ? "" : ", " + text(2), text(3), text(4),
+                                      trim(text(5))),
                           std::stoi(text(0))};
     const std::lock_guard lock{mutex_};
     news = blocker_.pid != blocker.pid;

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <array>
+#include <utility>
 
 #include "schemagate/log.hpp"
 #include "schemagate/text.hpp"
@@ -29,16 +30,18 @@ void check_expected(const pg::Row& state, const Manifest::Database::Expect& expe
   const auto name = state.at(2).value_or("");
   const int version = std::stoi(state.at(3).value_or("0"));
   if (!expect.name.empty() && name != expect.name) {
-    throw Failure{ExitCode::refused,
-                  fmt::format("refused: connected to database \"{}\", but database.expect.name is \"{}\"", name,
-                              expect.name),
-                  "is this the right DATABASE_URL for this environment?"};
+    throw Failure{
+        ExitCode::refused,
+        fmt::format("refused: connected to database \"{}\", but database.expect.name is \"{}\"",
+                    name, expect.name),
+        "is this the right DATABASE_URL for this environment?"};
   }
   if (version < expect.min_version) {
-    throw Failure{ExitCode::refused,
-                  fmt::format("refused: the server is PostgreSQL {}, but database.expect.min_version is {}", version,
-                              expect.min_version),
-                  "is this the right DATABASE_URL for this environment?"};
+    throw Failure{
+        ExitCode::refused,
+        fmt::format("refused: the server is PostgreSQL {}, but database.expect.min_version is {}",
+                    version, expect.min_version),
+        "is this the right DATABASE_URL for this environment?"};
   }
 }
 
@@ -57,18 +60,22 @@ void create_database(const Database& database) {
     } catch (const pg::Error& e) {
       // 42P04 and 23505: another runner was faster.
       if (e.sqlstate == "42P04" || e.sqlstate == "23505") return;
-      throw Failure{ExitCode::not_ready, fmt::format("cannot create the database \"{}\": {}", name, e.message),
+      throw Failure{ExitCode::not_ready,
+                    fmt::format("cannot create the database \"{}\": {}", name, e.message),
                     "create it by hand, or give the role CREATEDB"};
     }
   }
-  throw Failure{ExitCode::not_ready, fmt::format("cannot create the database \"{}\": {}", name, last_error)};
+  throw Failure{ExitCode::not_ready,
+                fmt::format("cannot create the database \"{}\": {}", name, last_error)};
 }
 
 // libpq's text without the address, which we print ourselves.
 std::string short_reason(const std::string& error) {
   const auto fatal = error.rfind("FATAL:  ");
   const auto failed = error.find("failed: ");
-  const auto start = fatal != std::string::npos ? fatal + 8 : failed != std::string::npos ? failed + 8 : 0;
+  const auto start = fatal != std::string::npos    ? fatal + 8
+                     : failed != std::string::npos ? failed + 8
+                                                   : 0;
   auto reason = error.substr(start);
   for (auto& c : reason)
     if (c == '\n' || c == '\t') c = ' ';
@@ -84,10 +91,12 @@ class Waiter {
     for (;;) {
       stop_.check();
       if (auto session = attempt()) return std::move(*session);
+      if (std::exchange(created_, false)) continue;
       if (deadline_.passed()) {
         throw Failure{ExitCode::not_ready,
-                      fmt::format("the database {} is not ready after {}: {}", database_.address().display(),
-                                  for_people(settings_.wait), reason_),
+                      fmt::format("the database {} is not ready after {}: {}",
+                                  database_.address().display(), for_people(settings_.wait),
+                                  reason_),
                       "check the server and the network; database.wait sets how long to wait"};
       }
       tell();
@@ -116,18 +125,21 @@ class Waiter {
     const auto diagnosis = diagnose(error);
     if (diagnosis.database_missing && settings_.create) {
       create_database(database_);
+      created_ = true;
       return;
     }
     if (diagnosis.hint.empty()) return;
-    throw Failure{ExitCode::not_ready,
-                  fmt::format("the server of {} refuses us: {}", database_.address().display(), reason_),
-                  diagnosis.hint};
+    throw Failure{
+        ExitCode::not_ready,
+        fmt::format("the server of {} refuses us: {}", database_.address().display(), reason_),
+        diagnosis.hint};
   }
 
   void tell() {
     if (told_at_ && Clock::now() - *told_at_ < k_told_again && reason_ == told_) return;
-    log::info(fmt::format("waiting for the database {}: {}", database_.address().display(), reason_),
-              {{"reason", reason_}});
+    log::info(
+        fmt::format("waiting for the database {}: {}", database_.address().display(), reason_),
+        {{"reason", reason_}});
     told_at_ = Clock::now();
     told_ = reason_;
   }
@@ -137,6 +149,7 @@ class Waiter {
   Stop& stop_;
   Deadline deadline_{settings_.wait};
   Backoff backoff_{200ms, 2s};
+  bool created_ = false;  // just now: worth another attempt at once
   std::string reason_;
   std::string told_;
   std::optional<Clock::time_point> told_at_;
@@ -152,26 +165,33 @@ Diagnosis diagnose(const std::string& error) {
   constexpr std::array k_patterns = {
       Pattern{"password authentication failed", "check user and password of database.url"},
       Pattern{"no password supplied", "the connection string has no password; add one"},
-      Pattern{"no pg_hba.conf entry", "the server's pg_hba.conf does not let this user in from here (or wants TLS: "
-                                      "sslmode=require)"},
+      Pattern{"no pg_hba.conf entry",
+              "the server's pg_hba.conf does not let this user in from here (or wants TLS: "
+              "sslmode=require)"},
       Pattern{"is not permitted to log in", "ALTER ROLE … LOGIN"},
       Pattern{"permission denied for database", "GRANT CONNECT ON DATABASE … TO the role"},
-      Pattern{"server does not support SSL", "the connection string asks for TLS that the server does not offer"},
-      Pattern{"certificate verify failed", "the server's certificate is not signed by a known authority: give its CA "
-                                           "with sslrootcert=FILE"},
-      Pattern{"does not match host name", "the server's certificate is for another name; connect by that name"},
-      Pattern{"root certificate file", "give the CA of the server's certificate with sslrootcert=FILE"},
+      Pattern{"server does not support SSL",
+              "the connection string asks for TLS that the server does not offer"},
+      Pattern{"certificate verify failed",
+              "the server's certificate is not signed by a known authority: give its CA "
+              "with sslrootcert=FILE"},
+      Pattern{"does not match host name",
+              "the server's certificate is for another name; connect by that name"},
+      Pattern{"root certificate file",
+              "give the CA of the server's certificate with sslrootcert=FILE"},
   };
   const auto holds = [&](std::string_view part) { return error.find(part) != std::string::npos; };
   if (holds("database \"") && holds("\" does not exist"))
     return {true, "create the database, or set database.create: true"};
-  if (holds("role \"") && holds("\" does not exist")) return {false, "create the role, or check the user of database.url"};
+  if (holds("role \"") && holds("\" does not exist"))
+    return {false, "create the role, or check the user of database.url"};
   for (const auto& pattern : k_patterns)
     if (holds(pattern.text)) return {false, pattern.hint};
   return {};
 }
 
-pg::Session wait_until_ready(const Database& database, const Manifest::Database& settings, Stop& stop) {
+pg::Session wait_until_ready(const Database& database, const Manifest::Database& settings,
+                             Stop& stop) {
   return Waiter{database, settings, stop}.wait();
 }
 

@@ -16,7 +16,8 @@ ScriptSession::ScriptSession(pg::Session& session, const ApplyContext& context)
 // Rule 2 of lease.hpp. Pooled backends are shared: there the name is only in the connection string.
 std::string ScriptSession::own_name() const {
   if (context_.database.pooled()) return {};
-  return fmt::format("SET application_name = {};", pg::quote_literal(context_.lease.application_name()));
+  return fmt::format("SET application_name = {};",
+                     pg::quote_literal(context_.lease.application_name()));
 }
 
 std::string ScriptSession::reset() const {
@@ -25,9 +26,11 @@ std::string ScriptSession::reset() const {
 
 std::string ScriptSession::limits(Scope scope, Milliseconds lock_timeout) const {
   const char* set = scope == Scope::transaction ? "SET LOCAL" : "SET";
-  auto sql = fmt::format("{0} client_encoding = 'UTF8'; {0} lock_timeout = {1}; {0} statement_timeout = {2};", set,
-                         lock_timeout.count(), context_.settings.statement_timeout.count());
-  if (!context_.settings.schema.empty())  // given explicitly; else the role's own search_path holds, as under Prisma
+  auto sql = fmt::format(
+      "{0} client_encoding = 'UTF8'; {0} lock_timeout = {1}; {0} statement_timeout = {2};", set,
+      lock_timeout.count(), context_.settings.statement_timeout.count());
+  if (!context_.settings.schema
+           .empty())  // given explicitly; else the role's own search_path holds, as under Prisma
     sql += fmt::format("{} search_path = {};", set, pg::quote_identifier(context_.settings.schema));
   return sql;
 }
@@ -35,8 +38,10 @@ std::string ScriptSession::limits(Scope scope, Milliseconds lock_timeout) const 
 void ScriptSession::execute(const Statement& statement, const std::string& label) {
   context_.stop.check();
   const auto limit = context_.settings.lock_timeout;
-  const auto look_after = limit.count() == 0 ? Milliseconds{700} : std::min<Milliseconds>(700ms, limit / 2);
-  progress_.started(session_.backend_pid(), fmt::format("{} line {}", label, statement.line), look_after);
+  const auto look_after =
+      limit.count() == 0 ? Milliseconds{700} : std::min<Milliseconds>(700ms, limit / 2);
+  progress_.started(session_.backend_pid(), fmt::format("{} line {}", label, statement.line),
+                    look_after);
   try {
     session_.execute(statement.text);
   } catch (const pg::Error& e) {
@@ -49,7 +54,8 @@ void ScriptSession::execute(const Statement& statement, const std::string& label
 
 void ScriptSession::run_in_transaction(const Segment& segment, const std::string& label) {
   std::string prologue = reset();
-  if (!segment.transaction_options.empty()) prologue += "SET TRANSACTION " + segment.transaction_options + ";";
+  if (!segment.transaction_options.empty())
+    prologue += "SET TRANSACTION " + segment.transaction_options + ";";
   session_.execute(prologue + limits(Scope::transaction, context_.settings.lock_timeout));
   for (const auto& setting : segment.settings) execute(setting, label);
   for (const auto& statement : segment.statements) execute(statement, label);
@@ -70,6 +76,8 @@ void ScriptSession::prepare_alone(const Segment& segment) {
   session_.execute(own_name());  // a script may have chosen another one
 }
 
-void ScriptSession::run_alone(const Statement& statement, const std::string& label) { execute(statement, label); }
+void ScriptSession::run_alone(const Statement& statement, const std::string& label) {
+  execute(statement, label);
+}
 
 }  // namespace schemagate

@@ -22,20 +22,23 @@ void refuse_what_loses_work(const std::vector<Statement>& script) {
         break;
       case Kind::commit: open = nullptr; break;
       case Kind::rollback:
-        throw ScriptRefused{statement, "ROLLBACK would undo the script while the history says it was applied",
+        throw ScriptRefused{statement,
+                            "ROLLBACK would undo the script while the history says it was applied",
                             "remove the ROLLBACK, or what it takes back"};
       case Kind::unsupported: throw ScriptRefused{statement, statement.what, ""};
       case Kind::alone:
         if (open == nullptr) break;
-        throw ScriptRefused{statement,
-                            fmt::format("{} cannot run inside the BEGIN of line {}", statement.what, open->line),
-                            "move it behind the COMMIT, or remove BEGIN and COMMIT"};
+        throw ScriptRefused{
+            statement,
+            fmt::format("{} cannot run inside the BEGIN of line {}", statement.what, open->line),
+            "move it behind the COMMIT, or remove BEGIN and COMMIT"};
       default: break;
     }
   }
   if (open != nullptr) {
-    throw ScriptRefused{*open, "BEGIN without COMMIT: the server would throw the script's work away",
-                        "add COMMIT at the end, or remove BEGIN (each migration is a transaction anyway)"};
+    throw ScriptRefused{
+        *open, "BEGIN without COMMIT: the server would throw the script's work away",
+        "add COMMIT at the end, or remove BEGIN (each migration is a transaction anyway)"};
   }
 }
 
@@ -46,7 +49,8 @@ class Splitter {
     cut("");
     if (segments_.empty()) {
       segments_.emplace_back();
-      segments_.front().statements = settings_;  // settings alone: still to be checked by the server
+      segments_.front().statements =
+          settings_;  // settings alone: still to be checked by the server
     }
     segments_.front().reason.clear();
     return std::move(segments_);
@@ -96,8 +100,8 @@ class Splitter {
   void cut_before_use_of_new_values(const Statement& statement) {
     for (const auto& value : new_values_) {
       if (!mentions(statement, value)) continue;
-      cut(fmt::format("line {} uses the new enum value '{}', which must be committed first", statement.line,
-                      value));
+      cut(fmt::format("line {} uses the new enum value '{}', which must be committed first",
+                      statement.line, value));
       return;
     }
   }

@@ -30,8 +30,9 @@ std::vector<Token> tokens_of(const std::string& sql) {
     for (std::size_t i = 0; scan != nullptr && i < scan->n_tokens; ++i) {
       const auto* token = scan->tokens[i];
       const auto start = static_cast<std::size_t>(token->start);
-      tokens.push_back({std::string_view{sql}.substr(start, static_cast<std::size_t>(token->end) - start),
-                        token->token});
+      tokens.push_back(
+          {std::string_view{sql}.substr(start, static_cast<std::size_t>(token->end) - start),
+           token->token});
     }
     if (scan != nullptr) ::pg_query__scan_result__free_unpacked(scan, nullptr);
   }
@@ -45,15 +46,16 @@ bool is_comment(const Token& token) {
 
 bool is_word(const Token& token, std::string_view word) { return lower_case(token.text) == word; }
 
-// COMMIT and ROLLBACK are also ordinary names; in PL/pgSQL they are statements only where a statement
-// can begin.
+// COMMIT and ROLLBACK are also ordinary names; in PL/pgSQL they are statements only where a
+// statement can begin.
 bool body_ends_transactions(const std::string& body) {
   constexpr std::array<std::string_view, 6> k_before = {";", "begin", "then", "else", "loop", ">>"};
   std::string before = ";";
   for (const auto& token : tokens_of(body)) {
     if (is_comment(token)) continue;
     const auto word = lower_case(token.text);
-    const bool starts_statement = std::find(k_before.begin(), k_before.end(), before) != k_before.end();
+    const bool starts_statement =
+        std::find(k_before.begin(), k_before.end(), before) != k_before.end();
     if (starts_statement && (word == "commit" || word == "rollback")) return true;
     before = word;
   }
@@ -61,7 +63,8 @@ bool body_ends_transactions(const std::string& body) {
 }
 
 std::string string_of(const PgQuery__Node* node) {
-  return node != nullptr && node->node_case == PG_QUERY__NODE__NODE_STRING ? node->string->sval : "";
+  return node != nullptr && node->node_case == PG_QUERY__NODE__NODE_STRING ? node->string->sval
+                                                                           : "";
 }
 
 std::string name_of(PgQuery__Node* const* parts, std::size_t count) {
@@ -101,7 +104,9 @@ void classify_transaction(Statement& statement, const PgQuery__TransactionStmt& 
       return;
     }
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT: statement.kind = Kind::commit; return;
-    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK: statement.kind = Kind::rollback; return;
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK:
+      statement.kind = Kind::rollback;
+      return;
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_PREPARE:
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT_PREPARED:
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK_PREPARED:
@@ -141,8 +146,8 @@ void classify_reindex(Statement& statement, const PgQuery__ReindexStmt& node) {
 }
 
 void classify_setting(Statement& statement, const PgQuery__VariableSetStmt& node) {
-  const bool of_transaction =
-      node.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_SET_MULTI && std::string_view{node.name} == "TRANSACTION";
+  const bool of_transaction = node.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_SET_MULTI &&
+                              std::string_view{node.name} == "TRANSACTION";
   if (node.is_local != 0 || of_transaction) statement.ends_at_commit = true;
   else statement.kind = Kind::setting;
 }
@@ -151,7 +156,8 @@ void classify_setting(Statement& statement, const PgQuery__VariableSetStmt& node
 void classify_select(Statement& statement, const PgQuery__SelectStmt& node) {
   if (node.n_target_list != 1 || node.n_from_clause != 0) return;
   const auto* target = node.target_list[0];
-  if (target->node_case != PG_QUERY__NODE__NODE_RES_TARGET || target->res_target->val == nullptr) return;
+  if (target->node_case != PG_QUERY__NODE__NODE_RES_TARGET || target->res_target->val == nullptr)
+    return;
   const auto* value = target->res_target->val;
   if (value->node_case != PG_QUERY__NODE__NODE_FUNC_CALL) return;
   const auto name = name_of(value->func_call->funcname, value->func_call->n_funcname);
@@ -160,16 +166,18 @@ void classify_select(Statement& statement, const PgQuery__SelectStmt& node) {
 
 void classify_copy(Statement& statement, const PgQuery__CopyStmt& node) {
   if (!std::string_view{node.filename}.empty()) return;
-  not_in_a_file(statement, node.is_from != 0
-                               ? "COPY FROM STDIN needs a client that sends the rows (psql); write the "
-                                 "rows as INSERT"
-                               : "COPY TO STDOUT has no place in a migration");
+  not_in_a_file(statement,
+                node.is_from != 0
+                    ? "COPY FROM STDIN needs a client that sends the rows (psql); write the "
+                      "rows as INSERT"
+                    : "COPY TO STDOUT has no place in a migration");
 }
 
 void classify_do(Statement& statement, const PgQuery__DoStmt& node) {
   for (std::size_t i = 0; i < node.n_args; ++i) {
     const auto* argument = node.args[i]->def_elem;
-    if (std::string_view{argument->defname} == "as" && body_ends_transactions(string_of(argument->arg)))
+    if (std::string_view{argument->defname} == "as" &&
+        body_ends_transactions(string_of(argument->arg)))
       refuse_transactions(statement, "DO block with its own COMMIT or ROLLBACK");
   }
 }
@@ -177,8 +185,8 @@ void classify_do(Statement& statement, const PgQuery__DoStmt& node) {
 void classify_alter_table(Statement& statement, const PgQuery__AlterTableStmt& node) {
   for (std::size_t i = 0; i < node.n_cmds; ++i) {
     const auto* command = node.cmds[i]->alter_table_cmd;
-    if (command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_DetachPartition && command->def != nullptr &&
-        command->def->node_case == PG_QUERY__NODE__NODE_PARTITION_CMD &&
+    if (command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_DetachPartition &&
+        command->def != nullptr && command->def->node_case == PG_QUERY__NODE__NODE_PARTITION_CMD &&
         command->def->partition_cmd->concurrent != 0)
       refuse_transactions(statement, "DETACH PARTITION CONCURRENTLY");
   }
@@ -198,19 +206,24 @@ void classify_enum(Statement& statement, const PgQuery__AlterEnumStmt& node) {
 
 void classify(Statement& statement, const PgQuery__Node& node) {
   switch (node.node_case) {
-    case PG_QUERY__NODE__NODE_TRANSACTION_STMT: return classify_transaction(statement, *node.transaction_stmt);
+    case PG_QUERY__NODE__NODE_TRANSACTION_STMT:
+      return classify_transaction(statement, *node.transaction_stmt);
     case PG_QUERY__NODE__NODE_INDEX_STMT: return classify_index(statement, *node.index_stmt);
     case PG_QUERY__NODE__NODE_DROP_STMT: return classify_drop(statement, *node.drop_stmt);
     case PG_QUERY__NODE__NODE_REINDEX_STMT: return classify_reindex(statement, *node.reindex_stmt);
-    case PG_QUERY__NODE__NODE_VARIABLE_SET_STMT: return classify_setting(statement, *node.variable_set_stmt);
+    case PG_QUERY__NODE__NODE_VARIABLE_SET_STMT:
+      return classify_setting(statement, *node.variable_set_stmt);
     case PG_QUERY__NODE__NODE_SELECT_STMT: return classify_select(statement, *node.select_stmt);
     case PG_QUERY__NODE__NODE_COPY_STMT: return classify_copy(statement, *node.copy_stmt);
     case PG_QUERY__NODE__NODE_DO_STMT: return classify_do(statement, *node.do_stmt);
-    case PG_QUERY__NODE__NODE_ALTER_TABLE_STMT: return classify_alter_table(statement, *node.alter_table_stmt);
-    case PG_QUERY__NODE__NODE_ALTER_ENUM_STMT: return classify_enum(statement, *node.alter_enum_stmt);
+    case PG_QUERY__NODE__NODE_ALTER_TABLE_STMT:
+      return classify_alter_table(statement, *node.alter_table_stmt);
+    case PG_QUERY__NODE__NODE_ALTER_ENUM_STMT:
+      return classify_enum(statement, *node.alter_enum_stmt);
     case PG_QUERY__NODE__NODE_CREATE_ENUM_STMT:
       statement.kind = Kind::create_enum;
-      statement.type = name_of(node.create_enum_stmt->type_name, node.create_enum_stmt->n_type_name);
+      statement.type =
+          name_of(node.create_enum_stmt->type_name, node.create_enum_stmt->n_type_name);
       return;
     case PG_QUERY__NODE__NODE_CREATE_STMT:
       statement.ends_at_commit = ends_at_commit(node.create_stmt->oncommit);
@@ -223,18 +236,26 @@ void classify(Statement& statement, const PgQuery__Node& node) {
       if (node.vacuum_stmt->is_vacuumcmd != 0) refuse_transactions(statement, "VACUUM");
       return;
     case PG_QUERY__NODE__NODE_CLUSTER_STMT:
-      if (node.cluster_stmt->relation == nullptr) refuse_transactions(statement, "CLUSTER of all tables");
+      if (node.cluster_stmt->relation == nullptr)
+        refuse_transactions(statement, "CLUSTER of all tables");
       return;
     case PG_QUERY__NODE__NODE_DISCARD_STMT: return refuse_transactions(statement, "DISCARD");
-    case PG_QUERY__NODE__NODE_CREATEDB_STMT: return refuse_transactions(statement, "CREATE DATABASE");
+    case PG_QUERY__NODE__NODE_CREATEDB_STMT:
+      return refuse_transactions(statement, "CREATE DATABASE");
     case PG_QUERY__NODE__NODE_DROPDB_STMT: return refuse_transactions(statement, "DROP DATABASE");
-    case PG_QUERY__NODE__NODE_ALTER_SYSTEM_STMT: return refuse_transactions(statement, "ALTER SYSTEM");
-    case PG_QUERY__NODE__NODE_CREATE_TABLE_SPACE_STMT: return refuse_transactions(statement, "CREATE TABLESPACE");
-    case PG_QUERY__NODE__NODE_DROP_TABLE_SPACE_STMT: return refuse_transactions(statement, "DROP TABLESPACE");
-    case PG_QUERY__NODE__NODE_CREATE_SUBSCRIPTION_STMT: return refuse_transactions(statement, "CREATE SUBSCRIPTION");
-    case PG_QUERY__NODE__NODE_DROP_SUBSCRIPTION_STMT: return refuse_transactions(statement, "DROP SUBSCRIPTION");
+    case PG_QUERY__NODE__NODE_ALTER_SYSTEM_STMT:
+      return refuse_transactions(statement, "ALTER SYSTEM");
+    case PG_QUERY__NODE__NODE_CREATE_TABLE_SPACE_STMT:
+      return refuse_transactions(statement, "CREATE TABLESPACE");
+    case PG_QUERY__NODE__NODE_DROP_TABLE_SPACE_STMT:
+      return refuse_transactions(statement, "DROP TABLESPACE");
+    case PG_QUERY__NODE__NODE_CREATE_SUBSCRIPTION_STMT:
+      return refuse_transactions(statement, "CREATE SUBSCRIPTION");
+    case PG_QUERY__NODE__NODE_DROP_SUBSCRIPTION_STMT:
+      return refuse_transactions(statement, "DROP SUBSCRIPTION");
     case PG_QUERY__NODE__NODE_ALTER_DATABASE_STMT:
-      if (has_option(node.alter_database_stmt->options, node.alter_database_stmt->n_options, "tablespace"))
+      if (has_option(node.alter_database_stmt->options, node.alter_database_stmt->n_options,
+                     "tablespace"))
         refuse_transactions(statement, "ALTER DATABASE SET TABLESPACE");
       return;
     default: return;
@@ -252,7 +273,8 @@ void classify_by_words(Statement& statement) {
     refuse_transactions(statement, "VACUUM");
   } else if (std::any_of(words.begin(), words.end(),
                          [](const auto& word) { return is_word(word, "concurrently"); })) {
-    if (first == "create" || first == "drop" || first == "reindex" || first == "alter" || first == "repack")
+    if (first == "create" || first == "drop" || first == "reindex" || first == "alter" ||
+        first == "repack")
       refuse_transactions(statement, "CONCURRENTLY");
   }
 }
@@ -312,7 +334,8 @@ Tree parse(const std::string& sql) {
             }};
   if (result.error == nullptr) {
     tree.reset(::pg_query__parse_result__unpack(
-        nullptr, result.parse_tree.len, reinterpret_cast<const std::uint8_t*>(result.parse_tree.data)));
+        nullptr, result.parse_tree.len,
+        reinterpret_cast<const std::uint8_t*>(result.parse_tree.data)));
   }
   ::pg_query_free_protobuf_parse_result(result);
   return tree;
@@ -357,7 +380,8 @@ std::vector<Statement> parse_script(std::string_view text) {
   for (std::size_t i = 0; i < tree->n_stmts; ++i) {
     const auto& raw = *tree->stmts[i];
     const auto start = static_cast<std::size_t>(raw.stmt_location);
-    const auto end = raw.stmt_len == 0 ? sql.size() : start + static_cast<std::size_t>(raw.stmt_len);
+    const auto end =
+        raw.stmt_len == 0 ? sql.size() : start + static_cast<std::size_t>(raw.stmt_len);
     auto statement = locator.statement(start, end);
     if (!statement) continue;
     classify(*statement, *raw.stmt);

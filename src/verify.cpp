@@ -17,7 +17,10 @@ std::string why_not(pg::Session& session, const Check& check, const std::string&
   auto parts = split(check.text, '.');
   switch (check.kind) {
     case Check::Kind::table:
-      if (session.query("SELECT to_regclass($1) IS NOT NULL", {quoted_table(parts, schema)}).at(0).at(0) == "t") return {};
+      if (session.query("SELECT to_regclass($1) IS NOT NULL", {quoted_table(parts, schema)})
+              .at(0)
+              .at(0) == "t")
+        return {};
       return fmt::format("table {} does not exist", check.text);
     case Check::Kind::column: {
       const auto column = parts.back();
@@ -31,7 +34,8 @@ std::string why_not(pg::Session& session, const Check& check, const std::string&
       const auto rows = session.query(check.text);
       const auto answer = rows.empty() || rows[0].empty() ? pg::Value{} : rows[0][0];
       if (answer == "t") return {};
-      return fmt::format("check returned {}, not true: {}", answer.value_or("nothing"), shortened(check.text, 200));
+      return fmt::format("check returned {}, not true: {}", answer.value_or("nothing"),
+                         shortened(check.text, 200));
     }
   }
   return {};
@@ -46,9 +50,12 @@ std::vector<std::string> not_applied(const Folder& folder, const History& histor
   std::vector<std::string> missing;
   for (const auto& migration : folder.migrations) {
     const auto found = applied.find(migration.name);
-    if (found == applied.end()) missing.push_back(fmt::format("migration {} is not applied", migration.name));
-    else if (edited == Policy::fail && !migration.file_missing && !same_content(migration, found->second->checksum))
-      missing.push_back(fmt::format("migration {} is applied with another content", migration.name));
+    if (found == applied.end())
+      missing.push_back(fmt::format("migration {} is not applied", migration.name));
+    else if (edited == Policy::fail && !migration.file_missing &&
+             !same_content(migration, found->second->checksum))
+      missing.push_back(
+          fmt::format("migration {} is applied with another content", migration.name));
   }
   return missing;
 }
@@ -56,17 +63,22 @@ std::vector<std::string> not_applied(const Folder& folder, const History& histor
 Verified verify(pg::Session& session, const Expectation& expectation) {
   std::vector<std::string> problems;
   if (expectation.history != nullptr)
-    problems = not_applied(expectation.folder, expectation.history->read(session), expectation.edited);
+    problems =
+        not_applied(expectation.folder, expectation.history->read(session), expectation.edited);
   for (const auto& check : expectation.checks) {
     try {
-      if (auto problem = why_not(session, check, expectation.schema); !problem.empty()) problems.push_back(std::move(problem));
+      if (auto problem = why_not(session, check, expectation.schema); !problem.empty())
+        problems.push_back(std::move(problem));
     } catch (const pg::Error& e) {
-      problems.push_back(fmt::format("check fails with {}: {}: {}", e.sqlstate, e.message, shortened(check.text, 200)));
+      problems.push_back(fmt::format("check fails with {}: {}: {}", e.sqlstate, e.message,
+                                     shortened(check.text, 200)));
     }
   }
   if (problems.empty()) return Verified{expectation.folder.digest};
-  throw Failure{ExitCode::check_failed, "applied, but not as this release needs it:\n  " + join(problems, "\n  "),
-                "the app is kept from starting; mend the migrations or the checks and deploy again"};
+  throw Failure{
+      ExitCode::check_failed,
+      "applied, but not as this release needs it:\n  " + join(problems, "\n  "),
+      "the app is kept from starting; mend the migrations or the checks and deploy again"};
 }
 
 }  // namespace schemagate

@@ -25,12 +25,12 @@ struct ApplyContext {
   Stop& stop;
 };
 
-// Applies plan.pending in order on `session` (replaced by a new one if the connection was lost during
-// a COMMIT that turns out to have happened). Appends each finished migration's name to `applied`,
-// also when a later one fails. With atomic: release all of it is one transaction and `before_commit`
-// runs inside it, last but for the fence check; otherwise it is not called.
-// Throws Failure: migration_failed, lock_timeout, connection_lost, lease_lost, or the Stop's reason.
-void apply(pg::Session& session, const Plan& plan, const ApplyContext& context, std::vector<std::string>& applied,
-           const std::function<void()>& before_commit);
+// Applies plan.pending in order on `session` (replaced by a new one if the connection was lost
+// during a COMMIT that turns out to have happened). Appends each finished migration's name to
+// `applied`, also when a later one fails. With atomic: release all of it is one transaction and
+// `before_commit` runs inside it, last but for the fence check; otherwise it is not called. Throws
+// Failure: migration_failed, lock_timeout, connection_lost, lease_lost, or the Stop's reason.
+void apply(pg::Session& session, const Plan& plan, const ApplyContext& context,
+           std::vector<std::string>& applied, const std::function<void()>& before_commit);
 
 }  // namespace schemagate

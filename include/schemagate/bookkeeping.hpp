@@ -16,8 +16,8 @@ class Bookkeeping {
 
   // One look, changes nothing: false where the tables do not exist yet.
   [[nodiscard]] bool exists(pg::Session& session) const;
-  // Creates the tables if they do not exist; any number of runners may do so at once. Throws Failure
-  // (refused) when a newer schemagate made them or the role may not create them.
+  // Creates the tables if they do not exist; any number of runners may do so at once. Throws
+  // Failure (refused) when a newer schemagate made them or the role may not create them.
   void create_if_missing(pg::Session& session) const;
 
  private:

@@ -19,7 +19,7 @@ void refuse_destructive_command(const std::vector<std::string>& argv);
 // The child's output goes into the log line by line; its environment holds DATABASE_URL,
 // DIRECT_URL, SCHEMAGATE_DATABASE_URL, SCHEMAGATE_RELEASE, SCHEMAGATE_APP and PGAPPNAME, then
 // migrations.env. Throws Failure (command_failed), or the Stop's reason.
-void run_command(const Manifest& manifest, const std::string& release, const Database& database, const Lease& lease,
-                 Stop& stop);
+void run_command(const Manifest& manifest, const std::string& release, const Database& database,
+                 const Lease& lease, Stop& stop);
 
 }  // namespace schemagate

@@ -1,7 +1,7 @@
 #pragma once
 // What CREATE, DROP and REINDEX ... CONCURRENTLY leave behind when they are interrupted: an INVALID
-// index (PostgreSQL manual, CREATE INDEX, "Building Indexes Concurrently"). Names are resolved by the
-// session's search_path, as the statement itself does.
+// index (PostgreSQL manual, CREATE INDEX, "Building Indexes Concurrently"). Names are resolved by
+// the session's search_path, as the statement itself does.
 
 #include <string>
 
@@ -10,15 +10,17 @@
 
 namespace schemagate::concurrent_index {
 
-// The names of the table's indexes before the statement, one a line. Recorded, so that a rerun knows
-// what the interrupted statement made even where PostgreSQL chose the name.
+// The names of the table's indexes before the statement, one a line. Recorded, so that a rerun
+// knows what the interrupted statement made even where PostgreSQL chose the name.
 [[nodiscard]] std::string evidence(pg::Session& session, const Statement::Index& index);
 
 // Did the interrupted statement get to its end? `before`: the evidence recorded then.
-[[nodiscard]] bool is_done(pg::Session& session, const Statement::Index& index, const std::string& before);
+[[nodiscard]] bool is_done(pg::Session& session, const Statement::Index& index,
+                           const std::string& before);
 
-// Drops the INVALID index that stands in the statement's way, unless another session is building it.
-// Returns the names dropped.
-std::vector<std::string> clear_invalid(pg::Session& session, const Statement::Index& index, const std::string& before);
+// Drops the INVALID index that stands in the statement's way, unless another session is building
+// it. Returns the names dropped.
+std::vector<std::string> clear_invalid(pg::Session& session, const Statement::Index& index,
+                                       const std::string& before);
 
 }  // namespace schemagate::concurrent_index

@@ -1,6 +1,6 @@
 #pragma once
-// A connection string as users have it in DATABASE_URL, understood once: Prisma URLs, libpq URLs and
-// key=value strings become one libpq string. Pure; nothing connects here.
+// A connection string as users have it in DATABASE_URL, understood once: Prisma URLs, libpq URLs
+// and key=value strings become one libpq string. Pure; nothing connects here.
 //
 // TLS is never weaker than asked for. sslmode means what libpq says (Prisma ignores verify-full);
 // `sslaccept=strict` is verify-full; Prisma's `sslcert` (a CA file) is sslrootcert unless an sslkey
@@ -38,7 +38,7 @@ class ConnectionString {
   [[nodiscard]] std::string display() const;
 
   [[nodiscard]] std::string value(const std::string& key) const;  // a libpq parameter, or empty
-  [[nodiscard]] std::string host() const;      // as written; empty: libpq's default
+  [[nodiscard]] std::string host() const;  // as written; empty: libpq's default
   [[nodiscard]] std::string database() const { return value("dbname"); }
   [[nodiscard]] ConnectionString with_database(const std::string& name) const;
 

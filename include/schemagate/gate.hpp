@@ -16,8 +16,8 @@ struct GateOptions {
 };
 
 // Returns when the gate is open. Throws Failure: (gate_timeout) still closed after gate.timeout, or
-// at once with `once`; (gate_failed) as soon as the run for this release has failed for good; or the
-// Stop's reason.
+// at once with `once`; (gate_failed) as soon as the run for this release has failed for good; or
+// the Stop's reason.
 void wait_at_gate(const Manifest& manifest, const GateOptions& options, Stop& stop);
 
 }  // namespace schemagate

@@ -1,6 +1,7 @@
 #pragma once
 // Builds and reads the few JSON documents we exchange: log lines, `--json` reports, marker files.
-// The only file that knows nlohmann-json. A document is a flat object or a nested one built bottom up.
+// The only file that knows nlohmann-json. A document is a flat object or a nested one built bottom
+// up.
 
 #include <cstdint>
 #include <memory>

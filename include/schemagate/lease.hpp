@@ -32,7 +32,8 @@ struct LeaseRequest {
 class Lease {
  public:
   // Blocks until the lease is ours, telling whom it waits for. Throws Failure (lease_held) after
-  // request.wait, or the Stop's reason. `database`, `bookkeeping` and `stop` must outlive the lease.
+  // request.wait, or the Stop's reason. `database`, `bookkeeping` and `stop` must outlive the
+  // lease.
   Lease(pg::Session& session, const Database& database, const Bookkeeping& bookkeeping,
         const LeaseRequest& request, Stop& stop);
   ~Lease();

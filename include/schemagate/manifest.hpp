@@ -90,13 +90,14 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 [[nodiscard]] Environment process_environment();
 
 // Throws Failure (usage) whose text is one line for each mistake.
-[[nodiscard]] Manifest read_manifest(const std::filesystem::path& file, const Environment& environment);
+[[nodiscard]] Manifest read_manifest(const std::filesystem::path& file,
+                                     const Environment& environment);
 [[nodiscard]] Manifest parse_manifest(const std::string& yaml, const std::filesystem::path& file,
                                       const Environment& environment);
 
 struct ManifestKey {
   enum class Type { integer, text, secret, boolean, duration, choice, list, map, checks };
-  std::string_view path;      // "database.url"
+  std::string_view path;  // "database.url"
   Type type;
   std::string_view fallback;  // as written in YAML; empty: none
   std::string_view choices;   // "fail|warn|allow", for Type::choice

@@ -1,8 +1,9 @@
 #pragma once
-// The completion marker: what a run leaves for the gate. One row for each app and release (a history,
-// so that a rolled-back image finds its own), and a file if the manifest asks for one.
+// The completion marker: what a run leaves for the gate. One row for each app and release (a
+// history, so that a rolled-back image finds its own), and a file if the manifest asks for one.
 // running: a run is at work. complete: everything of this release is applied and verified.
-// failed: a run ended with a permanent outcome (codes 20 to 25); a later good run makes it complete.
+// failed: a run ended with a permanent outcome (codes 20 to 25); a later good run makes it
+// complete.
 
 #include <filesystem>
 #include <optional>
@@ -29,20 +30,23 @@ struct Marker {
 
 constexpr const char* k_marker_channel = "schemagate_marker";  // LISTEN: a marker was committed
 
-[[nodiscard]] std::optional<Marker> read_marker(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id);
+[[nodiscard]] std::optional<Marker>
+read_marker(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id);
 
 // These belong into a transaction that ends with the lease's fence check.
-void mark_running(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id, const std::string& digest,
-                  const std::string& run_id);
-void mark_complete(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id, const Verified& verified,
-                   const std::string& run_id);
-void mark_failed(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id, const std::string& digest,
-                 const std::string& run_id, const Failure& failure);
+void mark_running(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+                  const std::string& digest, const std::string& run_id);
+void mark_complete(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+                   const Verified& verified, const std::string& run_id);
+void mark_failed(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+                 const std::string& digest, const std::string& run_id, const Failure& failure);
 
-// The file is replaced in one step (written beside it, synced, renamed). Throws Failure (usage) when
-// it cannot be written.
-void write_marker_file(const std::filesystem::path& file, const ReleaseId& id, const Marker& marker);
+// The file is replaced in one step (written beside it, synced, renamed). Throws Failure (usage)
+// when it cannot be written.
+void write_marker_file(const std::filesystem::path& file, const ReleaseId& id,
+                       const Marker& marker);
 // Nothing when there is no such file, it is no marker, or it is another app's or release's.
-[[nodiscard]] std::optional<Marker> read_marker_file(const std::filesystem::path& file, const ReleaseId& id);
+[[nodiscard]] std::optional<Marker> read_marker_file(const std::filesystem::path& file,
+                                                     const ReleaseId& id);
 
 }  // namespace schemagate

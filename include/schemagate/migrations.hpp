@@ -13,8 +13,8 @@ namespace schemagate {
 struct Migration {
   std::string name;
   std::filesystem::path file;
-  std::string sql;           // decoded
-  std::string checksum;      // lower-case hexadecimal
+  std::string sql;       // decoded
+  std::string checksum;  // lower-case hexadecimal
   bool file_missing = false;
   bool was_invalid_utf8 = false;
 };

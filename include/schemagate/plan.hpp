@@ -16,7 +16,7 @@ namespace schemagate {
 struct PlannedMigration {
   const Migration* migration = nullptr;  // in the Folder
   std::vector<Segment> segments;
-  std::string row_id;        // of the row an earlier run left unfinished; empty: a fresh start
+  std::string row_id;             // of the row an earlier run left unfinished; empty: a fresh start
   std::size_t first_segment = 0;  // earlier ones are done
   Step interrupted;               // what is known about first_segment from that run
 
@@ -33,12 +33,15 @@ struct Plan {
   [[nodiscard]] bool needs_direct_connection() const;
 };
 
-// Throws Failure: (history) failed rows (P3009), a non-empty schema without history (P3005), a pending
-// directory without migration.sql (P3015), or what a policy forbids; (migration_failed) a script that
-// cannot be executed; (refused) atomic: release where PostgreSQL does not allow it.
-[[nodiscard]] Plan make_plan(const Folder& folder, const History& history, const Manifest::Migrations& policies);
+// Throws Failure: (history) failed rows (P3009), a non-empty schema without history (P3005), a
+// pending directory without migration.sql (P3015), or what a policy forbids; (migration_failed) a
+// script that cannot be executed; (refused) atomic: release where PostgreSQL does not allow it.
+[[nodiscard]] Plan make_plan(const Folder& folder, const History& history,
+                             const Manifest::Migrations& policies);
 
-// "file:line:column", relative to the working directory where that is shorter.
+// The script's path, relative to the working directory where that is shorter.
+[[nodiscard]] std::string display_path(const Migration& migration);
+// "file:line:column"
 [[nodiscard]] std::string location(const Migration& migration, int line, int column);
 
 }  // namespace schemagate

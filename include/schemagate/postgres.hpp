@@ -1,8 +1,8 @@
 #pragma once
 // The only door to PostgreSQL: no other file knows which client library is behind it (libpqxx 6.4
-// and 7.x; the differences are in postgres.cpp). A Session never reconnects by itself: a new backend
-// would have lost its settings and locks without telling. One thread at a time per Session, except
-// for cancel(), which any thread may call.
+// and 7.x; the differences are in postgres.cpp). A Session never reconnects by itself: a new
+// backend would have lost its settings and locks without telling. One thread at a time per Session,
+// except for cancel(), which any thread may call.
 
 #include <functional>
 #include <memory>
@@ -66,7 +66,8 @@ class Session {
   void cancel() noexcept;  // asks the server to cancel the running statement
   [[nodiscard]] int backend_pid() const;
 
-  // NOTICE, WARNING and the like ("NOTICE:  text"), delivered on the thread that runs the statement.
+  // NOTICE, WARNING and the like ("NOTICE:  text"), delivered on the thread that runs the
+  // statement.
   void on_notice(std::function<void(std::string)> handler);
 
   void listen(const std::string& channel);
@@ -79,8 +80,8 @@ class Session {
   std::unique_ptr<Impl> impl_;
 };
 
-// BEGIN at construction, ROLLBACK at destruction unless commit() returned. The session's query() and
-// execute() work inside it.
+// BEGIN at construction, ROLLBACK at destruction unless commit() returned. The session's query()
+// and execute() work inside it.
 class Transaction {
  public:
   explicit Transaction(Session& session);
@@ -101,6 +102,7 @@ class Transaction {
 
 // Fills the fields of an Error from libpq's default error text and finds the position that its
 // `LINE n:` excerpt points at in `sql`. Exposed for tests.
-[[nodiscard]] Error parse_error(const std::string& text, std::string sqlstate, std::string_view sql);
+[[nodiscard]] Error parse_error(const std::string& text, std::string sqlstate,
+                                std::string_view sql);
 
 }  // namespace schemagate::pg

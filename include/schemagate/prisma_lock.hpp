@@ -1,7 +1,7 @@
 #pragma once
 // Prisma's advisory lock (72707369, session level; Prisma 7.10, flavour/postgres.rs), so that a
-// `prisma migrate deploy` started beside us waits. It is polled for, never waited in: a session that
-// waits inside PostgreSQL holds a snapshot, and CREATE INDEX CONCURRENTLY would wait for that.
+// `prisma migrate deploy` started beside us waits. It is polled for, never waited in: a session
+// that waits inside PostgreSQL holds a snapshot, and CREATE INDEX CONCURRENTLY would wait for that.
 // For the same reason it is let go while a CONCURRENTLY statement runs; Prisma then finds the
 // migration's unfinished row and stops by itself (P3009).
 

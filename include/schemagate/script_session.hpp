@@ -21,8 +21,8 @@ class ScriptSession {
  public:
   ScriptSession(pg::Session& session, const ApplyContext& context);
 
-  // Inside a transaction: a clean session, then the segment's statements, then a clean session again
-  // and every deferred constraint checked, so that COMMIT has no surprises left.
+  // Inside a transaction: a clean session, then the segment's statements, then a clean session
+  // again and every deferred constraint checked, so that COMMIT has no surprises left.
   void run_in_transaction(const Segment& segment, const std::string& label);
 
   // Outside: a clean session with the segment's settings, carrying the lease's name.

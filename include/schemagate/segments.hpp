@@ -21,14 +21,15 @@ struct Segment {
   std::vector<Statement> statements;  // exactly one when not transactional
   std::vector<Statement> settings;    // SETs of earlier segments, sent again before this one
   std::string transaction_options;    // "ISOLATION LEVEL SERIALIZABLE", or empty
-  std::string reason;                 // why it could not be part of the segment before; empty for the first
+  std::string reason;  // why it could not be part of the segment before; empty for the first
 
   [[nodiscard]] std::string digest() const;  // of what it executes
 };
 
 struct ScriptRefused : std::runtime_error {
   ScriptRefused(const Statement& statement, const std::string& why, std::string advice)
-      : std::runtime_error{why}, line{statement.line}, column{statement.column}, hint{std::move(advice)} {}
+      : std::runtime_error{why}, line{statement.line}, column{statement.column},
+        hint{std::move(advice)} {}
   int line;
   int column;
   std::string hint;

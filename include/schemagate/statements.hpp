@@ -5,12 +5,14 @@
 
 namespace schemagate::statements {
 
-// --- tables ---------------------------------------------------------------------------------------
+// --- tables
+// ---------------------------------------------------------------------------------------
 
 inline constexpr int k_tables_version = 1;
 
 // Two first runs may meet here; the lock lasts only as long as the transaction that creates.
-inline constexpr const char* k_lock_tables = "SELECT pg_advisory_xact_lock(hashtextextended('schemagate.version', 0))";
+inline constexpr const char* k_lock_tables =
+    "SELECT pg_advisory_xact_lock(hashtextextended('schemagate.version', 0))";
 
 inline constexpr const char* k_create_tables = R"sql(
 CREATE TABLE schemagate.lock (
@@ -67,7 +69,8 @@ INSERT INTO schemagate.version VALUES (1);
 
 inline constexpr const char* k_read_version = "SELECT version FROM schemagate.version";
 
-// --- lease ----------------------------------------------------------------------------------------
+// --- lease
+// ----------------------------------------------------------------------------------------
 
 // $1 name, $2 holder, $3 app, $4 release, $5 host, $6 ttl in ms
 inline constexpr const char* k_take_lease = R"sql(
@@ -100,12 +103,13 @@ RETURNING 1)sql";
 inline constexpr const char* k_release_lease = R"sql(
 UPDATE schemagate.lock SET expires_at = '-infinity' WHERE name = $1 AND holder = $2 AND fence = $3)sql";
 
-// $1 name, $2 holder, $3 fence. Whoever takes over has to wait for this row until we have committed.
+// $1 name, $2 holder, $3 fence. Whoever takes over has to wait for this row until we have
+// committed.
 inline constexpr const char* k_check_fence = R"sql(
 SELECT 1 FROM schemagate.lock WHERE name = $1 AND holder = $2 AND fence = $3 FOR UPDATE)sql";
 
-// $1 prefix of application_name, $2 fence: backends of older fences. The CASE keeps the cast away from
-// names that are not ours.
+// $1 prefix of application_name, $2 fence: backends of older fences. The CASE keeps the cast away
+// from names that are not ours.
 inline constexpr const char* k_older_backends = R"sql(
 SELECT pid, usename FROM pg_stat_activity
  WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -115,7 +119,8 @@ SELECT pid, usename FROM pg_stat_activity
 
 inline constexpr const char* k_terminate_backend = "SELECT pg_terminate_backend($1::integer)";
 
-// --- runs -----------------------------------------------------------------------------------------
+// --- runs
+// -----------------------------------------------------------------------------------------
 
 // $1 app, $2 release, $3 fence, $4 mode, $5 digest, $6 tool version, $7 host
 inline constexpr const char* k_begin_run = R"sql(
@@ -127,7 +132,8 @@ inline constexpr const char* k_finish_run = R"sql(
 UPDATE schemagate.run SET finished_at = clock_timestamp(), status = $2, applied = $3, error_code = $4, error = $5
  WHERE id = $1)sql";
 
-// --- markers --------------------------------------------------------------------------------------
+// --- markers
+// --------------------------------------------------------------------------------------
 
 // $1 app, $2 release, $3 status, $4 digest, $5 run, $6 error code, $7 error
 inline constexpr const char* k_write_marker = R"sql(
@@ -143,7 +149,8 @@ SELECT status, digest, coalesce(error_code, 0), coalesce(error, ''),
        to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
   FROM schemagate.marker WHERE app = $1 AND release = $2)sql";
 
-// --- steps of migrations that cannot be one transaction ---------------------------------------------
+// --- steps of migrations that cannot be one transaction
+// ---------------------------------------------
 
 inline constexpr const char* k_read_steps = R"sql(
 SELECT migration_id, segment, digest, evidence, finished_at IS NOT NULL FROM schemagate.step ORDER BY 1, 2)sql";

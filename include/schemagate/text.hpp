@@ -14,7 +14,8 @@ namespace schemagate {
 // "1 migration", "2 migrations".
 [[nodiscard]] std::string counted(std::size_t count, std::string_view noun);
 // The candidate that a person most likely meant, or empty when none is close.
-[[nodiscard]] std::string closest(std::string_view word, const std::vector<std::string>& candidates);
+[[nodiscard]] std::string closest(std::string_view word,
+                                  const std::vector<std::string>& candidates);
 // At most `size_max` bytes, never half a character, "…" at a cut.
 [[nodiscard]] std::string shortened(std::string_view text, std::size_t size_max);
 // Invalid UTF-8 becomes U+FFFD, as in the WHATWG decoder (and so in Node's fs.readFile).

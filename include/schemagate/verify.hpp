@@ -1,6 +1,6 @@
 #pragma once
-// After applying: is everything there that this release needs? The only maker of a Verified, without
-// which no marker can become complete.
+// After applying: is everything there that this release needs? The only maker of a Verified,
+// without which no marker can become complete.
 
 #include <string>
 #include <vector>
@@ -25,8 +25,8 @@ struct Expectation {
   const Folder& folder;
   const HistoryTable* history;  // null: an external tool without a history that we can read
   const std::vector<Check>& checks;
-  std::string schema;           // of unqualified names in checks
-  Policy edited = Policy::fail; // as in the manifest: does an applied file's content count?
+  std::string schema;            // of unqualified names in checks
+  Policy edited = Policy::fail;  // as in the manifest: does an applied file's content count?
 };
 
 // Reads the history again: every migration of the folder is applied, with this content. Then the
@@ -35,6 +35,7 @@ struct Expectation {
 [[nodiscard]] Verified verify(pg::Session& session, const Expectation& expectation);
 
 // The migrations of `folder` that `history` does not hold as applied with this content, with why.
-[[nodiscard]] std::vector<std::string> not_applied(const Folder& folder, const History& history, Policy edited);
+[[nodiscard]] std::vector<std::string> not_applied(const Folder& folder, const History& history,
+                                                   Policy edited);
 
 }  // namespace schemagate

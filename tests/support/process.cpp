@@ -22,8 +22,8 @@ std::string temporary_file() {
   return name;
 }
 
-[[noreturn]] void become(const std::vector<std::string>& argv, const ProcessOptions& options, const std::string& out,
-                         const std::string& err) {
+[[noreturn]] void become(const std::vector<std::string>& argv, const ProcessOptions& options,
+                         const std::string& out, const std::string& err) {
   ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
   ::dup2(::open(out.c_str(), O_WRONLY | O_APPEND), STDOUT_FILENO);
   ::dup2(::open(err.c_str(), O_WRONLY | O_APPEND), STDERR_FILENO);
@@ -46,8 +46,8 @@ Process::Process(const std::vector<std::string>& argv, const ProcessOptions& opt
 }
 
 Process::Process(Process&& other) noexcept
-    : pid_{other.pid_}, status_{other.status_}, ended_{other.ended_}, out_file_{std::move(other.out_file_)},
-      err_file_{std::move(other.err_file_)} {
+    : pid_{other.pid_}, status_{other.status_}, ended_{other.ended_},
+      out_file_{std::move(other.out_file_)}, err_file_{std::move(other.err_file_)} {
   other.pid_ = -1;
 }
 
@@ -81,7 +81,9 @@ bool Process::says(const std::string& text, std::chrono::seconds limit) {
   return eventually([&] { return output_so_far().find(text) != std::string::npos; }, limit);
 }
 
-Result run(const std::vector<std::string>& argv, const ProcessOptions& options) { return Process{argv, options}.wait(); }
+Result run(const std::vector<std::string>& argv, const ProcessOptions& options) {
+  return Process{argv, options}.wait();
+}
 
 Process start_schemagate(const std::vector<std::string>& arguments, const ProcessOptions& options) {
   std::vector<std::string> argv{SCHEMAGATE_BINARY};

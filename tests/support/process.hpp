@@ -31,11 +31,12 @@ class Process {
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   void signal(int number) const;
-  [[nodiscard]] Result wait();        // to its end; throws after two minutes
+  [[nodiscard]] Result wait();  // to its end; throws after two minutes
   [[nodiscard]] bool is_running();
   [[nodiscard]] std::string output_so_far() const;  // stderr
   // Waits until stderr holds the text; false after `limit`.
-  [[nodiscard]] bool says(const std::string& text, std::chrono::seconds limit = std::chrono::seconds{20});
+  [[nodiscard]] bool says(const std::string& text,
+                          std::chrono::seconds limit = std::chrono::seconds{20});
 
  private:
   pid_t pid_ = -1;
@@ -47,20 +48,22 @@ class Process {
 
 [[nodiscard]] Result run(const std::vector<std::string>& argv, const ProcessOptions& options = {});
 // `schemagate ARGUMENTS...`
-[[nodiscard]] Result schemagate(const std::vector<std::string>& arguments, const ProcessOptions& options = {});
-[[nodiscard]] Process start_schemagate(const std::vector<std::string>& arguments, const ProcessOptions& options = {});
+[[nodiscard]] Result schemagate(const std::vector<std::string>& arguments,
+                                const ProcessOptions& options = {});
+[[nodiscard]] Process start_schemagate(const std::vector<std::string>& arguments,
+                                       const ProcessOptions& options = {});
 
 // Waits until the condition holds; false after `limit`.
 template <class Condition>
-[[nodiscard]] bool eventually(Condition&& condition, std::chrono::seconds limit = std::chrono::seconds{20});
+[[nodiscard]] bool eventually(Condition&& condition,
+                              std::chrono::seconds limit = std::chrono::seconds{20});
 
 }  // namespace testing
 
 #include <thread>
 
 namespace testing {
-template <class Condition>
-bool eventually(Condition&& condition, std::chrono::seconds limit) {
+template <class Condition> bool eventually(Condition&& condition, std::chrono::seconds limit) {
   const auto end = std::chrono::steady_clock::now() + limit;
   while (std::chrono::steady_clock::now() < end) {
     if (condition()) return true;

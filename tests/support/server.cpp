@@ -24,7 +24,9 @@ const std::string& server_url() {
       return text;
     }
     const auto script = std::string{SCHEMAGATE_SOURCE_DIR} + "/tests/support/postgres";
-    const auto result = run({"sh", "-c", script + " start \"$(mktemp -d)\" --parent " + std::to_string(::getpid()) + " max_connections=200"});
+    const auto result = run({"sh", "-c",
+                             script + " start \"$(mktemp -d)\" --parent " +
+                                 std::to_string(::getpid()) + " max_connections=200"});
     if (result.exit_code != 0) throw std::runtime_error{"cannot start PostgreSQL: " + result.err};
     return trim(result.out);
   }();
@@ -49,7 +51,8 @@ TestDatabase::TestDatabase(bool create) {
 
 TestDatabase::~TestDatabase() {
   try {
-    schemagate::pg::Session{server_url()}.execute("DROP DATABASE IF EXISTS " + name_ + " WITH (FORCE)");
+    schemagate::pg::Session{server_url()}.execute("DROP DATABASE IF EXISTS " + name_ +
+                                                  " WITH (FORCE)");
   } catch (const std::exception&) {  // the cluster goes away soon
   }
 }

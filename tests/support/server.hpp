@@ -24,7 +24,8 @@ class TestDatabase {
   [[nodiscard]] std::string value(const std::string& sql) const;
   [[nodiscard]] std::vector<std::string> column(const std::string& sql) const;
   void execute(const std::string& sql) const;
-  [[nodiscard]] std::string dump_schema() const;  // pg_dump --schema-only without our own and Prisma's tables
+  [[nodiscard]] std::string
+  dump_schema() const;  // pg_dump --schema-only without our own and Prisma's tables
 
  private:
   std::string name_;

@@ -12,12 +12,14 @@ namespace testing {
 
 TempDir::TempDir() {
   std::string name = (std::filesystem::temp_directory_path() / "schemagate-test-XXXXXX").string();
-  if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error{"cannot make a temporary directory"};
+  if (::mkdtemp(name.data()) == nullptr)
+    throw std::runtime_error{"cannot make a temporary directory"};
   path_ = name;
 }
 
 TempDir::~TempDir() {
-  const auto* results = doctest::getContextOptions()->currentTest == nullptr ? nullptr : doctest::getContextOptions();
+  const auto* results =
+      doctest::getContextOptions()->currentTest == nullptr ? nullptr : doctest::getContextOptions();
   if (results != nullptr && std::uncaught_exceptions() > 0) {
     std::fprintf(stderr, "the case failed; its files are in %s\n", path_.c_str());
     return;
