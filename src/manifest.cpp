@@ -90,40 +90,37 @@ void fill(Manifest::Migrations& migrations, const std::filesystem::path& file,
   migrations.prisma_history = reader.choice("migrations.history") == 1;
 }
 
-void check_consistency(const Manifest& manifest, ManifestReader& reader) {
+// What no single key shows. A key that is wrong already is not complained about twice.
+void check_consistency(const Manifest& manifest, int version, ManifestReader& reader) {
+  const auto require = [&](bool holds, const std::string& path, const std::string& message) {
+    if (!holds && reader.is_good(path)) reader.complain(path, message);
+  };
   const auto& migrations = manifest.migrations;
-  if (!reader.given("version")) reader.complain("version", "\"version: 1\" is missing");
-  else if (reader.integer("version") != 1)
-    reader.complain("version", "this schemagate reads manifests of version 1");
+  const bool has_directory =
+      !migrations.directory.empty() || !reader.is_good("migrations.directory");
+  require(reader.given("version"), "version", "\"version: 1\" is missing");
+  require(version == 1, "version", "this schemagate reads manifests of version 1");
+  require(manifest.lease.ttl >= std::chrono::seconds{3}, "lease.ttl",
+          "\"lease.ttl\" must be at least 3s: it is renewed every third of it");
+  require(manifest.gate.poll > Milliseconds::zero(), "gate.poll",
+          "\"gate.poll\" must be more than 0");
+  require(!manifest.database.bookkeeping_schema.empty(), "database.bookkeeping_schema",
+          "\"database.bookkeeping_schema\" must not be empty");
   if (migrations.tool == Tool::command) {
-    if (migrations.command.empty())
-      reader.complain("migrations.tool",
-                      "tool: command needs \"migrations.command\", a list: [program, argument]");
-    if (manifest.release.empty() && migrations.directory.empty()) {
-      reader.complain("migrations.tool",
-                      "without \"migrations.directory\" the release needs a name: set \"release\"");
-    }
-    if (migrations.prisma_history && migrations.directory.empty())
-      reader.complain("migrations.history",
-                      "history: prisma needs \"migrations.directory\" to compare with");
-  } else {
-    if (migrations.directory.empty())
-      reader.complain("migrations.tool",
-                      "\"migrations.directory\" is missing (for Prisma: prisma/migrations)");
-    for (const auto* key :
-         {"migrations.command", "migrations.timeout", "migrations.env", "migrations.history"}) {
-      if (reader.given(key))
-        reader.complain(key, fmt::format("\"{}\" is only used with tool: command", key));
-    }
+    require(!migrations.command.empty(), "migrations.command",
+            "tool: command needs \"migrations.command\", a list: [program, argument]");
+    require(has_directory || !manifest.release.empty(), "release",
+            "without \"migrations.directory\" the release needs a name: set \"release\"");
+    require(has_directory || !migrations.prisma_history, "migrations.history",
+            "history: prisma needs \"migrations.directory\" to compare with");
+    return;
   }
-  if (manifest.lease.ttl < std::chrono::seconds{3})
-    reader.complain("lease.ttl",
-                    "\"lease.ttl\" must be at least 3s: it is renewed every third of it");
-  if (manifest.gate.poll <= Milliseconds::zero())
-    reader.complain("gate.poll", "\"gate.poll\" must be more than 0");
-  if (manifest.database.bookkeeping_schema.empty())
-    reader.complain("database.bookkeeping_schema",
-                    "\"database.bookkeeping_schema\" must not be empty");
+  require(has_directory, "migrations.directory",
+          "\"migrations.directory\" is missing (for Prisma: prisma/migrations)");
+  for (const auto* key :
+       {"migrations.command", "migrations.timeout", "migrations.env", "migrations.history"}) {
+    require(!reader.given(key), key, fmt::format("\"{}\" is only used with tool: command", key));
+  }
 }
 
 }  // namespace
@@ -171,7 +168,7 @@ Manifest parse_manifest(const std::string& yaml, const std::filesystem::path& fi
                    .timeout = reader.duration("gate.timeout"),
                    .poll = reader.duration("gate.poll")};
   manifest.marker_file = reader.text("marker.file");
-  check_consistency(manifest, reader);
+  check_consistency(manifest, reader.integer("version"), reader);
   reader.throw_mistakes();
   return manifest;
 }

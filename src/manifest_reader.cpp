@@ -24,11 +24,11 @@ ManifestReader::ManifestReader(const std::string& yaml, const std::filesystem::p
   try {
     root = YAML::Load(yaml);
   } catch (const YAML::Exception& e) {
-    complain(e.mark, e.msg);
+    complain("", e.mark, e.msg);
     throw_mistakes();
   }
   if (!root.IsMap()) {
-    complain(YAML::Mark{},
+    complain("", YAML::Mark{},
              "a manifest is a mapping; the smallest one has version, database.url and "
              "migrations.directory");
     throw_mistakes();
@@ -66,13 +66,20 @@ std::vector<std::string> ManifestReader::names_below(const std::string& section)
   return {names.begin(), names.end()};
 }
 
-void ManifestReader::complain(const YAML::Mark& mark, const std::string& message) {
-  mistakes_.push_back({mark.line + 1, mark.column + 1, message});
+void ManifestReader::complain(const std::string& path, const YAML::Mark& mark,
+                              const std::string& message) {
+  mistakes_.push_back({path, mark.line + 1, mark.column + 1, message});
 }
 
 void ManifestReader::complain(const std::string& path, const std::string& message) {
   const auto* node = find(path);
-  complain(node == nullptr ? YAML::Mark{} : node->Mark(), message);
+  complain(path, node == nullptr ? YAML::Mark{} : node->Mark(), message);
+}
+
+bool ManifestReader::is_good(const std::string& path) const {
+  return std::none_of(mistakes_.begin(), mistakes_.end(), [&](const auto& mistake) {
+    return mistake.path == path || path.starts_with(mistake.path + ".");
+  });
 }
 
 void ManifestReader::throw_mistakes() {
@@ -81,7 +88,7 @@ void ManifestReader::throw_mistakes() {
     return std::pair{a.line, a.column} < std::pair{b.line, b.column};
   });
   std::string all;
-  for (const auto& [line, column, message] : mistakes_) {
+  for (const auto& [path, line, column, message] : mistakes_) {
     if (!all.empty()) all += '\n';
     all += fmt::format("{}:{}:{}: {}", file_.string(), line, column, message);
   }
@@ -92,23 +99,24 @@ void ManifestReader::walk(const YAML::Node& map, const std::string& section) {
   std::set<std::string> seen;
   for (const auto& entry : map) {
     if (!entry.first.IsScalar()) {
-      complain(entry.first.Mark(), "a key must be plain text");
+      complain(section, entry.first.Mark(), "a key must be plain text");
       continue;
     }
     const auto name = entry.first.Scalar();
     const auto path = section + name;
     if (!seen.insert(name).second) {
-      complain(entry.first.Mark(), fmt::format("duplicate key \"{}\"", path));
+      complain(path, entry.first.Mark(), fmt::format("duplicate key \"{}\"", path));
     } else if (find_key(path) != nullptr) {
       document_->nodes.emplace(path, entry.second);
     } else if (!is_section(path)) {
       const auto meant = closest(name, names_below(section));
-      complain(entry.first.Mark(),
+      // The key that was meant is not missing as well.
+      complain(section + (meant.empty() ? name : meant), entry.first.Mark(),
                fmt::format(
                    "unknown key \"{}\"{}", path,
                    meant.empty() ? "" : fmt::format("; did you mean \"{}{}\"?", section, meant)));
     } else if (!entry.second.IsMap()) {
-      complain(entry.first.Mark(), fmt::format("\"{}\" must be a mapping of keys", path));
+      complain(path, entry.first.Mark(), fmt::format("\"{}\" must be a mapping of keys", path));
     } else {
       walk(entry.second, path + ".");
     }
@@ -116,14 +124,14 @@ void ManifestReader::walk(const YAML::Node& map, const std::string& section) {
 }
 
 // `expression` is what stands between ${ and }.
-std::optional<std::string> ManifestReader::variable(const YAML::Node& node,
+std::optional<std::string> ManifestReader::variable(const std::string& path, const YAML::Node& node,
                                                     const std::string& expression) {
   const auto name_end = expression.find_first_not_of(
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
   const auto name = expression.substr(0, name_end);
   const auto rest = name_end == std::string::npos ? "" : expression.substr(name_end);
   if (name.empty() || !(rest.empty() || rest.starts_with(":-") || rest.starts_with(":?"))) {
-    complain(node.Mark(),
+    complain(path, node.Mark(),
              fmt::format("${{{}}} is not understood; write ${{NAME}}, ${{NAME:-default}} "
                          "or ${{NAME:?message}}",
                          expression));
@@ -131,19 +139,21 @@ std::optional<std::string> ManifestReader::variable(const YAML::Node& node,
   }
   const auto value = environment_(name);
   if (rest.empty() ? value.has_value() : value.has_value() && !value->empty()) return value;
-  if (rest.starts_with(":-")) return expand(node, rest.substr(2));
+  if (rest.starts_with(":-")) return expand(path, node, rest.substr(2));
   if (rest.empty()) {
-    complain(node.Mark(), fmt::format("environment variable {0} is not set; set it, or write "
-                                      "${{{0}:-default}}",
-                                      name));
+    complain(path, node.Mark(),
+             fmt::format("environment variable {0} is not set; set it, or write "
+                         "${{{0}:-default}}",
+                         name));
   } else {
-    complain(node.Mark(),
+    complain(path, node.Mark(),
              fmt::format("environment variable {} is not set: {}", name, rest.substr(2)));
   }
   return std::nullopt;
 }
 
-std::optional<std::string> ManifestReader::expand(const YAML::Node& node, const std::string& text) {
+std::optional<std::string> ManifestReader::expand(const std::string& path, const YAML::Node& node,
+                                                  const std::string& text) {
   std::string expanded;
   bool good = true;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -162,10 +172,10 @@ std::optional<std::string> ManifestReader::expand(const YAML::Node& node, const 
       if (text[end] == '}' && --depth == 0) break;
     }
     if (end >= text.size()) {
-      complain(node.Mark(), "${ without its }");
+      complain(path, node.Mark(), "${ without its }");
       return std::nullopt;
     }
-    const auto value = variable(node, text.substr(i + 2, end - i - 2));
+    const auto value = variable(path, node, text.substr(i + 2, end - i - 2));
     good = good && value.has_value();
     expanded += value.value_or("");
     i = end;
@@ -173,10 +183,11 @@ std::optional<std::string> ManifestReader::expand(const YAML::Node& node, const 
   return good ? std::optional{expanded} : std::nullopt;
 }
 
-std::optional<std::string> ManifestReader::scalar(const YAML::Node& node, const std::string& what) {
-  if (node.IsScalar()) return expand(node, node.Scalar());
-  complain(node.Mark(), node.IsNull() ? fmt::format("\"{}\" has no value", what)
-                                      : fmt::format("\"{}\" must be a single value", what));
+std::optional<std::string> ManifestReader::scalar(const std::string& path, const YAML::Node& node) {
+  if (node.IsScalar()) return expand(path, node, node.Scalar());
+  complain(path, node.Mark(),
+           node.IsNull() ? fmt::format("\"{}\" has no value", path)
+                         : fmt::format("\"{}\" must be a single value", path));
   return std::nullopt;
 }
 
@@ -184,27 +195,28 @@ std::string ManifestReader::text(const std::string& path) {
   const auto* found = find(path);
   const std::string fallback{find_key(path)->fallback};
   if (found == nullptr) return fallback;
-  return scalar(*found, path).value_or(fallback);
+  return scalar(path, *found).value_or(fallback);
 }
 
 std::string ManifestReader::secret(const std::string& path) {
   const auto* found = find(path);
   if (found == nullptr) return {};
   const auto& node = *found;
-  if (!node.IsMap()) return trim(scalar(node, path).value_or(""));
+  if (!node.IsMap()) return trim(scalar(path, node).value_or(""));
   const auto file_node = node["file"];
   if (node.size() != 1 || !file_node) {
-    complain(node.Mark(), fmt::format("\"{}\" takes a text or {{file: PATH}}", path));
+    complain(path, node.Mark(), fmt::format("\"{}\" takes a text or {{file: PATH}}", path));
     return {};
   }
-  const auto name = scalar(file_node, path + ".file");
+  const auto name = scalar(path + ".file", file_node);
   if (!name) return {};
   std::ifstream stream{*name, std::ios::binary};
   std::ostringstream content;
   if (!stream || !(content << stream.rdbuf())) {
-    complain(file_node.Mark(), fmt::format("cannot read the secret file {} (missing, empty, or no "
-                                           "permission)",
-                                           *name));
+    complain(path, file_node.Mark(),
+             fmt::format("cannot read the secret file {} (missing, empty, or no "
+                         "permission)",
+                         *name));
     return {};
   }
   return trim(content.str());
@@ -217,7 +229,7 @@ Milliseconds ManifestReader::duration(const std::string& path) {
   complain(path, fmt::format("\"{}\" is not a duration; write for example 500ms, 30s, 2m or 1h "
                              "(\"{}\")",
                              given_text, path));
-  return {};
+  return parse_duration(find_key(path)->fallback).value_or(Milliseconds{});
 }
 
 int ManifestReader::integer(const std::string& path) {
@@ -259,11 +271,11 @@ std::vector<std::string> ManifestReader::list(const std::string& path) {
   if (found == nullptr) return {};
   const auto& node = *found;
   if (!node.IsSequence()) {
-    complain(node.Mark(), fmt::format("\"{0}\" must be a list: [a, b]", path));
+    complain(path, node.Mark(), fmt::format("\"{0}\" must be a list: [a, b]", path));
     return {};
   }
   std::vector<std::string> items;
-  for (const auto& item : node) items.push_back(scalar(item, path).value_or(""));
+  for (const auto& item : node) items.push_back(scalar(path, item).value_or(""));
   return items;
 }
 
@@ -277,8 +289,8 @@ std::map<std::string, std::string> ManifestReader::map(const std::string& path) 
   std::map<std::string, std::string> values;
   for (const auto& entry : *found) {
     const auto name = entry.first.Scalar();
-    if (!values.emplace(name, scalar(entry.second, path + "." + name).value_or("")).second)
-      complain(entry.first.Mark(), fmt::format("duplicate key \"{}.{}\"", path, name));
+    if (!values.emplace(name, scalar(path + "." + name, entry.second).value_or("")).second)
+      complain(path, entry.first.Mark(), fmt::format("duplicate key \"{}.{}\"", path, name));
   }
   return values;
 }
@@ -296,12 +308,13 @@ std::vector<Check> ManifestReader::checks(const std::string& path) {
                           ? item.begin()->first.Scalar()
                           : "";
     if (kind != "column" && kind != "table" && kind != "sql") {
-      complain(item.Mark(), "a check is one of column: TABLE.COLUMN, table: TABLE, sql: QUERY");
+      complain(path, item.Mark(),
+               "a check is one of column: TABLE.COLUMN, table: TABLE, sql: QUERY");
       continue;
     }
-    const auto what = scalar(item.begin()->second, "verify." + kind).value_or("");
+    const auto what = scalar("verify." + kind, item.begin()->second).value_or("");
     if (kind == "column" && what.find('.') == std::string::npos)
-      complain(item.begin()->second.Mark(), "a column check is written TABLE.COLUMN");
+      complain(path, item.begin()->second.Mark(), "a column check is written TABLE.COLUMN");
     checks.push_back({kind == "column"  ? Check::Kind::column
                       : kind == "table" ? Check::Kind::table
                                         : Check::Kind::sql,

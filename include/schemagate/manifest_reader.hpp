@@ -41,6 +41,9 @@ class ManifestReader {
   std::map<std::string, std::string> map(const std::string& path);
   std::vector<Check> checks(const std::string& path);
 
+  // False when a mistake in its value, or in the section around it, was found already.
+  [[nodiscard]] bool is_good(const std::string& path) const;
+
   // A mistake at the value of `path`, or at the start of the file where it is absent.
   void complain(const std::string& path, const std::string& message);
   void
@@ -49,20 +52,24 @@ class ManifestReader {
  private:
   struct Document;
   struct Mistake {
+    std::string path;
     int line;
     int column;
     std::string message;
   };
 
   void walk(const YAML::Node& map, const std::string& section);
-  void complain(const YAML::Mark& mark, const std::string& message);
+  void complain(const std::string& path, const YAML::Mark& mark, const std::string& message);
   [[nodiscard]] const YAML::Node* find(const std::string& path) const;
   [[nodiscard]] const ManifestKey* find_key(const std::string& path) const;
   [[nodiscard]] bool is_section(const std::string& path) const;
   [[nodiscard]] std::vector<std::string> names_below(const std::string& section) const;
-  std::optional<std::string> expand(const YAML::Node& node, const std::string& text);
-  std::optional<std::string> variable(const YAML::Node& node, const std::string& expression);
-  std::optional<std::string> scalar(const YAML::Node& node, const std::string& what);
+  // Of the value `node` of `path`:
+  std::optional<std::string> expand(const std::string& path, const YAML::Node& node,
+                                    const std::string& text);
+  std::optional<std::string> variable(const std::string& path, const YAML::Node& node,
+                                      const std::string& expression);
+  std::optional<std::string> scalar(const std::string& path, const YAML::Node& node);
 
   const std::filesystem::path& file_;
   const Environment& environment_;
