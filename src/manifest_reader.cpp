@@ -226,9 +226,8 @@ Milliseconds ManifestReader::duration(const std::string& path) {
   const auto given_text = text(path);
   if (given_text.empty()) return {};
   if (const auto parsed = parse_duration(given_text)) return *parsed;
-  complain(path, fmt::format("\"{}\" is not a duration; write for example 500ms, 30s, 2m or 1h "
-                             "(\"{}\")",
-                             given_text, path));
+  complain(path, fmt::format("\"{}\" must be a duration like 500ms, 30s, 2m or 1h, not \"{}\"",
+                             path, given_text));
   return parse_duration(find_key(path)->fallback).value_or(Milliseconds{});
 }
 
