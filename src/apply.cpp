@@ -253,7 +253,7 @@ void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
         script_.run_in_transaction(planned.segments.front(), planned.migration->name);
         context_.history.insert_applied(session_, last_id, planned.migration->name,
                                         planned.migration->checksum, started_at);
-        log::info(fmt::format("applied {} (committed with the release)", planned.migration->name));
+        log::info(fmt::format("ran {} (commits with the release)", planned.migration->name));
       }
       before_commit();
       context_.lease.check(session_);

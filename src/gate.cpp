@@ -82,9 +82,10 @@ class Gate {
 
 View Gate::judge(const std::optional<Marker>& marker) const {
   if (!marker) return Closed{fmt::format("no run for release {} yet", id_.release)};
-  if (folder_ && marker->digest != folder_->digest && marker->status == Marker::Status::complete) {
-    return Closed{fmt::format("release {} is complete for other migrations than this image holds",
-                              id_.release)};
+  // The same id was used for other content: its outcome says nothing about this image's.
+  if (folder_ && marker->digest != folder_->digest) {
+    return Closed{fmt::format(
+        "the last run for release {} was for other migrations than this image holds", id_.release)};
   }
   switch (marker->status) {
     case Marker::Status::complete: return Open{};

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <condition_variable>
 #include <mutex>
@@ -69,7 +70,10 @@ std::string this_host() {
 std::string backend_name_prefix(const std::string& lease_name) {
   constexpr std::size_t k_fence_digits = 12;
   const auto plain = fmt::format("schemagate:{}:", lease_name);
-  if (plain.size() + k_fence_digits <= k_name_size_max) return plain;
+  // The server replaces everything but printable ASCII in an application_name.
+  const bool printable =
+      std::all_of(plain.begin(), plain.end(), [](char c) { return c >= ' ' && c <= '~'; });
+  if (printable && plain.size() + k_fence_digits <= k_name_size_max) return plain;
   return fmt::format("schemagate:{}:", sha256_hex(lease_name).substr(0, 32));
 }
 
