@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <thread>
+
 #include "schemagate/concurrent_index.hpp"
 #include "schemagate/log.hpp"
 #include "schemagate/script_session.hpp"
@@ -19,12 +21,12 @@ bool is_retryable(const std::string& sqlstate) {
   return sqlstate == "55P03" || sqlstate == "40P01" || sqlstate == "40001";
 }
 
-// A script may create a role; its password must not travel into logs and markers.
-std::string excerpt(const std::string& statement) {
-  const auto at = lower_case(statement).find("password");
-  const auto quote = at == std::string::npos ? at : statement.find('\'', at);
-  return quote == std::string::npos ? shortened(statement, 300)
-                                    : statement.substr(0, quote) + "'***' …";
+// A script may create a role or a subscription; its password must not travel into logs and markers.
+std::string without_password(const std::string& text, std::size_t size_max) {
+  constexpr std::string_view k_word = "password";
+  const auto at = lower_case(text).find(k_word);
+  return at == std::string::npos ? shortened(text, size_max)
+                                 : text.substr(0, at + k_word.size()) + " ...";
 }
 
 std::string describe(const Migration& migration, const StatementFailed& failure) {
@@ -44,19 +46,31 @@ std::string describe(const Migration& migration, const StatementFailed& failure)
                        location(migration, line, column));
   }
   text += fmt::format("\n  ERROR {}: {}", e.sqlstate, e.message);
-  if (!e.detail.empty()) text += "\n  detail: " + e.detail;
+  if (!e.detail.empty()) text += "\n  detail: " + without_password(e.detail, 600);
   if (!e.hint.empty()) text += "\n  server's hint: " + e.hint;
-  if (!e.context.empty()) text += "\n  context: " + shortened(e.context, 400);
-  if (failure.statement != nullptr) text += "\n  statement: " + excerpt(failure.statement->text);
+  if (!e.context.empty()) text += "\n  context: " + without_password(e.context, 400);
+  if (failure.statement != nullptr)
+    text += "\n  statement: " + without_password(failure.statement->text, 300);
   return text;
+}
+
+// 25001: cannot run inside a transaction block; 2D000: a procedure ends transactions itself.
+bool refuses_transactions(const std::string& sqlstate) {
+  return sqlstate == "25001" || sqlstate == "2D000";
+}
+
+// 42P04, 42710: exists already; 3D000, 42704: does not exist.
+bool says_it_was_done(const std::string& sqlstate) {
+  return sqlstate == "42P04" || sqlstate == "42710" || sqlstate == "3D000" || sqlstate == "42704";
 }
 
 class Applier {
  public:
   Applier(pg::Session& session, const ApplyContext& context, std::vector<std::string>& applied)
-      : session_{session}, context_{context}, script_{session, context}, applied_{applied} {
-    session_.on_notice([](const std::string& text) { log::info(text); });
-    cancel_on_stop();
+      : session_{session}, context_{context},
+        script_{session, context.database, context.lease, context.settings, context.stop},
+        applied_{applied} {
+    attend_session();
   }
   ~Applier() { session_.on_notice({}); }
   Applier(const Applier&) = delete;
@@ -72,20 +86,22 @@ class Applier {
   void transactional_segment(const PlannedMigration& planned, std::size_t index,
                              const std::string& id);
   void alone_segment(const PlannedMigration& planned, std::size_t index, const std::string& id);
-  bool was_done_before(const PlannedMigration& planned, std::size_t index);
-  void run_alone(const PlannedMigration& planned, const Segment& segment,
-                 const std::string& before);
+  bool was_done_before(const PlannedMigration& planned, const Segment& segment);
+  void run_alone(const PlannedMigration& planned, const Segment& segment, const std::string& before,
+                 bool resuming);
+  void drop_left_invalid(const Migration& migration, const Segment& segment,
+                         const std::string& before);
 
-  template <class Attempt> void with_retries(const Migration& migration, Attempt&& attempt);
+  template <class Attempt> void with_retries(const Migration* const& migration, Attempt&& attempt);
   template <class Work> void in_fenced_transaction(Work&& work);
   template <class ReadBack> void commit(pg::Transaction& transaction, ReadBack&& happened);
   [[noreturn]] void connection_lost(const std::string& reason);
   void reopen();
-  void cancel_on_stop();
+  void attend_session();
 
-  void finish_part(const PlannedMigration& planned, std::size_t index, const std::string& id);
-  [[nodiscard]] Failure record_failure(const PlannedMigration& planned,
-                                       const StatementFailed& failure);
+  [[nodiscard]] std::string finish_part_sql(const PlannedMigration& planned, std::size_t index,
+                                            const std::string& id) const;
+  [[nodiscard]] Failure record_failure(const Migration& migration, const StatementFailed& failure);
   [[nodiscard]] Failure record_failure(const PlannedMigration& planned,
                                        const StatementFailed& failure, std::size_t index,
                                        const std::string& id);
@@ -97,44 +113,57 @@ class Applier {
   ScriptSession script_;
   std::vector<std::string>& applied_;
 
+  // On a thread of its own: asking for a cancel may wait for a server that does not answer, and the
+  // one who requests the stop must not wait with it.
   struct Cancel {
     pg::Session& session;
-    void operator()() const { session.cancel(); }
+    std::jthread& thread;
+    void operator()() const {
+      thread = std::jthread{[&session = session] { session.cancel(); }};
+    }
   };
+  std::jthread cancelling_;
   std::optional<std::stop_callback<Cancel>> cancel_;
 };
 
-void Applier::cancel_on_stop() { cancel_.emplace(context_.stop.token(), Cancel{session_}); }
+void Applier::attend_session() {
+  session_.on_notice([](const std::string& text) { log::info(text); });
+  cancel_.emplace(context_.stop.token(), Cancel{session_, cancelling_});
+}
 
 void Applier::reopen() {
-  cancel_.reset();  // waits for a cancel in flight: it must not see the session change
+  cancel_.reset();
+  cancelling_ = {};  // a cancel in flight must not see the session change
   session_ = context_.database.open(context_.lease.application_name());
-  session_.on_notice([](const std::string& text) { log::info(text); });
-  cancel_on_stop();
+  attend_session();
 }
 
 // A successor ends our backends before it works: then the lease is what was lost.
 void Applier::connection_lost(const std::string& reason) {
   context_.stop.check();
+  const char* const hint = "run again: what is missing will be done then";
   try {
     reopen();
     context_.lease.check(session_);
   } catch (const pg::ConnectionLost& e) {
-    throw Failure{ExitCode::connection_lost,
-                  fmt::format("connection lost while working, and the server cannot be "
-                              "reached to read the outcome back: {}",
-                              e.what()),
-                  "run again: what is missing will be done then"};
+    throw Failure{
+        ExitCode::connection_lost,
+        fmt::format("connection lost while working ({}), and the server cannot be reached "
+                    "to read the outcome back: {}",
+                    reason, e.what()),
+        hint};
   }
   throw Failure{
       ExitCode::connection_lost,
-      fmt::format("connection lost while working: {}; the open transaction was rolled back",
+      fmt::format("connection lost while working: {}; what was not committed is rolled back",
                   reason),
-      "run again: what is missing will be done then"};
+      hint};
 }
 
 // Rolls back, waits and tries again while the server says that another moment may be better.
-template <class Attempt> void Applier::with_retries(const Migration& migration, Attempt&& attempt) {
+// `migration` is the one at work, which an attempt may change.
+template <class Attempt>
+void Applier::with_retries(const Migration* const& migration, Attempt&& attempt) {
   const Deadline deadline{context_.settings.lock_retry};
   Backoff backoff{500ms, 10s};
   for (;;) {
@@ -144,10 +173,10 @@ template <class Attempt> void Applier::with_retries(const Migration& migration, 
       connection_lost(e.what());
     } catch (const StatementFailed& e) {
       if (!is_retryable(e.error.sqlstate)) throw;
-      if (deadline.passed()) throw lock_not_had(migration, e);
+      if (deadline.passed()) throw lock_not_had(*migration, e);
       const auto pause = std::min(backoff.next(), deadline.remaining() + 10ms);
-      const auto blocker = script_.progress().last_blocker().text;
-      log::warn(fmt::format("migration {}: {}; rolled back, trying again in {}{}", migration.name,
+      const auto blocker = script_.last_blocker().text;
+      log::warn(fmt::format("migration {}: {}; rolled back, trying again in {}{}", migration->name,
                             e.error.message, for_people(pause),
                             blocker.empty() ? "" : "; blocked by " + blocker));
       sleep(pause, context_.stop);
@@ -157,15 +186,15 @@ template <class Attempt> void Applier::with_retries(const Migration& migration, 
 }
 
 Failure Applier::lock_not_had(const Migration& migration, const StatementFailed& failure) {
-  const auto blocker = script_.progress().last_blocker();
+  const auto blocker = script_.last_blocker();
   const auto where = failure.statement == nullptr
                          ? migration.name
                          : location(migration, failure.statement->line, failure.statement->column);
   return {
       ExitCode::lock_timeout,
       fmt::format(
-          "{}: a lock could not be had within migrations.lock_retry ({}): {}{}; the open part of the "
-          "migration was rolled back",
+          "{}: a lock could not be had within migrations.lock_retry ({}): {}{}\n  the open part of "
+          "the migration was rolled back",
           where, for_people(context_.settings.lock_retry), failure.error.message,
           blocker.text.empty() ? "" : "\n  blocked by " + blocker.text),
       blocker.pid == 0
@@ -184,6 +213,7 @@ template <class Work> void Applier::in_fenced_transaction(Work&& work) {
 // `happened` looks in a new session whether the COMMIT whose answer was lost took place. It may
 // only look once the old backend has let go of the lease row, which the fence check waits for.
 template <class ReadBack> void Applier::commit(pg::Transaction& transaction, ReadBack&& happened) {
+  context_.stop.check();
   try {
     transaction.commit();
   } catch (const pg::CommitInDoubt& e) {
@@ -204,15 +234,15 @@ template <class ReadBack> void Applier::commit(pg::Transaction& transaction, Rea
 
 void Applier::quietly(const std::function<void()>& record) {
   try {
+    script_.clean();
     in_fenced_transaction(record);
   } catch (const std::exception& e) {
-    log::debug(fmt::format("the failure could not be recorded in the history: {}", e.what()));
+    log::warn(fmt::format("the failure could not be recorded in the history: {}", e.what()));
   }
 }
 
 // One transaction, rolled back: the row says so, and neither our next run nor Prisma's is blocked.
-Failure Applier::record_failure(const PlannedMigration& planned, const StatementFailed& failure) {
-  const auto& migration = *planned.migration;
+Failure Applier::record_failure(const Migration& migration, const StatementFailed& failure) {
   const auto text = log::redact(describe(migration, failure));
   quietly([&] {
     context_.history.insert_rolled_back(session_, random_uuid(), migration.name, migration.checksum,
@@ -224,43 +254,50 @@ Failure Applier::record_failure(const PlannedMigration& planned, const Statement
 
 void Applier::one_transaction(const PlannedMigration& planned) {
   const auto& migration = *planned.migration;
+  const auto& segment = planned.segments.front();
   const auto id = random_uuid();
+  const auto* at_work = &migration;
   try {
-    with_retries(migration, [&] {
-      pg::Transaction transaction{session_};
-      script_.run_in_transaction(planned.segments.front(), migration.name);
-      context_.history.insert_applied(session_, id, migration.name, migration.checksum,
-                                      std::nullopt);
-      context_.lease.check(session_);
+    with_retries(at_work, [&] {
+      pg::Transaction transaction{session_, script_.prologue(segment)};
+      script_.run(segment, migration.name);
+      script_.conclude(
+          context_.history.insert_applied_sql(id, migration.name, migration.checksum, "now()"));
       commit(transaction, [&] { return context_.history.is_finished(session_, id); });
     });
   } catch (const StatementFailed& e) {
-    throw record_failure(planned, e);
+    if (e.statement == nullptr || !refuses_transactions(e.error.sqlstate) ||
+        !context_.may_run_alone)
+      throw record_failure(migration, e);
+    // Only the server could tell: a procedure that commits, a partitioned table to be rebuilt.
+    in_segments(with_statement_alone(planned, *e.statement));
   }
 }
 
 void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
                            const std::function<void()>& before_commit) {
-  const PlannedMigration* current = &pending.front();
+  const auto* at_work = pending.front().migration;
   std::string last_id;
   try {
-    with_retries(*pending.front().migration, [&] {
+    with_retries(at_work, [&] {
       pg::Transaction transaction{session_};
       for (const auto& planned : pending) {
-        current = &planned;
+        at_work = planned.migration;
         last_id = random_uuid();
-        const auto started_at = session_.query("SELECT clock_timestamp()").at(0).at(0);
-        script_.run_in_transaction(planned.segments.front(), planned.migration->name);
-        context_.history.insert_applied(session_, last_id, planned.migration->name,
-                                        planned.migration->checksum, started_at);
-        log::info(fmt::format("ran {} (commits with the release)", planned.migration->name));
+        const auto started_at = session_.query("SELECT clock_timestamp()").at(0).at(0).value_or("");
+        session_.execute(script_.prologue(planned.segments.front()));
+        script_.run(planned.segments.front(), at_work->name);
+        script_.conclude(
+            context_.history.insert_applied_sql(last_id, at_work->name, at_work->checksum,
+                                                pg::quote_literal(started_at) + "::timestamptz"));
+        log::info(fmt::format("ran {} (commits with the release)", at_work->name));
       }
       before_commit();
       context_.lease.check(session_);
       commit(transaction, [&] { return context_.history.is_finished(session_, last_id); });
     });
   } catch (const StatementFailed& e) {
-    const auto failure = record_failure(*current, e);
+    const auto failure = record_failure(*at_work, e);
     throw Failure{failure.code(),
                   std::string{failure.what()} +
                       ", nor of any other of this release (atomic: release)",
@@ -269,22 +306,24 @@ void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
   for (const auto& planned : pending) applied_.push_back(planned.migration->name);
 }
 
-void Applier::finish_part(const PlannedMigration& planned, std::size_t index,
-                          const std::string& id) {
+std::string Applier::finish_part_sql(const PlannedMigration& planned, std::size_t index,
+                                     const std::string& id) const {
   const auto& migration = *planned.migration;
-  session_.query(context_.bookkeeping.sql(statements::k_finish_step),
-                 {id, migration.name, std::to_string(index), planned.segments[index].digest()});
+  auto sql = pg::with_values(
+      context_.bookkeeping.sql(statements::k_finish_step),
+      {id, migration.name, std::to_string(index), planned.segments[index].digest()});
   if (index + 1 == planned.segments.size())
-    context_.history.finish(session_, id, migration.checksum);
+    sql += ";" + context_.history.finish_sql(id, migration.checksum);
+  return sql;
 }
 
 void Applier::transactional_segment(const PlannedMigration& planned, std::size_t index,
                                     const std::string& id) {
-  with_retries(*planned.migration, [&] {
-    pg::Transaction transaction{session_};
-    script_.run_in_transaction(planned.segments[index], planned.migration->name);
-    finish_part(planned, index, id);
-    context_.lease.check(session_);
+  const auto& segment = planned.segments[index];
+  with_retries(planned.migration, [&] {
+    pg::Transaction transaction{session_, script_.prologue(segment)};
+    script_.run(segment, planned.migration->name);
+    script_.conclude(finish_part_sql(planned, index, id));
     commit(transaction, [&] {
       return !session_
                   .query(context_.bookkeeping.sql(statements::k_step_is_finished),
@@ -294,70 +333,97 @@ void Applier::transactional_segment(const PlannedMigration& planned, std::size_t
   });
 }
 
-// The statement was sent by an earlier run that did not live to record its end.
-bool Applier::was_done_before(const PlannedMigration& planned, std::size_t index) {
-  if (index != planned.first_segment || planned.interrupted.digest.empty()) return false;
-  const auto& statement = planned.segments[index].statements.front();
-  if (statement.index)
+// An earlier run sent the statement and did not live to record its end. Was it done?
+bool Applier::was_done_before(const PlannedMigration& planned, const Segment& segment) {
+  const auto& statement = segment.statements.front();
+  if (statement.index) {
+    script_.apply_settings(segment);
     return concurrent_index::is_done(session_, *statement.index, planned.interrupted.evidence);
-  if (!statement.what.starts_with("DO block")) return false;  // VACUUM and the like may run twice
+  }
+  if (statement.rerun != Statement::Rerun::unknown) return false;
   throw Failure{
       ExitCode::history,
-      fmt::format("{}: an earlier run was interrupted in this {}; how far it came cannot be told",
-                  location(*planned.migration, statement.line, statement.column), statement.what),
+      fmt::format(
+          "{}: an earlier run was interrupted in this statement ({}); how far it came cannot be told",
+          location(*planned.migration, statement.line, statement.column), statement.what),
       fmt::format(
           "look at its work; then npx prisma migrate resolve --rolled-back \"{0}\" to run the whole "
           "script again, or --applied \"{0}\" if all of it is done",
           planned.migration->name)};
 }
 
+void Applier::drop_left_invalid(const Migration& migration, const Segment& segment,
+                                const std::string& before) {
+  const auto& index = segment.statements.front().index;
+  if (!index) return;
+  script_.clean();
+  script_.apply_settings(segment);
+  const auto names = concurrent_index::left_invalid(session_, *index, before);
+  script_.clean();
+  for (const auto& name : names) {
+    context_.lease.check(session_);
+    session_.execute("SET lock_timeout = 0; SET statement_timeout = 0");
+    session_.execute("DROP INDEX CONCURRENTLY " + name);
+    log::warn(
+        fmt::format("migration {}: dropped the INVALID index {} that an aborted CONCURRENTLY left",
+                    migration.name, name));
+  }
+}
+
 void Applier::run_alone(const PlannedMigration& planned, const Segment& segment,
-                        const std::string& before) {
+                        const std::string& before, bool resuming) {
   const auto& statement = segment.statements.front();
-  const auto clear = [&] {
-    if (!statement.index) return;
-    context_.lease.check(session_);
-    for (const auto& name : concurrent_index::clear_invalid(session_, *statement.index, before))
-      log::warn(fmt::format(
-          "migration {}: dropped the INVALID index {} that an aborted CONCURRENTLY left",
-          planned.migration->name, name));
-  };
-  with_retries(*planned.migration, [&] {
-    clear();
-    context_.lease.check(session_);
+  const auto attempt = [&] {
+    drop_left_invalid(*planned.migration, segment, before);
     try {
-      script_.run_alone(statement, planned.migration->name);
-    } catch (const StatementFailed&) {
-      clear();
+      script_.run_alone(segment, planned.migration->name);
+    } catch (const StatementFailed& e) {
+      if (resuming && statement.rerun == Statement::Rerun::existing &&
+          says_it_was_done(e.error.sqlstate))
+        return;
+      try {
+        drop_left_invalid(*planned.migration, segment, before);
+      } catch (const pg::Error& second) {  // the first error is the one to be told
+        log::warn(
+            fmt::format("an INVALID index may be left, the next run drops it: {}", second.message));
+      }
       throw;
     }
-  });
+  };
+  // What commits by itself half-way must not be run twice.
+  if (statement.index || statement.rerun == Statement::Rerun::repeat)
+    with_retries(planned.migration, attempt);
+  else attempt();
 }
 
 void Applier::alone_segment(const PlannedMigration& planned, std::size_t index,
                             const std::string& id) {
   const auto& segment = planned.segments[index];
   const auto& statement = segment.statements.front();
-  script_.prepare_alone(segment);
-  if (was_done_before(planned, index)) {
+  const bool resuming = index == planned.first_segment && !planned.interrupted.digest.empty();
+  script_.clean();
+  if (resuming && was_done_before(planned, segment)) {
     log::info(fmt::format("migration {}: {} on line {} had been finished by the interrupted run",
                           planned.migration->name, statement.what, statement.line));
   } else {
-    const bool resuming = index == planned.first_segment && !planned.interrupted.digest.empty();
-    const auto before = resuming          ? planned.interrupted.evidence
-                        : statement.index ? concurrent_index::evidence(session_, *statement.index)
-                                          : std::string{};
+    auto before = planned.interrupted.evidence;
+    if (!resuming && statement.index) {
+      script_.apply_settings(segment);
+      before = concurrent_index::evidence(session_, *statement.index);
+    }
+    script_.clean();
     in_fenced_transaction([&] {
       session_.query(
           context_.bookkeeping.sql(statements::k_start_step),
           {id, planned.migration->name, std::to_string(index), segment.digest(), before});
     });
     context_.prisma_lock.release(session_);
-    run_alone(planned, segment, before);
+    run_alone(planned, segment, before, resuming);
+    script_.clean();
     context_.prisma_lock.acquire(session_);
   }
   script_.clean();
-  in_fenced_transaction([&] { finish_part(planned, index, id); });
+  in_fenced_transaction([&] { session_.execute(finish_part_sql(planned, index, id)); });
 }
 
 // Some parts may be committed: then the row stays unfinished, and the next run continues there.
@@ -366,19 +432,21 @@ Failure Applier::record_failure(const PlannedMigration& planned, const Statement
   const auto& migration = *planned.migration;
   const auto& segment = planned.segments[index];
   const auto text = log::redact(describe(migration, failure));
-  const bool nothing_remains =
-      index == 0 && (segment.transactional || segment.statements.front().index);
+  const auto& made = segment.statements.front().index;
+  const bool leaves_nothing =
+      segment.transactional || (made && made->action == Statement::Index::Action::create);
+  const bool nothing_remains = index == 0 && leaves_nothing;
   quietly([&] {
-    session_.execute("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL");
     if (nothing_remains) context_.history.set_rolled_back(session_, id, text);
     else context_.history.set_failed(session_, id, text);
   });
   const auto rest =
-      nothing_remains
-          ? std::string{"\n  nothing of this migration remains"}
-          : fmt::format("\n  {} of {} parts of this migration stay applied; the next run continues "
-                        "with part {}",
-                        index, planned.segments.size(), index + 1);
+      nothing_remains ? std::string{"\n  nothing of this migration remains"}
+      : index == 0
+          ? std::string{"\n  what the statement did before it failed stays"}
+          : fmt::format(
+                "\n  {} of {} parts of this migration stay applied; the next run continues with part {}",
+                index, planned.segments.size(), index + 1);
   return {ExitCode::migration_failed, text + rest,
           fmt::format("mend {} and deploy again", display_path(migration))};
 }
@@ -387,6 +455,7 @@ void Applier::in_segments(const PlannedMigration& planned) {
   const auto& migration = *planned.migration;
   const auto id = planned.row_id.empty() ? random_uuid() : planned.row_id;
   if (planned.row_id.empty()) {
+    script_.clean();
     in_fenced_transaction([&] {
       context_.history.insert_started(session_, id, migration.name, migration.checksum);
       session_.query(context_.bookkeeping.sql(statements::k_start_step),
@@ -406,7 +475,8 @@ void Applier::in_segments(const PlannedMigration& planned) {
     }
   }
   if (planned.first_segment == planned.segments.size())
-    in_fenced_transaction([&] { context_.history.finish(session_, id, migration.checksum); });
+    in_fenced_transaction(
+        [&] { session_.execute(context_.history.finish_sql(id, migration.checksum)); });
 }
 
 void Applier::apply(const PlannedMigration& planned) {

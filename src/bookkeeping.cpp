@@ -20,8 +20,12 @@ std::string Bookkeeping::sql(const char* statement) const {
 }
 
 bool Bookkeeping::exists(pg::Session& session) const {
-  const auto rows = session.query("SELECT to_regclass($1) IS NOT NULL", {schema_ + "version"});
-  return rows.at(0).at(0) == "t";
+  // Not to_regclass: its cache may miss what another runner committed while we waited for the lock.
+  return !session
+              .query("SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                     "WHERE n.nspname = $1 AND c.relname = 'version'",
+                     {name_})
+              .empty();
 }
 
 void Bookkeeping::create_if_missing(pg::Session& session) const {
@@ -39,11 +43,17 @@ void Bookkeeping::create_if_missing(pg::Session& session) const {
           "use the newer schemagate for this deploy too"};
     }
   } catch (const pg::Error& e) {
+    if (e.sqlstate == "42P07" || e.sqlstate == "42P01" || e.sqlstate == "42703") {
+      throw Failure{ExitCode::refused,
+                    fmt::format("the schema {} holds something else than schemagate's tables: {}",
+                                name_, e.message),
+                    "choose another one: database.bookkeeping_schema"};
+    }
     if (e.sqlstate != "42501") throw;
     throw Failure{
         ExitCode::refused,
         fmt::format("the role may not use or create schemagate's own tables: {}", e.message),
-        fmt::format("GRANT CREATE ON DATABASE … TO the role, or create the schema for it: "
+        fmt::format("GRANT CREATE ON DATABASE to the role, or create the schema for it: "
                     "CREATE SCHEMA {} AUTHORIZATION <role>",
                     name_)};
   }

@@ -11,6 +11,7 @@
 #include <boost/process/v2.hpp>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 
 #include "schemagate/text.hpp"
 
@@ -161,7 +162,10 @@ std::string find_program(const std::string& name) {
           : split(path == nullptr ? "/usr/local/bin:/usr/bin:/bin" : path, ':');
   for (const auto& directory : directories) {
     const auto candidate = directory.empty() ? name : directory + "/" + name;
-    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
+    std::error_code error;
+    if (std::filesystem::is_regular_file(candidate, error) &&
+        ::access(candidate.c_str(), X_OK) == 0)
+      return candidate;
   }
   throw Failure{ExitCode::usage,
                 fmt::format("the program \"{}\" is not there or not executable", name),

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 
 #include "schemagate/child.hpp"
 #include "schemagate/log.hpp"
@@ -13,19 +14,28 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto k_grace = 10s;            // between TERM and KILL
+constexpr auto k_grace = 5s;             // between TERM and KILL
 constexpr std::size_t k_last_lines = 5;  // quoted when the command fails
+
+constexpr std::array<std::string_view, 5> k_secret_words = {"pass", "secret", "token", "key",
+                                                            "url"};
 
 // An argument may be a whole shell line.
 std::vector<std::string> words_of(const std::vector<std::string>& argv) {
   std::vector<std::string> words;
   for (auto argument : argv) {
     for (auto& c : argument)
-      if (std::string_view{" \t\n;&|()'\"`"}.find(c) != std::string_view::npos) c = ' ';
+      if (std::string_view{" \t\n\\;&|()'\"`"}.find(c) != std::string_view::npos) c = ' ';
     for (auto& word : split(argument, ' '))
       if (!word.empty()) words.push_back(lower_case(word));
   }
   return words;
+}
+
+bool names_a_secret(const std::string& name) {
+  const auto lower = lower_case(name);
+  return std::any_of(k_secret_words.begin(), k_secret_words.end(),
+                     [&](const auto& word) { return lower.find(word) != std::string::npos; });
 }
 
 struct OutputTail {
@@ -56,13 +66,20 @@ void refuse_destructive_command(const std::vector<std::string>& argv) {
             what),
         "deploy with: prisma migrate deploy (or tool: prisma, which needs no command)"};
   };
+  // Supabase's `db push` applies migration files: that is its way to deploy.
+  const bool is_supabase = std::find(words.begin(), words.end(), "supabase") != words.end();
+  const auto is_option = [](const std::string& word) { return word.starts_with('-'); };
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (words[i].starts_with("--force-reset") || words[i].starts_with("--accept-data-loss"))
       refuse(words[i]);
-    if (i + 1 == words.size()) break;
-    const auto pair = words[i] + " " + words[i + 1];
-    if (pair == "db push" || pair == "migrate dev" || pair == "migrate reset")
-      refuse("prisma " + pair);
+    if (words[i] != "migrate" && (words[i] != "db" || is_supabase)) continue;
+    // Options, each perhaps with a value, may stand between: prisma migrate --schema x reset
+    for (auto j = i + 1; j < words.size(); ++j) {
+      const auto pair = words[i] + " " + words[j];
+      if (pair == "db push" || pair == "migrate dev" || pair == "migrate reset")
+        refuse("prisma " + pair);
+      if (!is_option(words[j]) && !is_option(words[j - 1])) break;
+    }
   }
 }
 
@@ -78,7 +95,10 @@ void run_command(const Manifest& manifest, const std::string& release, const Dat
                                        {"PGAPPNAME", lease.application_name()}},
                        .timeout = manifest.migrations.timeout,
                        .grace = k_grace};
-  for (const auto& [name, value] : manifest.migrations.env) command.environment[name] = value;
+  for (const auto& [name, value] : manifest.migrations.env) {
+    command.environment[name] = value;
+    if (names_a_secret(name)) log::keep_secret(value);
+  }
 
   OutputTail tail;
   log::info(fmt::format("running {}", shortened(join(command.argv, " "), 200)));

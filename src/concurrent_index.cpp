@@ -69,7 +69,9 @@ bool is_its_own(const Statement::Index& index, const Found& found, const std::st
 
 std::string evidence(pg::Session& session, const Statement::Index& index) {
   std::vector<std::string> names;
-  for (const auto& found : indexes_of_table(session, index)) names.push_back(found.name);
+  for (const auto& found : indexes_of_table(session, index)) {
+    if (found.valid) names.push_back(found.name);
+  }
   return join(names, "\n");
 }
 
@@ -90,16 +92,15 @@ bool is_done(pg::Session& session, const Statement::Index& index, const std::str
   return false;
 }
 
-std::vector<std::string> clear_invalid(pg::Session& session, const Statement::Index& index,
-                                       const std::string& before) {
-  std::vector<std::string> dropped;
-  if (index.action == Action::drop) return dropped;
+std::vector<std::string> left_invalid(pg::Session& session, const Statement::Index& index,
+                                      const std::string& before) {
+  std::vector<std::string> names;
+  if (index.action == Action::drop) return names;
   for (const auto& found : indexes_of_table(session, index)) {
-    if (found.valid || found.being_built || !is_its_own(index, found, before)) continue;
-    session.execute("DROP INDEX CONCURRENTLY " + found.qualified_name);
-    dropped.push_back(found.name);
+    if (!found.valid && !found.being_built && is_its_own(index, found, before))
+      names.push_back(found.qualified_name);
   }
-  return dropped;
+  return names;
 }
 
 }  // namespace schemagate::concurrent_index

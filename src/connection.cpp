@@ -78,6 +78,18 @@ std::string quoted_value(std::string_view value) {
   return quoted + '\'';
 }
 
+constexpr const char* k_write_encoded =
+    "the URL cannot be read; special characters in user and password are written percent-encoded "
+    "(/ is %2F, # is %23, ? is %3F, : is %3A, @ is %40, % is %25)";
+
+// "user:password@host" as the user wrote it.
+std::string password_of(const std::string& authority) {
+  const auto at = authority.rfind('@');
+  const auto colon = authority.find(':');
+  if (at == std::string::npos || colon == std::string::npos || colon > at) return {};
+  return authority.substr(colon + 1, at - colon - 1);
+}
+
 void refuse_foreign_scheme(std::string_view scheme) {
   if (scheme == "postgres" || scheme == "postgresql") return;
   if (scheme == "prisma" || scheme == "prisma+postgres") {
@@ -86,16 +98,19 @@ void refuse_foreign_scheme(std::string_view scheme) {
                     "database's own postgresql:// address (for example as database.direct_url)",
                     scheme)};
   }
+  const bool is_name =
+      scheme.find_first_not_of("abcdefghijklmnopqrstuvwxyz+-.") == std::string_view::npos;
   throw ConnectionStringError{
-      fmt::format("{}:// is not a PostgreSQL address; it starts with postgresql://", scheme)};
+      fmt::format("{} is not a PostgreSQL address; it starts with postgresql://",
+                  is_name ? fmt::format("{}://", scheme) : "the connection string")};
 }
 
 }  // namespace
 
 ConnectionString::ConnectionString(const std::string& text) : text_{trim(text)} {
   if (text_.empty()) throw ConnectionStringError{"the connection string is empty"};
-  if (text_.find("://") != std::string::npos && text_.find("://") < text_.find_first_of("= "))
-    read_url(text_);
+  is_url_ = text_.find("://") != std::string::npos && text_.find("://") < text_.find_first_of("= ");
+  if (is_url_) read_url(text_);
   else read_key_value(text_);
   if (database().empty() && value("service").empty()) {
     throw ConnectionStringError{
@@ -112,12 +127,16 @@ void ConnectionString::read_url(const std::string& text) {
                   question == std::string::npos ? std::string::npos : question - scheme_end - 3);
   const auto slash = rest.find('/');
   auto authority = rest.substr(0, slash);
-  // WHATWG (and so Prisma) lets a password hold raw @; libpq would take the first one as the end.
-  if (const auto last = authority.rfind('@'); last != std::string::npos) {
-    for (auto at = authority.find('@'); at < authority.rfind('@'); at = authority.find('@'))
-      authority.replace(at, 1, "%40");
-  }
   const auto path = slash == std::string::npos ? std::string{} : rest.substr(slash);
+  const auto behind = question == std::string::npos ? "" : text.substr(question);
+  // A raw / or ? in the password ends the authority too early; what follows holds the rest of it.
+  if (path.find('@') != std::string::npos ||
+      (authority.find('@') == std::string::npos && behind.find('@') != std::string::npos))
+    throw ConnectionStringError{k_write_encoded};
+  // WHATWG (and so Prisma) lets a password hold raw @; libpq would take the first one as the end.
+  for (auto at = authority.find('@'); at != authority.rfind('@'); at = authority.find('@'))
+    authority.replace(at, 1, "%40");
+  raw_password_ = password_of(authority);
   (void)percent_decoded(authority, "user, password or host");
   (void)percent_decoded(path, "database name");
 
@@ -126,13 +145,13 @@ void ConnectionString::read_url(const std::string& text) {
                        &::PQconninfoFree};
   ::PQfreemem(reason);
   if (!parsed) {
-    throw ConnectionStringError{
-        "the URL cannot be read; special characters in user and password are written "
-        "percent-encoded (/ is %2F, # is %23, ? is %3F, : is %3A, @ is %40)"};
+    throw ConnectionStringError{k_write_encoded};
   }
   for (auto* option = parsed.get(); option->keyword != nullptr; ++option) {
     if (option->val != nullptr) set(option->keyword, option->val);
   }
+  if (value("port").find_first_not_of("0123456789,") != std::string::npos)
+    throw ConnectionStringError{k_write_encoded};
   if (question != std::string::npos) read_url_parameters(text.substr(question + 1));
 }
 
@@ -144,6 +163,7 @@ void ConnectionString::read_url_parameters(const std::string& query) {
     const auto key = percent_decoded(pair.substr(0, equals), "parameters");
     given.push_back({key, percent_decoded(pair.substr(std::min(equals + 1, pair.size())), key)});
   }
+  bool requires_tls = false;
   for (const auto& [key, value] : given) {
     const auto is_one_of = [&key = key](const auto& list) {
       return std::find(list.begin(), list.end(), key) != list.end();
@@ -156,7 +176,7 @@ void ConnectionString::read_url_parameters(const std::string& query) {
           "sslidentity (a PKCS#12 file) is not readable by libpq; convert it and use sslkey and "
           "sslcert: openssl pkcs12 -in identity.p12 -out client.pem -nodes"};
     } else if (key == "sslmode" && value == "no-verify") set("sslmode", "require");
-    else if (key == "ssl" && value == "true") set("sslmode", "require");
+    else if (key == "ssl" && value == "true") requires_tls = true;
     else if (libpq_knows(key)) set(key, value);
     else if (key.starts_with("ssl")) {
       throw ConnectionStringError{fmt::format(
@@ -166,6 +186,9 @@ void ConnectionString::read_url_parameters(const std::string& query) {
           fmt::format("the connection parameter \"{}\" is unknown and ignored", key));
     }
   }
+  const auto mode = value("sslmode");
+  if (requires_tls && (mode.empty() || mode == "prefer" || mode == "allow"))
+    set("sslmode", "require");
   apply_prisma_tls(given);
 }
 
@@ -180,7 +203,8 @@ void ConnectionString::apply_prisma_tls(const std::vector<Parameter>& url_parame
     set("sslmode", "verify-full");  // Prisma reads any unknown value as strict, and so do we
   if (const auto certificate = given("sslcert"); !certificate.empty()) {
     if (!given("sslkey").empty()) set("sslcert", certificate);
-    else if (accept != "accept_invalid_certs") set("sslrootcert", certificate);
+    else if (accept != "accept_invalid_certs" && given("sslrootcert").empty())
+      set("sslrootcert", certificate);
   }
 }
 
@@ -229,17 +253,25 @@ std::string ConnectionString::conninfo(const ConnectionSettings& settings) const
   set_unless_given("keepalives_interval", "3");
   set_unless_given("keepalives_count", "3");
   set_unless_given("tcp_user_timeout", "15000");
-  std::string conninfo;
-  for (const auto& [key, value] : all.parameters_)
-    conninfo += fmt::format("{}{}={}", conninfo.empty() ? "" : " ", key, quoted_value(value));
-  return conninfo;
+  return all.as_key_value();
+}
+
+std::string ConnectionString::as_key_value() const {
+  std::string text;
+  for (const auto& [key, value] : parameters_)
+    text += fmt::format("{}{}={}", text.empty() ? "" : " ", key, quoted_value(value));
+  return text;
 }
 
 std::string ConnectionString::with_application_name(const std::string& name) const {
-  if (text_.find("://") == std::string::npos)
-    return text_ + " application_name=" + quoted_value(name);
-  const char separator = text_.find('?') == std::string::npos ? '?' : '&';
-  return fmt::format("{}{}application_name={}", text_, separator, percent_encoded(name));
+  if (!is_url_) {
+    auto named = *this;
+    named.set("application_name", name);
+    return named.as_key_value();
+  }
+  const auto without_fragment = text_.substr(0, text_.find('#'));
+  const char separator = without_fragment.find('?') == std::string::npos ? '?' : '&';
+  return fmt::format("{}{}application_name={}", without_fragment, separator, percent_encoded(name));
 }
 
 std::string ConnectionString::host() const {
@@ -273,6 +305,7 @@ std::vector<std::string> ConnectionString::secrets() const {
     secrets.push_back(secret);
     secrets.push_back(percent_encoded(secret));
   }
+  if (!raw_password_.empty()) secrets.push_back(raw_password_);
   return secrets;
 }
 

@@ -25,31 +25,39 @@ ConnectionString choose(const Manifest::Database& settings, Database::Purpose pu
     throw Failure{ExitCode::usage, "database.url is missing or empty",
                   "set it in the manifest: database: {url: \"${DATABASE_URL}\"}"};
   }
-  if (settings.url.empty()) return understood("database.direct_url", settings.direct_url);
-  auto url = understood("database.url", settings.url);
-  if (purpose == Database::Purpose::look || !url.is_pooler() || settings.direct_url.empty())
-    return url;
-  return understood("database.direct_url", settings.direct_url);
+  std::vector<ConnectionString> known;
+  if (!settings.url.empty()) known.push_back(understood("database.url", settings.url));
+  if (!settings.direct_url.empty())
+    known.push_back(understood("database.direct_url", settings.direct_url));
+  for (const auto& address : known)
+    for (const auto& secret : address.secrets()) log::keep_secret(secret);
+  const bool wants_direct = purpose == Database::Purpose::work && known.front().is_pooler();
+  return wants_direct ? known.back() : known.front();
 }
 
 void check_host(const ConnectionString& address, const std::vector<std::string>& patterns) {
-  const auto host = address.host();
-  const bool allowed =
-      patterns.empty() || std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) {
-        return ::fnmatch(pattern.c_str(), host.c_str(), 0) == 0;
-      });
-  if (allowed) return;
-  throw Failure{ExitCode::refused,
-                fmt::format("refused: the host is \"{}\", but database.expect.host allows only {}",
-                            host, join(patterns, ", ")),
-                "is this the right DATABASE_URL for this environment?"};
+  if (patterns.empty()) return;
+  // libpq tries every host of the list, and connects to hostaddr whatever host says.
+  auto hosts = split(address.value("host"), ',');
+  if (!address.value("hostaddr").empty()) hosts = split(address.value("hostaddr"), ',');
+  for (const auto& host : hosts) {
+    const bool allowed = std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) {
+      return ::fnmatch(pattern.c_str(), host.c_str(), 0) == 0;
+    });
+    if (allowed) continue;
+    throw Failure{
+        ExitCode::refused,
+        fmt::format("refused: the host is \"{}\", but database.expect.host allows only {}", host,
+                    join(patterns, ", ")),
+        "is this the right DATABASE_URL for this environment?"};
+  }
 }
 
 }  // namespace
 
 Database::Database(const Manifest::Database& settings, Purpose purpose)
-    : address_{choose(settings, purpose)}, connect_timeout_{settings.connect_timeout} {
-  for (const auto& secret : address_.secrets()) log::keep_secret(secret);
+    : address_{choose(settings, purpose)}, connect_timeout_{settings.connect_timeout},
+      pooled_{address_.is_pooler()} {
   for (const auto& warning : address_.warnings()) log::warn(warning);
   check_host(address_, settings.expect.hosts);
 }

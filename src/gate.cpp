@@ -19,6 +19,7 @@ using namespace std::chrono_literals;
 
 constexpr auto k_told_again = 10s;
 constexpr auto k_stop_checked = 200ms;  // while waiting for a notification
+constexpr auto k_look_within = 5s;      // one query
 
 struct Open {};
 struct Closed {
@@ -28,7 +29,7 @@ using View = std::variant<Open, Closed>;
 
 // Connections beyond this share of max_connections are not held: many replicas may wait.
 constexpr const char* k_is_room = R"sql(
-SELECT 2 * count(*) < current_setting('max_connections')::integer FROM pg_stat_activity)sql";
+SELECT 2 * count(*) < current_setting('max_connections')::integer, pg_backend_pid() FROM pg_stat_activity)sql";
 
 class Gate {
  public:
@@ -61,8 +62,12 @@ class Gate {
 
  private:
   View look();
-  View judge(const std::optional<Marker>& marker) const;
+  View judge(const std::optional<Marker>& marker);
   View look_into_database();
+  View compare_with_history(const View& by_marker);
+  std::optional<Marker> marker_in_database();
+  bool may_listen();
+  void hang_up();
   void pause(const Deadline& deadline);
   void tell(const std::string& why);
   [[nodiscard]] Failure still_closed(const std::string& why) const;
@@ -76,11 +81,13 @@ class Gate {
   std::optional<Database> database_;
   std::optional<pg::Session> session_;  // held only while listening
   bool listening_ = false;
+  bool is_at_work_ = false;  // as the last marker said, for this content
   std::string told_;
   Clock::time_point told_at_;
 };
 
-View Gate::judge(const std::optional<Marker>& marker) const {
+View Gate::judge(const std::optional<Marker>& marker) {
+  is_at_work_ = false;
   if (!marker) return Closed{fmt::format("no run for release {} yet", id_.release)};
   // The same id was used for other content: its outcome says nothing about this image's.
   if (folder_ && marker->digest != folder_->digest) {
@@ -90,6 +97,7 @@ View Gate::judge(const std::optional<Marker>& marker) const {
   switch (marker->status) {
     case Marker::Status::complete: return Open{};
     case Marker::Status::running:
+      is_at_work_ = true;
       return Closed{fmt::format("a run for release {} is at work", id_.release)};
     case Marker::Status::failed: break;
   }
@@ -101,23 +109,39 @@ View Gate::judge(const std::optional<Marker>& marker) const {
                     : ""};
 }
 
+std::optional<Marker> Gate::marker_in_database() {
+  try {
+    return read_marker(*session_, bookkeeping_, id_, k_look_within);
+  } catch (const pg::Error& e) {
+    if (e.sqlstate == "42P01" || e.sqlstate == "3F000") return std::nullopt;  // no tables yet
+    throw;
+  }
+}
+
 View Gate::look_into_database() {
-  if (!session_) session_.emplace(database_->open("schemagate gate"));
-  if (manifest_.gate.match == GateMatch::release)
-    return judge(read_marker(*session_, bookkeeping_, id_));
-  const auto schema = manifest_.migrations.schema.empty() ? database_->address().schema()
-                                                          : manifest_.migrations.schema;
-  const HistoryTable table{schema.empty() ? "public" : schema, bookkeeping_};
+  const auto view = judge(marker_in_database());
+  if (manifest_.gate.match == GateMatch::release || std::holds_alternative<Open>(view)) return view;
+  return compare_with_history(view);
+}
+
+// For images whose release nobody marks: the migrations themselves, unless a run for this very
+// release is at work (its checks are still to come) or has failed.
+View Gate::compare_with_history(const View& by_marker) {
+  if (is_at_work_) return by_marker;
+  const auto given = manifest_.migrations.schema.empty() ? database_->address().schema()
+                                                         : manifest_.migrations.schema;
+  const HistoryTable table{given.empty() ? current_schema(*session_) : given, bookkeeping_};
   const auto missing = not_applied(*folder_, table.read(*session_), manifest_.migrations.edited);
   if (missing.empty()) return Open{};
-  if (bookkeeping_.exists(
-          *session_)) {  // a failed run is worth knowing even when nobody waits for its marker
-    if (const auto marker = read_marker(*session_, bookkeeping_, id_);
-        marker && marker->status == Marker::Status::failed)
-      return judge(marker);
-  }
   return Closed{missing.front() +
                 (missing.size() > 1 ? fmt::format(" (and {} more)", missing.size() - 1) : "")};
+}
+
+// Worth a held connection only while there is room for everybody else, and not through a pooler.
+bool Gate::may_listen() {
+  if (options_.once || database_->pooled()) return false;
+  const auto rows = session_->query(k_is_room);
+  return rows.at(0).at(0) == "t" && rows.at(0).at(1) == std::to_string(session_->backend_pid());
 }
 
 View Gate::look() {
@@ -128,33 +152,31 @@ View Gate::look() {
     return view;
   }
   try {
+    if (!session_) session_.emplace(database_->open("schemagate gate"));
     auto view = look_into_database();
-    if (!listening_) {
-      const bool may_hold = std::holds_alternative<Closed>(view) && !options_.once &&
-                            !database_->pooled() && session_->query(k_is_room).at(0).at(0) == "t";
-      if (!may_hold) {
-        session_.reset();
-        return view;
-      }
-      session_->listen(k_marker_channel);
-      listening_ = true;
-      return look_into_database();  // the marker may have come before we listened
+    if (listening_ || std::holds_alternative<Open>(view)) return view;
+    if (!may_listen()) {
+      session_.reset();
+      return view;
     }
-    return view;
+    session_->listen(k_marker_channel);
+    listening_ = true;
+    return look_into_database();  // the marker may have come before we listened
   } catch (const pg::ConnectionLost& e) {
-    session_.reset();
-    listening_ = false;
+    hang_up();
     return Closed{fmt::format("the database {} cannot be reached: {}",
                               database_->address().display(), e.what())};
   } catch (const pg::Error& e) {
-    session_.reset();
-    listening_ = false;
-    if (e.sqlstate == "42P01" || e.sqlstate == "3F000")
-      return Closed{"no run has happened on this database yet"};
+    hang_up();
     if (e.sqlstate == "42501")
       return Closed{fmt::format("{} (grant it: deploy/sql/gate-role.sql)", e.message)};
     return Closed{fmt::format("the database answers {}: {}", e.sqlstate, e.message)};
   }
+}
+
+void Gate::hang_up() {
+  session_.reset();
+  listening_ = false;
 }
 
 void Gate::pause(const Deadline& deadline) {
@@ -170,8 +192,7 @@ void Gate::pause(const Deadline& deadline) {
         return;
     }
   } catch (const pg::ConnectionLost&) {
-    session_.reset();
-    listening_ = false;
+    hang_up();
   }
 }
 

@@ -13,6 +13,7 @@ SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespac
  WHERE relkind = 'r' AND nspname = $1
    AND lower(relname) NOT IN ('spatial_ref_sys', 'geometry_columns', 'geography_columns', 'raster_columns',
                               'raster_overviews')
+   AND NOT (nspname = $2 AND relname IN ('lock', 'run', 'step', 'marker', 'version'))
  ORDER BY relname)sql";
 
 constexpr const char* k_read = R"sql(
@@ -40,6 +41,10 @@ const HistoryRow* History::applied(const std::string& name) const {
   return nullptr;
 }
 
+std::string current_schema(pg::Session& session) {
+  return session.query("SELECT current_schema()").at(0).at(0).value_or("public");
+}
+
 HistoryTable::HistoryTable(const std::string& schema, const Bookkeeping& bookkeeping)
     : schema_{schema},
       table_{pg::quote_identifier(schema) + "." + pg::quote_identifier("_prisma_migrations")},
@@ -49,7 +54,7 @@ History HistoryTable::read(pg::Session& session) const {
   History history;
   history.exists = session.query("SELECT to_regclass($1) IS NOT NULL", {table_}).at(0).at(0) == "t";
   if (!history.exists) {
-    for (const auto& row : session.query(k_tables_of_schema, {schema_}))
+    for (const auto& row : session.query(k_tables_of_schema, {schema_, bookkeeping_.schema_name()}))
       history.foreign_tables.push_back(row.at(0).value_or(""));
     return history;
   }
@@ -83,15 +88,21 @@ void HistoryTable::create_if_missing(pg::Session& session) const {
   session.execute(fmt::format(k_create, table_));
 }
 
-void HistoryTable::insert_applied(pg::Session& session, const std::string& id,
-                                  const std::string& name, const std::string& checksum,
-                                  const pg::Value& started_at) const {
-  session.query(
-      fmt::format(
-          "INSERT INTO {} (id, checksum, migration_name, started_at, finished_at, applied_steps_count) "
-          "VALUES ($1, $2, $3, coalesce($4::timestamptz, now()), clock_timestamp(), 1)",
-          table_),
-      {id, checksum, name, started_at});
+std::string HistoryTable::insert_applied_sql(const std::string& id, const std::string& name,
+                                             const std::string& checksum,
+                                             const std::string& started_at) const {
+  return fmt::format(
+      "INSERT INTO {} (id, checksum, migration_name, started_at, finished_at, applied_steps_count) "
+      "VALUES ({}, {}, {}, {}, clock_timestamp(), 1)",
+      table_, pg::quote_literal(id), pg::quote_literal(checksum), pg::quote_literal(name),
+      started_at);
+}
+
+std::string HistoryTable::finish_sql(const std::string& id, const std::string& checksum) const {
+  return fmt::format(
+      "UPDATE {} SET finished_at = clock_timestamp(), applied_steps_count = 1, logs = NULL, "
+      "checksum = {} WHERE id = {}",
+      table_, pg::quote_literal(checksum), pg::quote_literal(id));
 }
 
 void HistoryTable::insert_started(pg::Session& session, const std::string& id,
@@ -110,16 +121,6 @@ void HistoryTable::insert_rolled_back(pg::Session& session, const std::string& i
                   "VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp())",
                   table_),
       {id, checksum, name, logs});
-}
-
-void HistoryTable::finish(pg::Session& session, const std::string& id,
-                          const std::string& checksum) const {
-  session.query(
-      fmt::format(
-          "UPDATE {} SET finished_at = clock_timestamp(), applied_steps_count = 1, logs = NULL, "
-          "checksum = $2 WHERE id = $1",
-          table_),
-      {id, checksum});
 }
 
 void HistoryTable::set_failed(pg::Session& session, const std::string& id,

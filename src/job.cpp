@@ -56,6 +56,8 @@ template <class Work> void explaining_database_errors(const Stop& stop, Work&& w
   }
 }
 
+constexpr std::chrono::seconds k_look_within{30};  // the first look at the marker
+
 class Job {
  public:
   Job(const Manifest& manifest, Stop& stop, RunReport& report)
@@ -63,7 +65,6 @@ class Job {
         database_{manifest.database, Database::Purpose::work},
         settings_{with_schema(manifest.migrations, database_)},
         bookkeeping_{manifest.database.bookkeeping_schema},
-        history_{settings_.schema.empty() ? "public" : settings_.schema, bookkeeping_},
         id_{manifest.app, release_of(manifest, folder_.digest)} {
     report.app = id_.app;
     report.release = id_.release;
@@ -72,6 +73,8 @@ class Job {
   void run() {
     if (is_external()) refuse_destructive_command(settings_.command);
     auto session = wait_until_ready(database_, manifest_.database, stop_);
+    history_.emplace(settings_.schema.empty() ? current_schema(session) : settings_.schema,
+                     bookkeeping_);
     if (manifest_.mode == Mode::check) return check_only(session);
     if (is_done_already(session)) return tell_nothing_to_do();
 
@@ -80,6 +83,8 @@ class Job {
     try {
       explaining_database_errors(stop_, [&] {
         begin(session, lease);
+        // Another runner of this release may have done it while we waited.
+        if (is_done_already(session)) return finish_idle(session, lease);
         if (is_external()) apply_with_command(session, lease);
         else apply_natively(session, lease);
       });
@@ -99,12 +104,14 @@ class Job {
   void check_only(pg::Session& session);
   bool is_done_already(pg::Session& session);
   void tell_nothing_to_do();
+  void finish_idle(pg::Session& session, const Lease& lease);
   void begin(pg::Session& session, const Lease& lease);
+  void close_gates(pg::Session& session, const Lease& lease);
   void apply_natively(pg::Session& session, const Lease& lease);
   void apply_with_command(pg::Session& session, const Lease& lease);
   void refuse_unfenced(const std::string& what) const;
   [[nodiscard]] Verified verified(pg::Session& session);
-  void complete(pg::Session& session, const Verified& verified);
+  void complete(pg::Session& session, const Verified& verified, std::size_t applied);
   void finish(pg::Session& session, const Lease& lease);
   void record(pg::Session& session, const Lease& lease, const Failure& failure) noexcept;
   void write_files(const Marker& marker);
@@ -116,13 +123,13 @@ class Job {
   Database database_;
   Manifest::Migrations settings_;
   Bookkeeping bookkeeping_;
-  HistoryTable history_;
+  std::optional<HistoryTable> history_;  // once its schema is known
   ReleaseId id_;
   std::string run_id_;
 };
 
 LeaseRequest Job::lease_request() const {
-  const auto what = has_history() ? "prisma:" + history_.schema() : "app:" + manifest_.app;
+  const auto what = has_history() ? "prisma:" + history_->schema() : "app:" + manifest_.app;
   return {.name = manifest_.lease.name.empty() ? what : manifest_.lease.name,
           .app = id_.app,
           .release = id_.release,
@@ -134,7 +141,7 @@ LeaseRequest Job::lease_request() const {
 void Job::check_only(pg::Session& session) {
   if (!has_history())
     throw Failure{ExitCode::usage, "mode: check needs a history: tool: prisma, or history: prisma"};
-  const auto plan = make_plan(folder_, history_.read(session), settings_);
+  const auto plan = make_plan(folder_, history_->read(session), settings_);
   for (const auto& warning : plan.warnings) log::warn(warning);
   if (plan.pending.empty()) return log::info("mode: check: nothing is pending");
   std::string names;
@@ -148,12 +155,12 @@ void Job::check_only(pg::Session& session) {
 // One look without the lease. Anything unusual is left to the long way round.
 bool Job::is_done_already(pg::Session& session) {
   if (!bookkeeping_.exists(session)) return false;
-  const auto marker = read_marker(session, bookkeeping_, id_);
+  const auto marker = read_marker(session, bookkeeping_, id_, k_look_within);
   if (!marker || marker->status != Marker::Status::complete || marker->digest != folder_.digest)
     return false;
   if (!has_history()) return true;
   try {
-    return make_plan(folder_, history_.read(session), settings_).pending.empty();
+    return make_plan(folder_, history_->read(session), settings_).pending.empty();
   } catch (const Failure&) {
     return false;
   }
@@ -181,9 +188,29 @@ void Job::begin(pg::Session& session, const Lease& lease) {
                 .at(0)
                 .at(0)
                 .value_or("0");
+  lease.check(session);
+  transaction.commit();
+}
+
+// From here on gates of this release are closed.
+void Job::close_gates(pg::Session& session, const Lease& lease) {
+  write_files({.status = Marker::Status::running,
+               .digest = folder_.digest,
+               .error = {},
+               .completed_at = {}});
+  pg::Transaction transaction{session};
   mark_running(session, bookkeeping_, id_, folder_.digest, run_id_);
   lease.check(session);
   transaction.commit();
+}
+
+void Job::finish_idle(pg::Session& session, const Lease& lease) {
+  pg::Transaction transaction{session};
+  session.query(bookkeeping_.sql(statements::k_finish_run),
+                {run_id_, "complete", "0", std::nullopt, std::nullopt});
+  lease.check(session);
+  transaction.commit();
+  tell_nothing_to_do();
 }
 
 void Job::refuse_unfenced(const std::string& what) const {
@@ -200,25 +227,27 @@ void Job::refuse_unfenced(const std::string& what) const {
 void Job::apply_natively(pg::Session& session, const Lease& lease) {
   PrismaLock prisma_lock{database_, manifest_.lease.wait, stop_};
   prisma_lock.acquire(session);
-  const auto history = history_.read(session);
+  const auto history = history_->read(session);
   const auto plan = make_plan(folder_, history, settings_);
   for (const auto& warning : plan.warnings) log::warn(warning);
   if (plan.needs_direct_connection())
     refuse_unfenced("a statement that PostgreSQL does not run in a transaction");
+  if (!plan.pending.empty()) close_gates(session, lease);
   if (!history.exists) {
     pg::Transaction transaction{session};
-    history_.create_if_missing(session);
+    history_->create_if_missing(session);
     lease.check(session);
     transaction.commit();
   }
   if (!plan.pending.empty())
     log::info(fmt::format("{} of {} to apply", plan.pending.size(),
                           counted(folder_.migrations.size(), "migration")));
-  const ApplyContext context{database_,   bookkeeping_, history_, lease,
-                             prisma_lock, settings_,    stop_};
+  const ApplyContext context{
+      database_,   bookkeeping_, *history_, lease,
+      prisma_lock, settings_,    stop_,     !database_.pooled() || manifest_.lease.allow_unfenced};
   bool completed = false;
   apply(session, plan, context, report_.applied, [&] {
-    complete(session, verified(session));
+    complete(session, verified(session), plan.pending.size());
     completed = true;
   });
   if (!completed) finish(session, lease);
@@ -232,9 +261,10 @@ void Job::apply_natively(pg::Session& session, const Lease& lease) {
 
 void Job::apply_with_command(pg::Session& session, const Lease& lease) {
   refuse_unfenced("an external migration command");
+  close_gates(session, lease);
   run_command(manifest_, id_.release, database_, lease, stop_);
   if (has_history()) {
-    const auto missing = not_applied(folder_, history_.read(session), settings_.edited);
+    const auto missing = not_applied(folder_, history_->read(session), settings_.edited);
     if (!missing.empty()) {
       throw Failure{
           ExitCode::command_failed,
@@ -254,25 +284,26 @@ void Job::apply_with_command(pg::Session& session, const Lease& lease) {
 
 Verified Job::verified(pg::Session& session) {
   return verify(session, {.folder = folder_,
-                          .history = has_history() ? &history_ : nullptr,
+                          .history = has_history() ? &*history_ : nullptr,
                           .checks = manifest_.verify,
-                          .schema = history_.schema(),
+                          .schema = history_->schema(),
+                          .search_path = settings_.schema,
                           .edited = settings_.edited});
 }
 
 // Without the fence check: the caller's transaction ends with it.
-void Job::complete(pg::Session& session, const Verified& verified) {
-  session.query(
-      bookkeeping_.sql(statements::k_finish_run),
-      {run_id_, "complete", std::to_string(report_.applied.size()), std::nullopt, std::nullopt});
+void Job::complete(pg::Session& session, const Verified& verified, std::size_t applied) {
+  session.query(bookkeeping_.sql(statements::k_finish_run),
+                {run_id_, "complete", std::to_string(applied), std::nullopt, std::nullopt});
   mark_complete(session, bookkeeping_, id_, verified, run_id_);
 }
 
 void Job::finish(pg::Session& session, const Lease& lease) {
   const auto proof = verified(session);
   pg::Transaction transaction{session};
-  complete(session, proof);
+  complete(session, proof, report_.applied.size());
   lease.check(session);
+  stop_.check();
   transaction.commit();
 }
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <condition_variable>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "schemagate/log.hpp"
@@ -18,8 +19,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr auto k_look_within = 5s;           // reading the row
 constexpr auto k_poll = 400ms;               // of a waiting runner
 constexpr auto k_told_again = 10s;           // "still waiting" in the log
+constexpr auto k_first_renewal = 1s;         // early: a missing connection slot shows at once
 constexpr auto k_renew_retry = 500ms;        // after a failed renewal
 constexpr std::size_t k_name_size_max = 63;  // NAMEDATALEN - 1
 
@@ -30,7 +33,8 @@ struct Holder {
 
 std::optional<Holder> read_holder(pg::Session& session, const Bookkeeping& bookkeeping,
                                   const std::string& name) {
-  const auto rows = session.query(bookkeeping.sql(statements::k_read_lease), {name});
+  const auto rows =
+      session.query_within(k_look_within, bookkeeping.sql(statements::k_read_lease), {name});
   if (rows.empty()) return std::nullopt;
   const auto& row = rows.front();
   const auto text = [&](std::size_t i) { return row.at(i).value_or(""); };
@@ -42,22 +46,26 @@ std::string describe(const Holder& holder) {
                      holder.release, holder.host, holder.since, holder.renewed_ago_seconds);
 }
 
-// Returns how many backends of older fences are there; each has been told to end.
-std::size_t end_older_backends(pg::Session& session, const std::string& prefix,
-                               std::int64_t fence) {
-  const auto rows = session.query(statements::k_older_backends, {prefix, std::to_string(fence)});
-  for (const auto& row : rows) {
+// Tells every backend of an older fence to end; returns their pids.
+std::set<std::string> end_older_backends(pg::Session& session, const std::string& prefix,
+                                         std::int64_t fence, std::set<std::string> already_told) {
+  std::set<std::string> pids;
+  for (const auto& row :
+       session.query(statements::k_older_backends, {prefix, std::to_string(fence)})) {
     const auto pid = row.at(0).value_or("");
-    log::warn(fmt::format("ending backend {} that an earlier runner left behind", pid),
-              {{"pid", pid}});
+    pids.insert(pid);
+    const bool is_news = already_told.insert(pid).second;
+    if (is_news)
+      log::warn(fmt::format("ending backend {} that an earlier runner left behind", pid));
     try {
       session.query(statements::k_terminate_backend, {pid});
     } catch (const pg::Error& e) {
-      log::warn(fmt::format("backend {} of role {} cannot be ended: {}", pid,
-                            row.at(1).value_or("?"), e.message));
+      if (is_news)
+        log::warn(fmt::format("backend {} of role {} cannot be ended: {}", pid,
+                              row.at(1).value_or("?"), e.message));
     }
   }
-  return rows.size();
+  return pids;
 }
 
 }  // namespace
@@ -89,7 +97,8 @@ class Lease::Keeper {
 
   void take(pg::Session& session);
   void start();
-  void check(pg::Session& session) const;
+  [[nodiscard]] std::string check_sql() const;
+  void judge(const pg::Rows& answer) const;
   void release(pg::Session& session) noexcept;
 
   std::int64_t fence = 0;
@@ -116,27 +125,26 @@ class Lease::Keeper {
   std::mutex mutex_;
   std::condition_variable_any renewed_;
   Clock::time_point trusted_until_;
+  std::string last_error_;  // of a renewal
   std::jthread watcher_;
   std::jthread renewer_;
 };
 
+// One message and one implicit transaction: a runner that is paused here leaves nothing open. The
+// row may be locked by a holder between its fence check and its COMMIT: a moment, unless that one
+// is stuck; then its backend is ended as one of an older fence.
 bool Lease::Keeper::try_to_take(pg::Session& session) {
-  pg::Transaction transaction{session};
-  // The row may be locked by a holder between its fence check and its COMMIT: a moment, unless it
-  // is stuck; then clear_the_way ends it.
-  transaction.execute("SET LOCAL lock_timeout = '1s'");
   try {
     const auto sent_at = Clock::now();
-    const auto rows = transaction.query(bookkeeping_.sql(statements::k_take_lease),
-                                        {request_.name, holder_, request_.app, request_.release,
-                                         this_host(), std::to_string(request_.ttl.count())});
+    const auto rows = session.query_within(1s, bookkeeping_.sql(statements::k_take_lease),
+                                           {request_.name, holder_, request_.app, request_.release,
+                                            this_host(), std::to_string(request_.ttl.count())});
     if (rows.empty()) return false;
-    transaction.commit();
     fence = std::stoll(rows.front().front().value_or("0"));
     trusted_until_ = sent_at + request_.ttl - request_.ttl / 3;
     return true;
   } catch (const pg::Error& e) {
-    if (e.sqlstate == "55P03" || e.sqlstate == "40P01") return false;
+    if (e.sqlstate == "55P03" || e.sqlstate == "40P01" || e.sqlstate == "57014") return false;
     throw;
   }
 }
@@ -149,7 +157,7 @@ void Lease::Keeper::take(pg::Session& session) {
     const auto holder = read_holder(session, bookkeeping_, request_.name);
     const bool free = !holder || holder->expired;
     if (free) {
-      if (holder) end_older_backends(session, prefix_, std::stoll(holder->fence) + 1);
+      if (holder) end_older_backends(session, prefix_, std::stoll(holder->fence) + 1, {});
       if (try_to_take(session)) break;
     } else if (!told_at || Clock::now() - *told_at > k_told_again) {
       log::info(
@@ -173,14 +181,18 @@ void Lease::Keeper::take(pg::Session& session) {
 
 void Lease::Keeper::clear_the_way(pg::Session& session, std::int64_t below,
                                   const Deadline& deadline) {
-  while (end_older_backends(session, prefix_, below) > 0) {
+  std::set<std::string> left;
+  while (!(left = end_older_backends(session, prefix_, below, left)).empty()) {
     if (deadline.passed()) {
+      const auto pids = join({left.begin(), left.end()}, ", ");
+      release(session);
       throw Failure{
           ExitCode::lease_held,
-          fmt::format("backends of an earlier runner of {} do not end", request_.name),
-          fmt::format("end them: SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
-                      "application_name LIKE '{}%'",
-                      prefix_)};
+          fmt::format("backends of an earlier runner of {} do not end: pid {}", request_.name,
+                      pids),
+          fmt::format("end them with a role that may: SELECT pg_terminate_backend(pid) FROM "
+                      "pg_stat_activity WHERE pid IN ({})",
+                      pids)};
     }
     sleep(100ms, stop_);
     stop_.check();
@@ -196,19 +208,21 @@ bool Lease::Keeper::renew(pg::Session& session) {
   const auto sent_at = Clock::now();
   auto parameters = identity();
   parameters.emplace_back(std::to_string(request_.ttl.count()));
-  if (session.query(bookkeeping_.sql(statements::k_renew_lease), parameters).empty()) return false;
+  const auto rows = session.query_within(request_.ttl / 3,
+                                         bookkeeping_.sql(statements::k_renew_lease), parameters);
+  if (rows.empty()) return false;
   {
     const std::lock_guard lock{mutex_};
     trusted_until_ = sent_at + request_.ttl - request_.ttl / 3;
   }
   renewed_.notify_all();
-  end_older_backends(session, prefix_, fence);
+  end_older_backends(session, prefix_, fence, {});
   return true;
 }
 
 void Lease::Keeper::renew_forever(const std::stop_token& done) {
-  std::optional<pg::Session> session;  // opened at the first renewal: a short run never needs it
-  auto pause = request_.ttl / 3;
+  std::optional<pg::Session> session;  // a short run never needs it
+  auto pause = std::min<Milliseconds>(k_first_renewal, request_.ttl / 3);
   while (sleep(pause, done)) {
     try {
       if (!session) session.emplace(database_.open(application_name));
@@ -220,6 +234,10 @@ void Lease::Keeper::renew_forever(const std::stop_token& done) {
     } catch (const std::exception& e) {
       log::warn(fmt::format("the lease {} could not be renewed, trying again: {}", request_.name,
                             e.what()));
+      {
+        const std::lock_guard lock{mutex_};
+        last_error_ = e.what();
+      }
       session.reset();
       pause = std::min<Milliseconds>(k_renew_retry, request_.ttl / 10);
     }
@@ -232,22 +250,26 @@ void Lease::Keeper::watch_the_clock(const std::stop_token& done) {
     const auto until = trusted_until_;
     renewed_.wait_until(lock, done, until, [&] { return trusted_until_ != until; });
     if (done.stop_requested() || trusted_until_ != until) continue;
+    const auto reason = last_error_.empty() ? "" : ": " + last_error_;
     lock.unlock();
-    stop_.request(lost("it could not be renewed in time"));
+    stop_.request(lost("it could not be renewed in time" + reason));
     return;
   }
 }
 
 Failure Lease::Keeper::lost(const std::string& how) const {
   return {ExitCode::lease_lost,
-          fmt::format("the lease {} (fence {}) is lost: {}; nothing more was committed",
+          fmt::format("the lease {} (fence {}) is lost: {}; nothing more is committed",
                       request_.name, fence, how),
           "run again: what is missing will be done then"};
 }
 
-void Lease::Keeper::check(pg::Session& session) const {
-  if (!session.query(bookkeeping_.sql(statements::k_check_fence), identity()).empty()) return;
-  throw lost("another runner has taken it");
+std::string Lease::Keeper::check_sql() const {
+  return pg::with_values(bookkeeping_.sql(statements::k_check_fence), identity());
+}
+
+void Lease::Keeper::judge(const pg::Rows& answer) const {
+  if (answer.empty()) throw lost("another runner has taken it");
 }
 
 void Lease::Keeper::release(pg::Session& session) noexcept {
@@ -270,7 +292,9 @@ Lease::Lease(pg::Session& session, const Database& database, const Bookkeeping& 
 }
 Lease::~Lease() = default;
 
-void Lease::check(pg::Session& session) const { keeper_->check(session); }
+void Lease::check(pg::Session& session) const { judge(session.query(check_sql())); }
+std::string Lease::check_sql() const { return keeper_->check_sql(); }
+void Lease::judge(const pg::Rows& answer) const { keeper_->judge(answer); }
 Fence Lease::fence() const { return Fence{keeper_->fence}; }
 const std::string& Lease::application_name() const { return keeper_->application_name; }
 void Lease::release(pg::Session& session) noexcept { keeper_->release(session); }

@@ -30,7 +30,7 @@ using namespace std::chrono_literals;
 constexpr const char* k_termination_log =
     "/dev/termination-log";  // Kubernetes shows it in `kubectl describe`
 constexpr std::size_t k_termination_log_size_max = 4096;
-constexpr auto k_stop_bound = 10s;  // inside every platform's grace period
+constexpr auto k_stop_bound = 15s;  // inside every platform's grace period
 
 struct Options {
   std::string manifest;
@@ -106,6 +106,7 @@ Outcome guarded(const std::function<void(Stop&)>& work) {
   const LastResort last_resort{stop};
   try {
     work(stop);
+    stop.check();  // asked to stop at the last moment: then no app is to be started either
     return {};
   } catch (const Failure& failure) {
     return {failure.code(), log::redact(failure.what()), log::redact(failure.hint())};

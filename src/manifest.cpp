@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <sstream>
 
 #include "schemagate/manifest_reader.hpp"
@@ -128,18 +129,20 @@ void check_consistency(const Manifest& manifest, int version, ManifestReader& re
 std::span<const ManifestKey> manifest_keys() { return k_keys; }
 
 std::optional<Milliseconds> parse_duration(std::string_view text) {
-  long number = 0;
+  // PostgreSQL's own time-outs are 32 bits of milliseconds: 24 days.
+  constexpr Milliseconds k_most{std::numeric_limits<std::int32_t>::max()};
+  std::int32_t number = 0;
   const auto* const last = text.data() + text.size();
   const auto [end, error] = std::from_chars(text.data(), last, number);
+  if (error != std::errc{} || number < 0) return std::nullopt;
   const std::string_view unit{end, static_cast<std::size_t>(last - end)};
-  constexpr long k_most = 1'000'000'000;  // 11 days in ms, 31 years in s: far beyond any deploy
-  if (error != std::errc{} || number < 0 || number > k_most) return std::nullopt;
-  if (unit == "ms") return Milliseconds{number};
-  if (unit == "s") return std::chrono::seconds{number};
-  if (unit == "m") return std::chrono::minutes{number};
-  if (unit == "h") return std::chrono::hours{number};
-  if (unit.empty() && number == 0) return Milliseconds::zero();
-  return std::nullopt;
+  std::optional<Milliseconds> duration;
+  if (unit == "ms") duration = Milliseconds{number};
+  if (unit == "s") duration = std::chrono::seconds{number};
+  if (unit == "m") duration = std::chrono::minutes{number};
+  if (unit == "h") duration = std::chrono::hours{number};
+  if (unit.empty() && number == 0) duration = Milliseconds::zero();
+  return duration && *duration <= k_most ? duration : std::nullopt;
 }
 
 Environment process_environment() {

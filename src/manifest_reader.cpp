@@ -22,7 +22,9 @@ ManifestReader::ManifestReader(const std::string& yaml, const std::filesystem::p
     : file_{file}, environment_{environment}, keys_{keys}, document_{std::make_unique<Document>()} {
   YAML::Node root;
   try {
-    root = YAML::Load(yaml);
+    const auto documents = YAML::LoadAll(yaml);
+    if (documents.size() > 1) complain("", documents[1].Mark(), "a manifest is one YAML document");
+    if (!documents.empty()) root = documents[0];
   } catch (const YAML::Exception& e) {
     complain("", e.mark, e.msg);
     throw_mistakes();
@@ -106,9 +108,9 @@ void ManifestReader::walk(const YAML::Node& map, const std::string& section) {
     const auto path = section + name;
     if (!seen.insert(name).second) {
       complain(path, entry.first.Mark(), fmt::format("duplicate key \"{}\"", path));
-    } else if (find_key(path) != nullptr) {
+    } else if (name.find('.') == std::string::npos && find_key(path) != nullptr) {
       document_->nodes.emplace(path, entry.second);
-    } else if (!is_section(path)) {
+    } else if (name.find('.') != std::string::npos || !is_section(path)) {
       const auto meant = closest(name, names_below(section));
       // The key that was meant is not missing as well.
       complain(section + (meant.empty() ? name : meant), entry.first.Mark(),
@@ -224,8 +226,9 @@ std::string ManifestReader::secret(const std::string& path) {
 
 Milliseconds ManifestReader::duration(const std::string& path) {
   const auto given_text = text(path);
-  if (given_text.empty()) return {};
+  if (given_text.empty() && !given(path)) return {};  // no default
   if (const auto parsed = parse_duration(given_text)) return *parsed;
+  if (!is_good(path)) return {};
   complain(path, fmt::format("\"{}\" must be a duration like 500ms, 30s, 2m or 1h, not \"{}\"",
                              path, given_text));
   return parse_duration(find_key(path)->fallback).value_or(Milliseconds{});
@@ -233,7 +236,7 @@ Milliseconds ManifestReader::duration(const std::string& path) {
 
 int ManifestReader::integer(const std::string& path) {
   const auto given_text = text(path);
-  if (given_text.empty()) return 0;
+  if (given_text.empty() && !(given(path) && is_good(path))) return 0;
   int number = 0;
   const auto [end, error] =
       std::from_chars(given_text.data(), given_text.data() + given_text.size(), number);
@@ -251,16 +254,19 @@ bool ManifestReader::boolean(const std::string& path) {
 
 std::size_t ManifestReader::choice(const std::string& path) {
   auto value = text(path);
+  auto name = path;
   // Set for one deploy by the platform, without editing the file.
   if (const auto forced = environment_("SCHEMAGATE_MODE");
-      path == "mode" && forced && !forced->empty())
+      path == "mode" && forced && !forced->empty()) {
     value = *forced;
+    name = "$SCHEMAGATE_MODE";
+  }
   const auto choices = split(find_key(path)->choices, '|');
   const auto found = std::find(choices.begin(), choices.end(), value);
   if (found != choices.end()) return static_cast<std::size_t>(found - choices.begin());
   const auto meant = closest(value, choices);
   complain(path,
-           fmt::format("\"{}\" must be one of {}, not \"{}\"{}", path, join(choices, ", "), value,
+           fmt::format("\"{}\" must be one of {}, not \"{}\"{}", name, join(choices, ", "), value,
                        meant.empty() ? "" : fmt::format("; did you mean \"{}\"?", meant)));
   return 0;
 }
@@ -311,13 +317,14 @@ std::vector<Check> ManifestReader::checks(const std::string& path) {
                "a check is one of column: TABLE.COLUMN, table: TABLE, sql: QUERY");
       continue;
     }
-    const auto what = scalar("verify." + kind, item.begin()->second).value_or("");
-    if (kind == "column" && what.find('.') == std::string::npos)
+    const auto what = scalar("verify." + kind, item.begin()->second);
+    if (!what) continue;
+    if (kind == "column" && what->find('.') == std::string::npos)
       complain(path, item.begin()->second.Mark(), "a column check is written TABLE.COLUMN");
     checks.push_back({kind == "column"  ? Check::Kind::column
                       : kind == "table" ? Check::Kind::table
                                         : Check::Kind::sql,
-                      what});
+                      *what});
   }
   return checks;
 }

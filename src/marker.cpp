@@ -54,8 +54,9 @@ void write(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId
 }  // namespace
 
 std::optional<Marker> read_marker(pg::Session& session, const Bookkeeping& bookkeeping,
-                                  const ReleaseId& id) {
-  const auto rows = session.query(bookkeeping.sql(statements::k_read_marker), {id.app, id.release});
+                                  const ReleaseId& id, Milliseconds limit) {
+  const auto rows =
+      session.query_within(limit, bookkeeping.sql(statements::k_read_marker), {id.app, id.release});
   if (rows.empty()) return std::nullopt;
   const auto text = [&](std::size_t i) { return rows[0].at(i).value_or(""); };
   return Marker{status_of(text(0)), text(1), std::stoi(text(2)), text(3), text(4)};
@@ -83,7 +84,7 @@ void write_marker_file(const std::filesystem::path& file, const ReleaseId& id,
       .set("release", id.release)
       .set("status", name_of(marker.status))
       .set("digest", marker.digest);
-  json.set("error_code", std::to_string(marker.error_code)).set("error", marker.error);
+  json.set("error_code", std::to_string(marker.error_code)).set("error", log::redact(marker.error));
   const auto text = json.pretty() + "\n";
   auto beside = file;
   beside += fmt::format(".{}", ::getpid());

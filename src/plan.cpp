@@ -195,6 +195,8 @@ void check_one_transaction_is_possible(const Plan& plan) {
                                 location(*planned.migration, statement.line, statement.column));
         continue;
       }
+      if (lower_case(statement.text).starts_with("set transaction"))
+        refuse(statement, "the script sets its own transaction's properties");
       for (const auto& [value, where] : new_values)
         if (mentions(statement, value))
           refuse(statement, fmt::format("it uses the enum value '{}' added at {}", value, where));
@@ -203,6 +205,19 @@ void check_one_transaction_is_possible(const Plan& plan) {
 }
 
 }  // namespace
+
+PlannedMigration with_statement_alone(const PlannedMigration& planned, const Statement& statement) {
+  auto script = planned.segments.front().statements;
+  for (auto& candidate : script) {
+    if (candidate.line != statement.line || candidate.column != statement.column) continue;
+    candidate.kind = Statement::Kind::alone;
+    candidate.rerun = Statement::Rerun::unknown;
+    candidate.what = "a statement that the server does not run in a transaction";
+  }
+  auto cut = planned;
+  cut.segments = split_into_segments(script);
+  return cut;
+}
 
 std::string display_path(const Migration& migration) {
   const auto relative = migration.file.lexically_proximate(std::filesystem::current_path());

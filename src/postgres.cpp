@@ -8,14 +8,14 @@
 #include <algorithm>
 #include <charconv>
 
+#include "schemagate/text.hpp"
+
 namespace schemagate::pg {
 namespace {
 
-// The server ends a backend with these (57P01 admin shutdown, 57P02 crash, 57P03 starting up) or
-// reports the link itself as broken (class 08): nothing more can be done on this session.
+// The server ends a backend with these: admin shutdown, crash of another one, starting up.
 bool ends_connection(const std::string& sqlstate) {
-  return sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P03" ||
-         sqlstate.starts_with("08");
+  return sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P03";
 }
 
 std::string trimmed(std::string text) {
@@ -23,28 +23,34 @@ std::string trimmed(std::string text) {
   return text;
 }
 
+// libpqxx's own words for a connection that the server closed say nothing to a reader.
+std::string lost_because(const std::string& text) {
+  if (text.find("client encoding") != std::string::npos) return "the server closed the connection";
+  return trimmed(text);
+}
+
 template <class Work>
 auto translate(const pqxx::connection& conn, std::string_view sql, Work&& work) {
   const auto fail = [&](const std::string& text, const std::string& sqlstate) {
-    if (ends_connection(sqlstate) || !conn.is_open()) throw ConnectionLost{trimmed(text)};
+    if (ends_connection(sqlstate) || !conn.is_open()) throw ConnectionLost{lost_because(text)};
     throw parse_error(text, sqlstate, sql);
   };
   try {
     return work();
-  } catch (const pqxx::in_doubt_error& e) {
-    throw CommitInDoubt{trimmed(e.what())};
   } catch (const pqxx::broken_connection& e) {
-    throw ConnectionLost{trimmed(e.what())};
-  } catch (const pqxx::sql_error& e) {
-    fail(e.what(), e.sqlstate());
-#if PQXX_VERSION_MAJOR < 7
-  } catch (const pqxx::deadlock_detected& e) {  // 6.x: no sql_error, carries no SQLSTATE
+    fail(e.what(), "08000");  // also what a statement reports about another server (class 08)
+#if PQXX_VERSION_MAJOR < 7    // these carry no SQLSTATE there, and the last three are no sql_error
+  } catch (const pqxx::insufficient_privilege& e) {
+    fail(e.what(), "42501");
+  } catch (const pqxx::deadlock_detected& e) {
     fail(e.what(), "40P01");
   } catch (const pqxx::serialization_failure& e) {
     fail(e.what(), "40001");
   } catch (const pqxx::transaction_rollback& e) {
     fail(e.what(), "40000");
 #endif
+  } catch (const pqxx::sql_error& e) {
+    fail(e.what(), e.sqlstate());
   } catch (const pqxx::failure& e) {
     fail(e.what(), "");
   }
@@ -109,7 +115,6 @@ struct Session::Impl {
   }
   pqxx::connection conn;
   NoticeReceiver notices;
-  std::unique_ptr<pqxx::work> transaction;
   std::unique_ptr<Listener> listener;
 };
 
@@ -126,9 +131,9 @@ Session& Session::operator=(Session&&) noexcept = default;
 
 Rows Session::query(const std::string& sql, const std::vector<Value>& parameters) {
   return translate(impl_->conn, sql, [&] {
-    if (impl_->transaction) return to_rows(send(*impl_->transaction, sql, parameters));
-    pqxx::nontransaction alone{impl_->conn};
-    return to_rows(send(alone, sql, parameters));
+    // Transactions are ours to begin and end; libpqxx only carries the statements.
+    pqxx::nontransaction carrier{impl_->conn};
+    return to_rows(send(carrier, sql, parameters));
   });
 }
 
@@ -161,13 +166,24 @@ bool Session::wait_for_notification(Milliseconds limit) {
   });
 }
 
-Transaction::Transaction(Session& session) : session_{session} {
-  translate(session.impl_->conn, {}, [&] {
-    session.impl_->transaction = std::make_unique<pqxx::work>(session.impl_->conn);
-  });
+Rows Session::query_within(Milliseconds limit, const std::string& sql,
+                           const std::vector<Value>& parameters) {
+  const auto ms = std::to_string(limit.count());
+  return query("SET LOCAL statement_timeout = " + ms + "; SET LOCAL lock_timeout = " + ms + ";" +
+               with_values(sql, parameters));
 }
 
-Transaction::~Transaction() { session_.impl_->transaction.reset(); }
+Transaction::Transaction(Session& session, const std::string& prologue) : session_{session} {
+  session_.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;" + prologue);
+}
+
+Transaction::~Transaction() {
+  if (!open_) return;
+  try {
+    session_.execute("ROLLBACK");
+  } catch (const std::exception&) {  // a dead connection rolls back by itself
+  }
+}
 
 Rows Transaction::query(const std::string& sql, const std::vector<Value>& parameters) {
   return session_.query(sql, parameters);
@@ -176,13 +192,34 @@ Rows Transaction::query(const std::string& sql, const std::vector<Value>& parame
 void Transaction::execute(const std::string& sql) { session_.execute(sql); }
 
 void Transaction::commit() {
-  translate(session_.impl_->conn, {}, [&] { session_.impl_->transaction->commit(); });
+  open_ = false;
+  try {
+    session_.execute("COMMIT");
+  } catch (const ConnectionLost& e) {
+    throw CommitInDoubt{e.what()};
+  }
 }
 
 std::string quote_identifier(std::string_view name) {
   std::string quoted{'"'};
   for (const char c : name) quoted.append(c == '"' ? 2 : 1, c);
   return quoted + '"';
+}
+
+std::string with_values(const std::string& sql, const std::vector<Value>& values) {
+  std::string text;
+  for (std::size_t i = 0; i < sql.size(); ++i) {
+    std::size_t number = 0;
+    const auto [end, error] = std::from_chars(sql.data() + i + 1, sql.data() + sql.size(), number);
+    if (sql[i] != '$' || error != std::errc{}) {
+      text += sql[i];
+      continue;
+    }
+    const auto& value = values.at(number - 1);
+    text += value ? quote_literal(*value) : "NULL";
+    i = static_cast<std::size_t>(end - sql.data()) - 1;
+  }
+  return text;
 }
 
 std::string quote_literal(std::string_view text) {
@@ -218,9 +255,10 @@ std::optional<Position> find_position(const std::vector<std::string_view>& lines
     auto excerpt = line.substr(colon + 2);
     auto offset = caret - (colon + 2);
     if (excerpt.starts_with("...") && !source.starts_with("...") && offset >= 3) {
-      const auto shown = excerpt.substr(3, 20);
-      const auto at = source.find(shown);
-      offset = at == std::string::npos ? 0 : at + offset - 3;
+      excerpt.remove_prefix(3);
+      if (excerpt.ends_with("...")) excerpt.remove_suffix(3);
+      const auto at = source.find(excerpt);  // counted in characters, as the caret is
+      offset = at == std::string::npos ? 0 : character_count(source.substr(0, at)) + offset - 3;
     }
     return Position{number, static_cast<int>(offset) + 1};
   }

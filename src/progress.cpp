@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "schemagate/log.hpp"
 #include "schemagate/text.hpp"
 
@@ -67,7 +69,9 @@ void Progress::watch(const std::stop_token& done) {
       job = job_;
     }
     // Most statements are over by now; notifications are not needed to see that.
-    if (!sleep(job->look_after, done)) return;
+    const auto waited = std::chrono::duration_cast<Milliseconds>(Clock::now() - job->since);
+    if (!sleep(std::max<Milliseconds>(job->look_after - waited, 0ms), done)) return;
+    if (!is_current(*job)) continue;
     told_at_ = Clock::now();
     while (is_current(*job)) {
       try {

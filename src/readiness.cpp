@@ -17,7 +17,7 @@ constexpr auto k_told_again = 5s;
 
 constexpr const char* k_state = R"sql(
 SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', current_database(),
-       current_setting('server_version_num')::integer / 10000)sql";
+       current_setting('server_version_num')::integer / 10000, pg_backend_pid())sql";
 
 // Empty when it can be worked with; else what is in the way.
 std::string not_writable(const pg::Row& state) {
@@ -84,7 +84,7 @@ std::string short_reason(const std::string& error) {
 
 class Waiter {
  public:
-  Waiter(const Database& database, const Manifest::Database& settings, Stop& stop)
+  Waiter(Database& database, const Manifest::Database& settings, Stop& stop)
       : database_{database}, settings_{settings}, stop_{stop} {}
 
   pg::Session wait() {
@@ -111,6 +111,7 @@ class Waiter {
       const auto state = session.query(k_state).at(0);
       check_expected(state, settings_.expect);
       reason_ = not_writable(state);
+      if (state.at(4) != std::to_string(session.backend_pid())) database_.found_pooler();
       if (reason_.empty()) return session;
     } catch (const pg::ConnectionLost& e) {
       reason_ = short_reason(e.what());
@@ -144,7 +145,7 @@ class Waiter {
     told_ = reason_;
   }
 
-  const Database& database_;
+  Database& database_;
   const Manifest::Database& settings_;
   Stop& stop_;
   Deadline deadline_{settings_.wait};
@@ -168,8 +169,8 @@ Diagnosis diagnose(const std::string& error) {
       Pattern{"no pg_hba.conf entry",
               "the server's pg_hba.conf does not let this user in from here (or wants TLS: "
               "sslmode=require)"},
-      Pattern{"is not permitted to log in", "ALTER ROLE … LOGIN"},
-      Pattern{"permission denied for database", "GRANT CONNECT ON DATABASE … TO the role"},
+      Pattern{"is not permitted to log in", "ALTER ROLE ... LOGIN"},
+      Pattern{"permission denied for database", "GRANT CONNECT ON DATABASE ... TO the role"},
       Pattern{"server does not support SSL",
               "the connection string asks for TLS that the server does not offer"},
       Pattern{"certificate verify failed",
@@ -190,8 +191,7 @@ Diagnosis diagnose(const std::string& error) {
   return {};
 }
 
-pg::Session wait_until_ready(const Database& database, const Manifest::Database& settings,
-                             Stop& stop) {
+pg::Session wait_until_ready(Database& database, const Manifest::Database& settings, Stop& stop) {
   return Waiter{database, settings, stop}.wait();
 }
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <set>
 
-#include "schemagate/postgres.hpp"
 #include "schemagate/text.hpp"
 
 namespace schemagate {
@@ -60,7 +59,7 @@ class Splitter {
   void add(const Statement& statement) {
     switch (statement.kind) {
       case Kind::begin: return begin(statement);
-      case Kind::commit: return commit();
+      case Kind::commit: return commit(statement);
       case Kind::alone:
         cut(fmt::format("after {} on line {}", statement.what, statement.line));
         segments_.push_back({.transactional = false,
@@ -69,10 +68,8 @@ class Splitter {
                              .transaction_options = {},
                              .reason = fmt::format("{} refuses transactions", statement.what)});
         return;
-      case Kind::create_enum: created_enums_.insert(statement.type); break;
       case Kind::add_enum_value:
-        if (!created_enums_.contains(statement.type))
-          (in_block_ ? new_values_in_block_ : new_values_).insert(statement.value);
+        (in_block_ ? new_values_in_block_ : new_values_).insert(statement.value);
         break;
       default: cut_before_use_of_new_values(statement); break;
     }
@@ -89,11 +86,17 @@ class Splitter {
     ends_at_commit_ = true;
   }
 
-  void commit() {
+  void commit(const Statement& statement) {
     in_block_ = false;
     new_values_.merge(new_values_in_block_);
     new_values_in_block_.clear();
-    if (ends_at_commit_) cut("the script's own COMMIT ends what it set for one transaction");
+    if (ends_at_commit_) return cut("the script's own COMMIT ends what it set for one transaction");
+    // What the COMMIT would have checked is checked here, or a later ALTER TABLE finds pending
+    // triggers.
+    Statement check = statement;
+    check.kind = Kind::ordinary;
+    check.text = k_check_deferred_constraints;
+    if (!current_.statements.empty()) current_.statements.push_back(check);
   }
 
   // A value that an earlier transaction did not commit cannot be used yet (SQLSTATE 55P04).
@@ -121,7 +124,6 @@ class Splitter {
   std::vector<Segment> segments_;
   Segment current_;
   std::vector<Statement> settings_;
-  std::set<std::string> created_enums_;
   std::set<std::string> new_values_;           // added by the current segment
   std::set<std::string> new_values_in_block_;  // added inside a BEGIN that is still open
   bool in_block_ = false;
@@ -134,11 +136,6 @@ std::string Segment::digest() const {
   std::string all = transactional ? "transaction\n" : "alone\n";
   for (const auto& statement : statements) all += statement.text + ";\n";
   return sha256_hex(all);
-}
-
-bool mentions(const Statement& statement, const std::string& value) {
-  const auto quoted = pg::quote_literal(value);
-  return statement.text.find(quoted.substr(quoted.find('\''))) != std::string::npos;
 }
 
 std::vector<Segment> split_into_segments(const std::vector<Statement>& script) {

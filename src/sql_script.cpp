@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <memory>
 
 #include "schemagate/text.hpp"
@@ -13,6 +14,7 @@ namespace schemagate {
 namespace {
 
 using Kind = Statement::Kind;
+using Rerun = Statement::Rerun;
 using Tree = std::unique_ptr<PgQuery__ParseResult, void (*)(PgQuery__ParseResult*)>;
 
 struct Token {
@@ -44,6 +46,12 @@ bool is_comment(const Token& token) {
   return token.kind == PG_QUERY__TOKEN__SQL_COMMENT || token.kind == PG_QUERY__TOKEN__C_COMMENT;
 }
 
+std::vector<Token> words_of(const std::string& sql) {
+  auto tokens = tokens_of(sql);
+  std::erase_if(tokens, is_comment);
+  return tokens;
+}
+
 bool is_word(const Token& token, std::string_view word) { return lower_case(token.text) == word; }
 
 // COMMIT and ROLLBACK are also ordinary names; in PL/pgSQL they are statements only where a
@@ -51,8 +59,7 @@ bool is_word(const Token& token, std::string_view word) { return lower_case(toke
 bool body_ends_transactions(const std::string& body) {
   constexpr std::array<std::string_view, 6> k_before = {";", "begin", "then", "else", "loop", ">>"};
   std::string before = ";";
-  for (const auto& token : tokens_of(body)) {
-    if (is_comment(token)) continue;
+  for (const auto& token : words_of(body)) {
     const auto word = lower_case(token.text);
     const bool starts_statement =
         std::find(k_before.begin(), k_before.end(), before) != k_before.end();
@@ -79,9 +86,10 @@ bool has_option(PgQuery__Node* const* options, std::size_t count, std::string_vi
   });
 }
 
-void refuse_transactions(Statement& statement, std::string what) {
+void refuse_transactions(Statement& statement, std::string what, Rerun rerun = Rerun::repeat) {
   statement.kind = Kind::alone;
   statement.what = std::move(what);
+  statement.rerun = rerun;
 }
 
 void not_in_a_file(Statement& statement, std::string why) {
@@ -95,7 +103,7 @@ void classify_transaction(Statement& statement, const PgQuery__TransactionStmt& 
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_START: {
       statement.kind = Kind::begin;
       if (node.n_options == 0) return;
-      auto words = tokens_of(statement.text);
+      const auto words = words_of(statement.text);
       auto at = words.begin() + 1;
       if (at != words.end() && (is_word(*at, "work") || is_word(*at, "transaction"))) ++at;
       if (at != words.end())
@@ -161,7 +169,14 @@ void classify_select(Statement& statement, const PgQuery__SelectStmt& node) {
   const auto* value = target->res_target->val;
   if (value->node_case != PG_QUERY__NODE__NODE_FUNC_CALL) return;
   const auto name = name_of(value->func_call->funcname, value->func_call->n_funcname);
-  if (name == "set_config" || name == "pg_catalog.set_config") statement.kind = Kind::setting;
+  if (name != "set_config" && name != "pg_catalog.set_config") return;
+  const auto* call = value->func_call;
+  const auto* local = call->n_args == 3 ? call->args[2] : nullptr;
+  const bool is_local = local != nullptr && local->node_case == PG_QUERY__NODE__NODE_A_CONST &&
+                        local->a_const->val_case == PG_QUERY__A__CONST__VAL_BOOLVAL &&
+                        local->a_const->boolval->boolval != 0;
+  if (is_local) statement.ends_at_commit = true;
+  else statement.kind = Kind::setting;
 }
 
 void classify_copy(Statement& statement, const PgQuery__CopyStmt& node) {
@@ -178,7 +193,7 @@ void classify_do(Statement& statement, const PgQuery__DoStmt& node) {
     const auto* argument = node.args[i]->def_elem;
     if (std::string_view{argument->defname} == "as" &&
         body_ends_transactions(string_of(argument->arg)))
-      refuse_transactions(statement, "DO block with its own COMMIT or ROLLBACK");
+      refuse_transactions(statement, "DO block with its own COMMIT or ROLLBACK", Rerun::unknown);
   }
 }
 
@@ -188,7 +203,7 @@ void classify_alter_table(Statement& statement, const PgQuery__AlterTableStmt& n
     if (command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_DetachPartition &&
         command->def != nullptr && command->def->node_case == PG_QUERY__NODE__NODE_PARTITION_CMD &&
         command->def->partition_cmd->concurrent != 0)
-      refuse_transactions(statement, "DETACH PARTITION CONCURRENTLY");
+      refuse_transactions(statement, "DETACH PARTITION CONCURRENTLY", Rerun::unknown);
   }
 }
 
@@ -200,7 +215,6 @@ bool ends_at_commit(PgQuery__OnCommitAction action) {
 void classify_enum(Statement& statement, const PgQuery__AlterEnumStmt& node) {
   if (!std::string_view{node.old_val}.empty()) return;  // RENAME VALUE is safe in a transaction
   statement.kind = Kind::add_enum_value;
-  statement.type = name_of(node.type_name, node.n_type_name);
   statement.value = node.new_val;
 }
 
@@ -220,11 +234,6 @@ void classify(Statement& statement, const PgQuery__Node& node) {
       return classify_alter_table(statement, *node.alter_table_stmt);
     case PG_QUERY__NODE__NODE_ALTER_ENUM_STMT:
       return classify_enum(statement, *node.alter_enum_stmt);
-    case PG_QUERY__NODE__NODE_CREATE_ENUM_STMT:
-      statement.kind = Kind::create_enum;
-      statement.type =
-          name_of(node.create_enum_stmt->type_name, node.create_enum_stmt->n_type_name);
-      return;
     case PG_QUERY__NODE__NODE_CREATE_STMT:
       statement.ends_at_commit = ends_at_commit(node.create_stmt->oncommit);
       return;
@@ -239,20 +248,30 @@ void classify(Statement& statement, const PgQuery__Node& node) {
       if (node.cluster_stmt->relation == nullptr)
         refuse_transactions(statement, "CLUSTER of all tables");
       return;
-    case PG_QUERY__NODE__NODE_DISCARD_STMT: return refuse_transactions(statement, "DISCARD");
+    case PG_QUERY__NODE__NODE_DISCARD_STMT:
+      if (node.discard_stmt->target == PG_QUERY__DISCARD_MODE__DISCARD_ALL)
+        refuse_transactions(statement, "DISCARD ALL");
+      return;
+    case PG_QUERY__NODE__NODE_CONSTRAINTS_SET_STMT: statement.ends_at_commit = true; return;
+    case PG_QUERY__NODE__NODE_ALTER_SUBSCRIPTION_STMT:
+      if (node.alter_subscription_stmt->kind ==
+          PG_QUERY__ALTER_SUBSCRIPTION_TYPE__ALTER_SUBSCRIPTION_REFRESH)
+        refuse_transactions(statement, "ALTER SUBSCRIPTION REFRESH");
+      return;
     case PG_QUERY__NODE__NODE_CREATEDB_STMT:
-      return refuse_transactions(statement, "CREATE DATABASE");
-    case PG_QUERY__NODE__NODE_DROPDB_STMT: return refuse_transactions(statement, "DROP DATABASE");
+      return refuse_transactions(statement, "CREATE DATABASE", Rerun::existing);
+    case PG_QUERY__NODE__NODE_DROPDB_STMT:
+      return refuse_transactions(statement, "DROP DATABASE", Rerun::existing);
     case PG_QUERY__NODE__NODE_ALTER_SYSTEM_STMT:
       return refuse_transactions(statement, "ALTER SYSTEM");
     case PG_QUERY__NODE__NODE_CREATE_TABLE_SPACE_STMT:
-      return refuse_transactions(statement, "CREATE TABLESPACE");
+      return refuse_transactions(statement, "CREATE TABLESPACE", Rerun::existing);
     case PG_QUERY__NODE__NODE_DROP_TABLE_SPACE_STMT:
-      return refuse_transactions(statement, "DROP TABLESPACE");
+      return refuse_transactions(statement, "DROP TABLESPACE", Rerun::existing);
     case PG_QUERY__NODE__NODE_CREATE_SUBSCRIPTION_STMT:
-      return refuse_transactions(statement, "CREATE SUBSCRIPTION");
+      return refuse_transactions(statement, "CREATE SUBSCRIPTION", Rerun::existing);
     case PG_QUERY__NODE__NODE_DROP_SUBSCRIPTION_STMT:
-      return refuse_transactions(statement, "DROP SUBSCRIPTION");
+      return refuse_transactions(statement, "DROP SUBSCRIPTION", Rerun::existing);
     case PG_QUERY__NODE__NODE_ALTER_DATABASE_STMT:
       if (has_option(node.alter_database_stmt->options, node.alter_database_stmt->n_options,
                      "tablespace"))
@@ -264,7 +283,7 @@ void classify(Statement& statement, const PgQuery__Node& node) {
 
 // For a statement that the grammar does not know: its words decide.
 void classify_by_words(Statement& statement) {
-  const auto words = tokens_of(statement.text);
+  const auto words = words_of(statement.text);
   if (words.empty()) return;
   const auto first = lower_case(words.front().text);
   if (first == "\\") {
@@ -301,6 +320,18 @@ std::size_t skip_blanks_and_comments(std::string_view sql, std::size_t at, std::
   return std::min(at, end);
 }
 
+// Without semicolon, blanks and comments behind the statement.
+std::string without_tail(std::string_view text) {
+  std::string statement{text.substr(0, text.find_last_not_of(" \t\r\n\f\v;") + 1)};
+  if (statement.find("--") == std::string::npos && statement.find("/*") == std::string::npos)
+    return statement;
+  const auto words = words_of(statement);
+  if (words.empty()) return statement;
+  const auto end = words.back().text.data() + words.back().text.size() - statement.data();
+  statement.resize(static_cast<std::size_t>(end));
+  return statement;
+}
+
 // Turns byte ranges, given in ascending order, into statements with line and column.
 class Locator {
  public:
@@ -314,9 +345,10 @@ class Locator {
     }
     Statement statement;
     const auto text = sql_.substr(first, end - first);
-    statement.text = text.substr(0, text.find_last_not_of(" \t\r\n\f\v;") + 1);
+    statement.text = without_tail(text);
     statement.line = line_;
-    statement.column = static_cast<int>(first - line_start_) + 1;
+    statement.column =
+        static_cast<int>(character_count(sql_.substr(line_start_, first - line_start_))) + 1;
     return statement;
   }
 
@@ -341,29 +373,57 @@ Tree parse(const std::string& sql) {
   return tree;
 }
 
-// Split at semicolons only, each piece parsed for itself.
+struct Range {
+  std::size_t start;
+  std::size_t end;
+};
+
+std::vector<Range> split_at_semicolons(const std::string& sql) {
+  std::vector<Range> ranges;
+  const auto split = ::pg_query_split_with_scanner(sql.c_str());
+  for (int i = 0; split.error == nullptr && i < split.n_stmts; ++i) {
+    const auto start = static_cast<std::size_t>(split.stmts[i]->stmt_location);
+    const auto length = static_cast<std::size_t>(split.stmts[i]->stmt_len);
+    ranges.push_back({start, length == 0 ? sql.size() : start + length});
+  }
+  ::pg_query_free_split_result(split);
+  if (ranges.empty()) ranges.push_back({0, sql.size()});
+  return ranges;
+}
+
+// The body of an SQL function may hold semicolons: how far does the statement that starts here
+// reach?
+std::size_t end_of_atomic_body(const std::string& sql, const std::vector<Range>& ranges,
+                               std::size_t first) {
+  const auto words =
+      words_of(sql.substr(ranges[first].start, ranges[first].end - ranges[first].start));
+  const auto begin_atomic =
+      std::adjacent_find(words.begin(), words.end(), [](const auto& a, const auto& b) {
+        return is_word(a, "begin") && is_word(b, "atomic");
+      });
+  if (begin_atomic == words.end()) return first;
+  for (auto last = first; last < ranges.size(); ++last) {
+    if (parse(sql.substr(ranges[first].start, ranges[last].end - ranges[first].start))) return last;
+  }
+  return first;
+}
+
+// For a script that the grammar does not know as a whole: split at semicolons, each piece for
+// itself.
 std::vector<Statement> parse_piecewise(const std::string& sql) {
   std::vector<Statement> statements;
   Locator locator{sql};
-  const auto split = ::pg_query_split_with_scanner(sql.c_str());
-  const auto add = [&](std::size_t start, std::size_t end) {
-    auto statement = locator.statement(start, end);
-    if (!statement) return;
+  const auto ranges = split_at_semicolons(sql);
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    const auto start = ranges[i].start;
+    i = end_of_atomic_body(sql, ranges, i);
+    auto statement = locator.statement(start, ranges[i].end);
+    if (!statement) continue;
     const auto tree = parse(statement->text);
     if (tree && tree->n_stmts == 1) classify(*statement, *tree->stmts[0]->stmt);
     else classify_by_words(*statement);
     statements.push_back(std::move(*statement));
-  };
-  if (split.error != nullptr || split.n_stmts == 0) {
-    add(0, sql.size());
-  } else {
-    for (int i = 0; i < split.n_stmts; ++i) {
-      const auto start = static_cast<std::size_t>(split.stmts[i]->stmt_location);
-      const auto length = static_cast<std::size_t>(split.stmts[i]->stmt_len);
-      add(start, length == 0 ? sql.size() : start + length);
-    }
   }
-  ::pg_query_free_split_result(split);
   return statements;
 }
 
@@ -390,10 +450,25 @@ std::vector<Statement> parse_script(std::string_view text) {
   return statements;
 }
 
+bool mentions(const Statement& statement, const std::string& value) {
+  const auto is_part_of_word = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+  };
+  for (const auto& token : words_of(statement.text)) {
+    const bool is_string =
+        token.kind == PG_QUERY__TOKEN__SCONST || token.kind == PG_QUERY__TOKEN__USCONST;
+    for (auto at = is_string ? token.text.find(value) : std::string_view::npos;
+         at != std::string_view::npos; at = token.text.find(value, at + 1)) {
+      const auto end = at + value.size();
+      if (!is_part_of_word(token.text[at - 1]) && !is_part_of_word(token.text[end])) return true;
+    }
+  }
+  return false;
+}
+
 std::string without_comments(const std::string& sql) {
   std::string text;
-  for (const auto& token : tokens_of(sql)) {
-    if (is_comment(token)) continue;
+  for (const auto& token : words_of(sql)) {
     text += token.text;
     text += ' ';
   }

@@ -78,8 +78,14 @@ std::string closest(std::string_view word, const std::vector<std::string>& candi
   return best;
 }
 
+std::size_t character_count(std::string_view utf8) {
+  return static_cast<std::size_t>(std::count_if(utf8.begin(), utf8.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  }));
+}
+
 std::string shortened(std::string_view text, std::size_t size_max) {
-  constexpr std::string_view k_ellipsis = "…";
+  constexpr std::string_view k_ellipsis = "...";
   if (text.size() <= size_max) return std::string{text};
   auto end = size_max - std::min(size_max, k_ellipsis.size());
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;

@@ -13,7 +13,8 @@ std::string quoted_table(const std::vector<std::string>& parts, const std::strin
 }
 
 // Empty when the check holds.
-std::string why_not(pg::Session& session, const Check& check, const std::string& schema) {
+std::string why_not(pg::Session& session, const Check& check, const Expectation& expectation) {
+  const auto& schema = expectation.schema;
   auto parts = split(check.text, '.');
   switch (check.kind) {
     case Check::Kind::table:
@@ -31,7 +32,10 @@ std::string why_not(pg::Session& session, const Check& check, const std::string&
       return rows.empty() ? fmt::format("column {} does not exist", check.text) : "";
     }
     case Check::Kind::sql: {
-      const auto rows = session.query(check.text);
+      const auto& path = expectation.search_path;
+      const auto rows = session.query(
+          (path.empty() ? "" : "SET LOCAL search_path = " + pg::quote_identifier(path) + ";") +
+          check.text);
       const auto answer = rows.empty() || rows[0].empty() ? pg::Value{} : rows[0][0];
       if (answer == "t") return {};
       return fmt::format("check returned {}, not true: {}", answer.value_or("nothing"),
@@ -67,7 +71,7 @@ Verified verify(pg::Session& session, const Expectation& expectation) {
         not_applied(expectation.folder, expectation.history->read(session), expectation.edited);
   for (const auto& check : expectation.checks) {
     try {
-      if (auto problem = why_not(session, check, expectation.schema); !problem.empty())
+      if (auto problem = why_not(session, check, expectation); !problem.empty())
         problems.push_back(std::move(problem));
     } catch (const pg::Error& e) {
       problems.push_back(fmt::format("check fails with {}: {}: {}", e.sqlstate, e.message,

@@ -11,7 +11,6 @@
 #include "schemagate/lease.hpp"
 #include "schemagate/plan.hpp"
 #include "schemagate/prisma_lock.hpp"
-#include "schemagate/progress.hpp"
 
 namespace schemagate {
 
@@ -23,13 +22,15 @@ struct ApplyContext {
   PrismaLock& prisma_lock;
   const Manifest::Migrations& settings;
   Stop& stop;
+  bool may_run_alone;  // a direct connection, or lease.unfenced: allow
 };
 
 // Applies plan.pending in order on `session` (replaced by a new one if the connection was lost
 // during a COMMIT that turns out to have happened). Appends each finished migration's name to
-// `applied`, also when a later one fails. With atomic: release all of it is one transaction and
-// `before_commit` runs inside it, last but for the fence check; otherwise it is not called. Throws
-// Failure: migration_failed, lock_timeout, connection_lost, lease_lost, or the Stop's reason.
+// `applied`, also when a later one fails (with atomic: release all or none). With atomic: release
+// all of it is one transaction and `before_commit` runs inside it, last but for the fence check;
+// otherwise it is not called. Throws Failure: migration_failed, lock_timeout, connection_lost,
+// lease_lost, or the Stop's reason.
 void apply(pg::Session& session, const Plan& plan, const ApplyContext& context,
            std::vector<std::string>& applied, const std::function<void()>& before_commit);
 

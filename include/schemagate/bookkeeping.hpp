@@ -14,6 +14,8 @@ class Bookkeeping {
   // A text of statements.hpp with "schemagate." replaced by the configured schema.
   [[nodiscard]] std::string sql(const char* statement) const;
 
+  [[nodiscard]] const std::string& schema_name() const { return name_; }
+
   // One look, changes nothing: false where the tables do not exist yet.
   [[nodiscard]] bool exists(pg::Session& session) const;
   // Creates the tables if they do not exist; any number of runners may do so at once. Throws

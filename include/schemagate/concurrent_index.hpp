@@ -10,17 +10,17 @@
 
 namespace schemagate::concurrent_index {
 
-// The names of the table's indexes before the statement, one a line. Recorded, so that a rerun
-// knows what the interrupted statement made even where PostgreSQL chose the name.
+// The names of the table's valid indexes before the statement, one a line. Recorded, so that a
+// rerun knows what the interrupted statement made even where PostgreSQL chose the name.
 [[nodiscard]] std::string evidence(pg::Session& session, const Statement::Index& index);
 
 // Did the interrupted statement get to its end? `before`: the evidence recorded then.
 [[nodiscard]] bool is_done(pg::Session& session, const Statement::Index& index,
                            const std::string& before);
 
-// Drops the INVALID index that stands in the statement's way, unless another session is building
-// it. Returns the names dropped.
-std::vector<std::string> clear_invalid(pg::Session& session, const Statement::Index& index,
-                                       const std::string& before);
+// The INVALID indexes that stand in the statement's way, qualified and quoted, without those that
+// another session is building at the moment.
+[[nodiscard]] std::vector<std::string>
+left_invalid(pg::Session& session, const Statement::Index& index, const std::string& before);
 
 }  // namespace schemagate::concurrent_index

@@ -60,8 +60,11 @@ class ConnectionString {
   void read_url_parameters(const std::string& query);
   void apply_prisma_tls(const std::vector<Parameter>& url_parameters);
   void set(const std::string& key, const std::string& value);
+  [[nodiscard]] std::string as_key_value() const;
 
   std::string text_;
+  bool is_url_ = false;
+  std::string raw_password_;           // as written in the URL: a tool may print it so
   std::vector<Parameter> parameters_;  // libpq's
   std::string schema_;
   bool pgbouncer_ = false;

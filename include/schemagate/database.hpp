@@ -22,11 +22,14 @@ class Database {
 
   [[nodiscard]] const ConnectionString& address() const { return address_; }
   // Session state does not survive here, and a backend cannot be told by its name.
-  [[nodiscard]] bool pooled() const { return address_.is_pooler(); }
+  [[nodiscard]] bool pooled() const { return pooled_; }
+  // A pooler that its address did not show gives itself away by a backend pid of its own.
+  void found_pooler() { pooled_ = true; }
 
  private:
   ConnectionString address_;
   std::optional<std::chrono::seconds> connect_timeout_;
+  bool pooled_;
 };
 
 }  // namespace schemagate

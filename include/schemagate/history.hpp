@@ -40,6 +40,9 @@ struct History {
   [[nodiscard]] const HistoryRow* applied(const std::string& name) const;
 };
 
+// Where Prisma puts its table when no schema is given: the first existing one of the search_path.
+[[nodiscard]] std::string current_schema(pg::Session& session);
+
 class HistoryTable {
  public:
   HistoryTable(const std::string& schema, const Bookkeeping& bookkeeping);
@@ -49,15 +52,17 @@ class HistoryTable {
   // Under the lease:
   void create_if_missing(pg::Session& session) const;  // the schema too, as Prisma does
 
-  // The following belong into the transaction of the work they describe. `started_at`: when the
-  // script began, if that is not the start of the transaction.
-  void insert_applied(pg::Session& session, const std::string& id, const std::string& name,
-                      const std::string& checksum, const pg::Value& started_at) const;
+  // As text, to be sent with other bookkeeping in one message. `started_at`: an SQL expression.
+  [[nodiscard]] std::string insert_applied_sql(const std::string& id, const std::string& name,
+                                               const std::string& checksum,
+                                               const std::string& started_at) const;
+  [[nodiscard]] std::string finish_sql(const std::string& id, const std::string& checksum) const;
+
+  // The following belong into the transaction of the work they describe.
   void insert_started(pg::Session& session, const std::string& id, const std::string& name,
                       const std::string& checksum) const;
   void insert_rolled_back(pg::Session& session, const std::string& id, const std::string& name,
                           const std::string& checksum, const std::string& logs) const;
-  void finish(pg::Session& session, const std::string& id, const std::string& checksum) const;
   void set_failed(pg::Session& session, const std::string& id, const std::string& logs) const;
   void set_rolled_back(pg::Session& session, const std::string& id, const std::string& logs) const;
 

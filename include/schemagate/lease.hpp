@@ -7,7 +7,7 @@
 //      application_name(), and check() is called on that connection before;
 //   3. whoever takes over first ends every backend with an older fence in its name.
 // The lease is given up locally (the Stop is requested, code 12) well before the server lets it
-// expire. Destruction releases it; the row stays, and with it the fence.
+// expire. release() gives it back; the row stays, and with it the fence.
 
 #include <cstdint>
 #include <memory>
@@ -36,13 +36,17 @@ class Lease {
   // lease.
   Lease(pg::Session& session, const Database& database, const Bookkeeping& bookkeeping,
         const LeaseRequest& request, Stop& stop);
-  ~Lease();
+  ~Lease();  // stops renewing; without release() the lease expires by itself
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
 
   // Locks the row until the session's transaction ends; throws Failure (lease_lost) when it is not
-  // ours any more. Outside a transaction it is a check for that moment only (rule 2).
+  // ours any more. Outside a transaction it is a check for that moment only
+  // (rule 2).
   void check(pg::Session& session) const;
+  // The same in two halves, for a message that ends with the check: its SQL text, then its answer.
+  [[nodiscard]] std::string check_sql() const;
+  void judge(const pg::Rows& answer) const;
 
   [[nodiscard]] Fence fence() const;
   [[nodiscard]] const std::string& application_name() const;

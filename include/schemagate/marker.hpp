@@ -30,8 +30,9 @@ struct Marker {
 
 constexpr const char* k_marker_channel = "schemagate_marker";  // LISTEN: a marker was committed
 
-[[nodiscard]] std::optional<Marker>
-read_marker(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id);
+[[nodiscard]] std::optional<Marker> read_marker(pg::Session& session,
+                                                const Bookkeeping& bookkeeping, const ReleaseId& id,
+                                                Milliseconds limit);
 
 // These belong into a transaction that ends with the lease's fence check.
 void mark_running(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,

@@ -18,7 +18,7 @@ struct PlannedMigration {
   std::vector<Segment> segments;
   std::string row_id;             // of the row an earlier run left unfinished; empty: a fresh start
   std::size_t first_segment = 0;  // earlier ones are done
-  Step interrupted;               // what is known about first_segment from that run
+  Step interrupted;  // that run began first_segment and did not finish it (died, or failed)
 
   // Migration and history row commit together.
   [[nodiscard]] bool is_one_transaction() const {
@@ -38,6 +38,11 @@ struct Plan {
 // script that cannot be executed; (refused) atomic: release where PostgreSQL does not allow it.
 [[nodiscard]] Plan make_plan(const Folder& folder, const History& history,
                              const Manifest::Migrations& policies);
+
+// The same migration, cut so that `statement` (of its one segment) is outside of transactions. For
+// what only the server can tell.
+[[nodiscard]] PlannedMigration with_statement_alone(const PlannedMigration& planned,
+                                                    const Statement& statement);
 
 // The script's path, relative to the working directory where that is shorter.
 [[nodiscard]] std::string display_path(const Migration& migration);

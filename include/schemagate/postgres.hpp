@@ -38,12 +38,12 @@ struct Error : std::runtime_error {
   std::optional<Position> position;
 };
 
-// The connection is gone; an open transaction was not committed.
+// The connection is gone; a transaction whose COMMIT was not sent is rolled back by the server.
 struct ConnectionLost : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The connection went away during COMMIT: read back whether it happened.
+// The connection went away while COMMIT was under way: read back whether it happened.
 struct CommitInDoubt : ConnectionLost {
   using ConnectionLost::ConnectionLost;
 };
@@ -59,6 +59,11 @@ class Session {
 
   // One statement with $n parameters; autocommitted unless a Transaction is open on this session.
   Rows query(const std::string& sql, const std::vector<Value>& parameters = {});
+  // The same, but the server ends it after `limit`, waiting for locks included (57014 or 55P03).
+  // One message, so that a client that is paused half-way leaves nothing open. Not inside a
+  // Transaction.
+  Rows query_within(Milliseconds limit, const std::string& sql,
+                    const std::vector<Value>& parameters = {});
   // One message of the simple protocol: several statements without parameters are one implicit
   // transaction; a statement that refuses transactions must be alone.
   void execute(const std::string& sql);
@@ -75,16 +80,16 @@ class Session {
   [[nodiscard]] bool wait_for_notification(Milliseconds limit);
 
  private:
-  friend class Transaction;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-// BEGIN at construction, ROLLBACK at destruction unless commit() returned. The session's query()
-// and execute() work inside it.
+// BEGIN (READ COMMITTED, whatever the role's default is) at construction, ROLLBACK at destruction
+// unless commit() was called. The session's query() and execute() work inside it.
 class Transaction {
  public:
-  explicit Transaction(Session& session);
+  // `prologue`: statements sent in the same message as BEGIN.
+  explicit Transaction(Session& session, const std::string& prologue = {});
   ~Transaction();
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;
@@ -95,10 +100,14 @@ class Transaction {
 
  private:
   Session& session_;
+  bool open_ = true;
 };
 
 [[nodiscard]] std::string quote_identifier(std::string_view name);
 [[nodiscard]] std::string quote_literal(std::string_view text);
+
+// The statement with its $n replaced by literals: for messages of several statements.
+[[nodiscard]] std::string with_values(const std::string& sql, const std::vector<Value>& values);
 
 // Fills the fields of an Error from libpq's default error text and finds the position that its
 // `LINE n:` excerpt points at in `sql`. Exposed for tests.

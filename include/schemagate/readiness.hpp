@@ -13,8 +13,8 @@ namespace schemagate {
 // settings.wait with what the last attempt said; (not_ready) at once when waiting cannot help, that
 // is a wrong password, an unknown role or a missing database that must not be created; (refused)
 // when it is another database than settings.expect says; or the Stop's reason.
-[[nodiscard]] pg::Session wait_until_ready(const Database& database,
-                                           const Manifest::Database& settings, Stop& stop);
+[[nodiscard]] pg::Session wait_until_ready(Database& database, const Manifest::Database& settings,
+                                           Stop& stop);
 
 // Why waiting will not help, as a hint, or empty. libpq gives connection failures no SQLSTATE, so
 // the server's English words decide; in other languages we wait. Exposed for tests.

@@ -5,7 +5,10 @@
 
 #include <string>
 
-#include "schemagate/apply.hpp"
+#include "schemagate/lease.hpp"
+#include "schemagate/manifest.hpp"
+#include "schemagate/progress.hpp"
+#include "schemagate/segments.hpp"
 
 namespace schemagate {
 
@@ -14,33 +17,45 @@ struct StatementFailed : std::runtime_error {
   StatementFailed(pg::Error cause, const Statement* failed)
       : std::runtime_error{cause.what()}, error{std::move(cause)}, statement{failed} {}
   pg::Error error;
-  const Statement* statement;  // null: at the end of the script (deferred constraints)
+  const Statement* statement;  // null: at the end of the script (deferred constraints, bookkeeping)
 };
 
 class ScriptSession {
  public:
-  ScriptSession(pg::Session& session, const ApplyContext& context);
+  // Everything must outlive this; `session` may be replaced by another one between calls.
+  ScriptSession(pg::Session& session, const Database& database, const Lease& lease,
+                const Manifest::Migrations& settings, const Stop& stop);
 
-  // Inside a transaction: a clean session, then the segment's statements, then a clean session
-  // again and every deferred constraint checked, so that COMMIT has no surprises left.
-  void run_in_transaction(const Segment& segment, const std::string& label);
+  // In a transaction, in this order:
+  [[nodiscard]] std::string prologue(const Segment& segment) const;  // goes with BEGIN
+  void run(const Segment& segment, const std::string& label);
+  // Checks deferred constraints, cleans the session, runs `bookkeeping` (SQL) and the fence check,
+  // all in one message: COMMIT has no surprises left.
+  void conclude(const std::string& bookkeeping);
 
-  // Outside: a clean session with the segment's settings, carrying the lease's name.
-  void prepare_alone(const Segment& segment);
-  void run_alone(const Statement& statement, const std::string& label);
-  void clean() { session_.execute(reset()); }
+  // Outside of transactions:
+  void clean();                                 // ours again: role, settings, limits
+  void apply_settings(const Segment& segment);  // the script's; then its statements can be resolved
+  // The one statement of a segment that stands alone: fence check, the script's settings,
+  // statement.
+  void run_alone(const Segment& segment, const std::string& label);
 
-  [[nodiscard]] Progress& progress() { return progress_; }
+  [[nodiscard]] Progress::Blocker last_blocker() const { return progress_.last_blocker(); }
 
  private:
   enum class Scope { transaction, session };
   [[nodiscard]] std::string own_name() const;
   [[nodiscard]] std::string reset() const;
   [[nodiscard]] std::string limits(Scope scope, Milliseconds lock_timeout) const;
+  [[nodiscard]] Milliseconds lock_timeout(const Statement& statement) const;
   void execute(const Statement& statement, const std::string& label);
 
   pg::Session& session_;
-  const ApplyContext& context_;
+  const Database& database_;
+  const Lease& lease_;
+  const Manifest::Migrations& settings_;
+  const Stop& stop_;
+  std::string notice_dead_clients_;  // SET ...; empty where the server does not know it
   Progress progress_;
 };
 

@@ -2,11 +2,12 @@
 // Decides how one migration script is executed: as one transaction wherever PostgreSQL allows it,
 // else as a sequence of segments. Pure.
 //
-// BEGIN and COMMIT of the script are absorbed into our transaction where that means the same. A new
-// segment starts only where PostgreSQL forces it: around a statement that refuses transactions,
-// before the first use of a new enum value, and at a COMMIT that ends a SET LOCAL, an ON COMMIT
-// table or an isolation level. What would lose work silently is refused: BEGIN without COMMIT,
-// ROLLBACK, CONCURRENTLY inside BEGIN ... COMMIT, COPY FROM STDIN.
+// BEGIN and COMMIT of the script are absorbed into our transaction where that means the same
+// (deferred constraints are checked where the COMMIT stood). A new segment starts only where
+// PostgreSQL forces it: around a statement that refuses transactions, before the first use of a new
+// enum value, and at a COMMIT that ends a SET LOCAL, an ON COMMIT table or an isolation level. What
+// would lose work silently is refused: BEGIN without COMMIT, ROLLBACK, CONCURRENTLY inside BEGIN
+// ... COMMIT, COPY FROM STDIN.
 
 #include <stdexcept>
 #include <string>
@@ -15,6 +16,12 @@
 #include "schemagate/sql_script.hpp"
 
 namespace schemagate {
+
+// Runs what deferred constraints have pending; those that follow are deferred again. (Constraints
+// that are deferrable but initially immediate are then deferred too, for the rest of the
+// transaction.)
+inline constexpr const char* k_check_deferred_constraints =
+    "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED";
 
 struct Segment {
   bool transactional = true;
@@ -37,8 +44,5 @@ struct ScriptRefused : std::runtime_error {
 
 // At least one segment, also for an empty script. Throws ScriptRefused.
 [[nodiscard]] std::vector<Segment> split_into_segments(const std::vector<Statement>& script);
-
-// True when the statement's text holds the value as a string constant, also inside a function body.
-[[nodiscard]] bool mentions(const Statement& statement, const std::string& value);
 
 }  // namespace schemagate

@@ -21,8 +21,7 @@ struct Statement {
     commit,          // COMMIT, END
     rollback,        // ROLLBACK, ABORT (not ROLLBACK TO)
     setting,         // SET, RESET for the session: later statements of the script rely on it
-    create_enum,     // `type`
-    add_enum_value,  // ALTER TYPE type ADD VALUE value
+    add_enum_value,  // ALTER TYPE ... ADD VALUE `value`
     unsupported,     // cannot work in a migration file; `what` says why
   };
   // An index that a CONCURRENTLY statement creates, drops or rebuilds.
@@ -33,13 +32,21 @@ struct Statement {
     std::string table;   // only for create; with `schema`
   };
 
+  // What to do about a statement that stands alone and was interrupted before its end was recorded.
+  enum class Rerun {
+    repeat,    // doing it twice is as good as once (VACUUM)
+    existing,  // do it again; "exists already" or "does not exist" means it was done (CREATE
+               // DATABASE)
+    unknown,   // nobody can tell how far it came (a DO block with its own COMMIT)
+  };
+
   Kind kind = Kind::ordinary;
-  std::string text;  // without surrounding blanks, comments and semicolon
-  int line = 1;      // 1-based, of the first character in the file
-  int column = 1;
+  Rerun rerun = Rerun::repeat;  // indexes are judged by the catalogue instead
+  std::string text;             // without surrounding blanks, comments and semicolon
+  int line = 1;                 // 1-based, of the first character in the file
+  int column = 1;               // in characters
   std::string what;
   std::string options;
-  std::string type;
   std::string value;
   std::optional<Index> index;
   bool ends_at_commit = false;  // SET LOCAL, ON COMMIT DROP, ...: gone after the next COMMIT
@@ -47,6 +54,10 @@ struct Statement {
 
 // `sql` must be valid UTF-8; a byte order mark is skipped, as psql does.
 [[nodiscard]] std::vector<Statement> parse_script(std::string_view sql);
+
+// True when a string constant of the statement (a function body, an array constant too) holds the
+// value as a word of its own.
+[[nodiscard]] bool mentions(const Statement& statement, const std::string& value);
 
 // The statement's text without comments: for finding characters that matter.
 [[nodiscard]] std::string without_comments(const std::string& sql);

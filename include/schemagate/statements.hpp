@@ -135,13 +135,16 @@ UPDATE schemagate.run SET finished_at = clock_timestamp(), status = $2, applied 
 // --- markers
 // --------------------------------------------------------------------------------------
 
-// $1 app, $2 release, $3 status, $4 digest, $5 run, $6 error code, $7 error
+// $1 app, $2 release, $3 status, $4 digest, $5 run, $6 error code, $7 error. A failure that comes
+// before anything was begun (a rolled-back image that meets a newer, broken history) does not undo
+// completeness.
 inline constexpr const char* k_write_marker = R"sql(
 INSERT INTO schemagate.marker (app, release, status, digest, run_id, error_code, error, completed_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $3 = 'complete' THEN clock_timestamp() END)
 ON CONFLICT (app, release) DO UPDATE
    SET status = excluded.status, digest = excluded.digest, run_id = excluded.run_id,
-       error_code = excluded.error_code, error = excluded.error, completed_at = excluded.completed_at)sql";
+       error_code = excluded.error_code, error = excluded.error, completed_at = excluded.completed_at
+ WHERE excluded.status <> 'failed' OR marker.status <> 'complete' OR marker.digest <> excluded.digest)sql";
 
 // $1 app, $2 release
 inline constexpr const char* k_read_marker = R"sql(

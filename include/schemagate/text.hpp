@@ -16,7 +16,8 @@ namespace schemagate {
 // The candidate that a person most likely meant, or empty when none is close.
 [[nodiscard]] std::string closest(std::string_view word,
                                   const std::vector<std::string>& candidates);
-// At most `size_max` bytes, never half a character, "…" at a cut.
+[[nodiscard]] std::size_t character_count(std::string_view utf8);
+// At most `size_max` bytes, never half a character, "..." at a cut.
 [[nodiscard]] std::string shortened(std::string_view text, std::size_t size_max);
 // Invalid UTF-8 becomes U+FFFD, as in the WHATWG decoder (and so in Node's fs.readFile).
 [[nodiscard]] std::string valid_utf8(std::string_view bytes);

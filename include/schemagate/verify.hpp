@@ -25,7 +25,8 @@ struct Expectation {
   const Folder& folder;
   const HistoryTable* history;  // null: an external tool without a history that we can read
   const std::vector<Check>& checks;
-  std::string schema;            // of unqualified names in checks
+  std::string schema;            // of unqualified tables and columns in checks
+  std::string search_path;       // for SQL checks; empty: the role's own
   Policy edited = Policy::fail;  // as in the manifest: does an applied file's content count?
 };
 

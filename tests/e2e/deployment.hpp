@@ -1,0 +1,130 @@
+#pragma once
+// A release to deploy: a manifest and a folder of migrations on disk, and a database of its own.
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "support/process.hpp"
+#include "support/server.hpp"
+#include "support/temp_dir.hpp"
+
+namespace testing {
+
+inline bool holds(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+inline std::string joined(const std::vector<std::string>& parts) {
+  std::string all;
+  for (const auto& part : parts) all += (all.empty() ? "" : ", ") + part;
+  return all;
+}
+
+// The manifest's sections, written as the inside of YAML's {...}.
+struct Settings {
+  std::string database;
+  std::string lease;
+  std::string migrations;
+  std::string rest;  // further top-level lines
+  std::string url;   // empty: the test database's
+};
+
+class Deployment {
+ public:
+  Settings settings;
+
+  explicit Deployment(Settings initial = {}) : settings{std::move(initial)} {
+    dir_.write("migrations/migration_lock.toml", "provider = \"postgresql\"\n");
+  }
+
+  // Adds a migration, or replaces its script.
+  void migration(const std::string& name, const std::string& sql) const {
+    dir_.write("migrations/" + name + "/migration.sql", sql);
+  }
+  [[nodiscard]] std::filesystem::path folder() const { return dir_.path() / "migrations"; }
+  [[nodiscard]] const TempDir& dir() const { return dir_; }
+  [[nodiscard]] const TestDatabase& database() const { return database_; }
+
+  [[nodiscard]] Result run(const std::vector<std::string>& more = {}) const {
+    return schemagate(arguments(more), {.environment = {}, .directory = dir_.path()});
+  }
+  [[nodiscard]] Process start(const std::vector<std::string>& more = {}) const {
+    return start_schemagate(arguments(more), {.environment = {}, .directory = dir_.path()});
+  }
+
+  // Each row of _prisma_migrations as "NAME STEPS [finished] [rolled-back] [logs]", by start.
+  [[nodiscard]] std::vector<std::string> history() const {
+    if (database_.value("SELECT to_regclass('public._prisma_migrations') IS NULL") == "t")
+      return {"no table"};
+    return database_.column(
+        "SELECT migration_name || ' ' || applied_steps_count"
+        "    || CASE WHEN finished_at IS NULL THEN '' ELSE ' finished' END"
+        "    || CASE WHEN rolled_back_at IS NULL THEN '' ELSE ' rolled-back' END"
+        "    || CASE WHEN logs IS NULL THEN '' WHEN logs = '' THEN ' empty-logs' ELSE ' logs' END"
+        "  FROM _prisma_migrations ORDER BY started_at, migration_name");
+  }
+  // Tables outside of our and Prisma's own, as "SCHEMA.NAME" with public left out.
+  [[nodiscard]] std::string tables() const {
+    return joined(database_.column(
+        "SELECT CASE schemaname WHEN 'public' THEN '' ELSE schemaname || '.' END || tablename"
+        "  FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema',"
+        "       'schemagate', 'aside') AND tablename <> '_prisma_migrations' ORDER BY 1"));
+  }
+  [[nodiscard]] std::string indexes(bool valid) const {
+    return joined(
+        database_.column("SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+                         "  JOIN pg_namespace n ON n.oid = c.relnamespace"
+                         " WHERE n.nspname = 'public' AND NOT i.indisprimary AND i.indisvalid = " +
+                         std::string{valid ? "true" : "false"} + " ORDER BY 1"));
+  }
+  [[nodiscard]] std::string fence() const {
+    return database_.value("SELECT fence FROM schemagate.lock");
+  }
+
+  // Scripts can then say SELECT aside.nap(): it lasts as long as the test says, without a lock.
+  void prepare_nap(double seconds) const {
+    database_.execute(
+        "CREATE SCHEMA aside; CREATE TABLE aside.nap AS SELECT " + std::to_string(seconds) +
+        "::float AS seconds; CREATE FUNCTION aside.nap() RETURNS text LANGUAGE plpgsql AS $$"
+        "BEGIN PERFORM pg_sleep(seconds) FROM aside.nap; RETURN 'slept'; END $$");
+  }
+  void set_nap(double seconds) const {
+    database_.execute("UPDATE aside.nap SET seconds = " + std::to_string(seconds));
+  }
+  // A backend of a runner is executing (or waiting in) a statement that begins like this.
+  [[nodiscard]] bool is_running(const std::string& statement) const {
+    return eventually([&] {
+      return database_.value(
+                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                 "   AND pid <> pg_backend_pid() AND state = 'active'"
+                 "   AND application_name LIKE 'schemagate:%' AND starts_with(query, '" +
+                 statement + "')") != "0";
+    });
+  }
+
+ private:
+  [[nodiscard]] std::vector<std::string> arguments(const std::vector<std::string>& more) const {
+    const auto url = settings.url.empty() ? database_.url() : settings.url;
+    const auto separator = [](const std::string& text) { return text.empty() ? "" : ", "; };
+    std::string yaml = "version: 1\n";
+    yaml += "database: {url: \"" + url + "\"" + separator(settings.database) + settings.database +
+            "}\n";
+    yaml += "migrations: {directory: migrations" + std::string{separator(settings.migrations)} +
+            settings.migrations + "}\n";
+    if (!settings.lease.empty()) yaml += "lease: {" + settings.lease + "}\n";
+    yaml += settings.rest;
+    // Not while runs that were started before are reading it.
+    if (testing::read_text(dir_.path() / "schemagate.yaml") != yaml)
+      dir_.write("schemagate.yaml", yaml);
+    std::vector<std::string> arguments{"run"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+
+  TestDatabase database_;
+  TempDir dir_;
+};
+
+}  // namespace testing

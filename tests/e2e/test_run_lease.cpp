@@ -1,0 +1,288 @@
+// One runner at a time, whatever becomes of it.
+
+#include <csignal>
+#include <unistd.h>
+
+#include "e2e/deployment.hpp"
+
+using testing::Deployment;
+using testing::eventually;
+using testing::holds;
+using testing::joined;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr const char* k_nap = "SELECT aside.nap();\nCREATE TABLE t (x int);\n";
+
+// Everything that a runner may change, as one text.
+std::string state_of(const Deployment& shop) {
+  return shop.database().dump_schema() +
+         joined(shop.database().column(
+             "SELECT m::text FROM _prisma_migrations m ORDER BY started_at")) +
+         joined(shop.database().column("SELECT m::text FROM schemagate.marker m ORDER BY run_id")) +
+         joined(shop.database().column("SELECT r::text FROM schemagate.run r ORDER BY id")) +
+         joined(shop.database().column("SELECT l::text FROM schemagate.lock l")) +
+         joined(shop.database().column("SELECT s::text FROM schemagate.step s ORDER BY 1"));
+}
+
+Deployment short_lease(const std::string& more = {}) {
+  return Deployment{{.database = {},
+                     .lease = "ttl: 3s" + more,
+                     .migrations = {},
+                     .rest = "release: r1\n",
+                     .url = {}}};
+}
+
+}  // namespace
+
+TEST_CASE("eight runs at once on an empty database apply every migration exactly once") {
+  const Deployment shop;
+  shop.migration("1_init", "CREATE TABLE t (x int); CREATE TABLE calls (what text);");
+  shop.migration("2_count", "INSERT INTO calls VALUES ('2');");
+  shop.migration("3_index",
+                 "INSERT INTO calls VALUES ('3a');\nCREATE INDEX CONCURRENTLY i ON t (x);\n"
+                 "INSERT INTO calls VALUES ('3b');\n");
+  shop.migration("4_count", "INSERT INTO calls VALUES ('4');");
+  std::vector<testing::Process> runs;
+  for (int i = 0; i < 8; ++i) runs.push_back(shop.start());
+  for (auto& run : runs) {
+    const auto result = run.wait();
+    INFO(result.err);
+    CHECK(result.exit_code == 0);
+  }
+  CHECK(joined(shop.database().column("SELECT what FROM calls ORDER BY ctid")) == "2, 3a, 3b, 4");
+  CHECK(joined(shop.history()) ==
+        "1_init 1 finished, 2_count 1 finished, 3_index 1 finished, 4_count 1 finished");
+  const auto fences =
+      shop.database().column("SELECT fence FROM schemagate.run ORDER BY started_at");
+  REQUIRE(!fences.empty());
+  for (std::size_t i = 1; i < fences.size(); ++i)
+    CHECK(std::stol(fences[i]) > std::stol(fences[i - 1]));
+  CHECK(fences.back() == shop.fence());
+  CHECK(shop.database().value("SELECT count(*) FROM schemagate.run WHERE status <> 'complete'") ==
+        "0");
+}
+
+TEST_CASE("a run with nothing to do takes no lease and writes nothing") {
+  const Deployment shop = short_lease();
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  REQUIRE(shop.run().exit_code == 0);
+  const auto before = state_of(shop);
+  const auto result = shop.run();
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(holds(result.err, "nothing to do"));
+  CHECK(state_of(shop) == before);
+}
+
+TEST_CASE("a run with nothing to do does not wait for a lease that another runner holds") {
+  const Deployment shop;
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  REQUIRE(shop.run().exit_code == 0);
+  shop.database().execute(
+      "UPDATE schemagate.lock SET expires_at = clock_timestamp() + interval '1 hour'");
+  const auto start = Clock::now();
+  CHECK(shop.run().exit_code == 0);
+  CHECK(Clock::now() - start < 5s);
+}
+
+TEST_CASE(
+    "a runner killed in a long statement is replaced after the ttl, and its work was rolled back") {
+  const Deployment shop = short_lease();
+  shop.prepare_nap(100);
+  shop.migration("1_first", "CREATE TABLE first (x int);");
+  shop.migration("2_long", k_nap);
+  auto first = shop.start();
+  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  first.signal(SIGKILL);
+  (void)first.wait();
+  const auto killed_at = Clock::now();
+  shop.set_nap(0);
+  const auto result = shop.run();
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(Clock::now() - killed_at < 3s + 7s);
+  CHECK(joined(shop.history()) == "1_first 1 finished, 2_long 1 finished");
+  CHECK(shop.tables() == "first, t");
+  CHECK(shop.database().value(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND query LIKE '%nap()%' AND pid <> pg_backend_pid()") == "0");
+}
+
+TEST_CASE(
+    "a stopped runner is replaced after the ttl, and woken up it ends with 12, changing nothing") {
+  const Deployment shop = short_lease();
+  shop.prepare_nap(100);
+  shop.migration("1_long", k_nap);
+  auto first = shop.start();
+  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  first.signal(SIGSTOP);
+  shop.set_nap(0);
+  const auto second = shop.run();
+  INFO(second.err);
+  CHECK(second.exit_code == 0);
+  CHECK(holds(second.err, "ending backend"));
+  const auto after = state_of(shop);
+  first.signal(SIGCONT);
+  const auto woken = first.wait();
+  INFO(woken.err);
+  CHECK(woken.exit_code == 12);
+  CHECK(holds(woken.err, "lease"));
+  CHECK(state_of(shop) == after);
+  CHECK(joined(shop.history()) == "1_long 1 finished");
+}
+
+TEST_CASE(
+    "a runner stopped in a statement that refuses transactions is ended by its successor, too") {
+  const Deployment shop = short_lease();
+  shop.prepare_nap(100);
+  shop.migration("1_long",
+                 "DO $$ BEGIN PERFORM aside.nap(); COMMIT; CREATE TABLE late (x int); END $$;");
+  auto first = shop.start();
+  REQUIRE(shop.is_running("DO $$"));
+  first.signal(SIGSTOP);
+  shop.set_nap(0);
+  // How far a DO block with its own COMMIT came nobody can tell: a person has to look.
+  const auto second = shop.run();
+  INFO(second.err);
+  CHECK(second.exit_code == 20);
+  CHECK(holds(second.err, "how far it came cannot be told"));
+  CHECK(holds(second.err, "resolve --rolled-back \"1_long\""));
+  const auto after = state_of(shop);
+  first.signal(SIGCONT);
+  CHECK(first.wait().exit_code == 12);
+  CHECK(state_of(shop) == after);
+  CHECK(shop.tables().empty());
+}
+
+TEST_CASE("a runner that waits for another one in vain ends with 11 and says who holds the lease") {
+  Deployment shop = short_lease();
+  shop.prepare_nap(100);
+  shop.migration("1_long", k_nap);
+  auto first = shop.start();
+  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  shop.settings.lease = "ttl: 3s, wait: 2s";
+  shop.settings.rest = "release: r2\n";
+  const auto second = shop.run();
+  INFO(second.err);
+  CHECK(second.exit_code == 11);
+  CHECK(holds(second.err, "prisma:public"));
+  CHECK(holds(second.err, "release r1"));
+  std::string host(256, '\0');
+  REQUIRE(::gethostname(host.data(), host.size() - 1) == 0);
+  CHECK(holds(second.err, "on " + std::string{host.c_str()}));
+  CHECK(first.is_running());
+}
+
+TEST_CASE("a long migration keeps its lease for longer than the ttl") {
+  const Deployment shop = short_lease();
+  shop.prepare_nap(7);
+  shop.migration("1_long", k_nap);
+  const auto result = shop.run();
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(shop.fence() == "1");
+  CHECK(shop.database().value(
+            "SELECT renewed_at - acquired_at > interval '4 s' FROM schemagate.lock") == "t");
+}
+
+TEST_CASE("SIGTERM in a long statement cancels it, gives the lease back, and ends with 143") {
+  const Deployment
+      shop;  // ttl 30 s: the next run can only start at once if the lease was given back
+  shop.prepare_nap(100);
+  shop.migration("1_long", k_nap);
+  auto first = shop.start();
+  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  const auto start = Clock::now();
+  first.signal(SIGTERM);
+  const auto stopped = first.wait();
+  INFO(stopped.err);
+  CHECK(stopped.exit_code == 143);
+  CHECK(Clock::now() - start < 4s);
+  CHECK(shop.database().value(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND state = 'active' AND query LIKE '%nap()%' AND pid <> pg_backend_pid()") == "0");
+  CHECK(joined(shop.history()).empty());
+  CHECK(shop.database().value("SELECT status || ' ' || error_code FROM schemagate.run") ==
+        "failed 143");
+  CHECK(shop.database().value("SELECT status FROM schemagate.marker") == "running");
+
+  shop.set_nap(0);
+  const auto again = Clock::now();
+  const auto second = shop.run();
+  INFO(second.err);
+  CHECK(second.exit_code == 0);
+  CHECK(Clock::now() - again < 5s);
+}
+
+TEST_CASE("SIGTERM while another runner holds the lease ends the wait at once") {
+  const Deployment shop;
+  shop.prepare_nap(100);
+  shop.migration("1_long", k_nap);
+  auto first = shop.start();
+  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  auto second = shop.start();
+  REQUIRE(second.says("waiting for the lease"));
+  const auto start = Clock::now();
+  second.signal(SIGTERM);
+  CHECK(second.wait().exit_code == 143);
+  CHECK(Clock::now() - start < 3s);
+  CHECK(first.is_running());
+}
+
+TEST_CASE(
+    "a run that loses its backend in a long statement ends with 14, and the next one succeeds") {
+  const Deployment shop;
+  shop.prepare_nap(100);
+  shop.migration("1_first", "CREATE TABLE first (x int);");
+  shop.migration("2_long", k_nap);
+  auto first = shop.start();
+  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  CHECK(shop.database().column(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ="
+            " current_database() AND application_name = 'schemagate:prisma:public:1'"
+            " AND query LIKE '%nap()%'") == std::vector<std::string>{"t"});
+  const auto result = first.wait();
+  INFO(result.err);
+  CHECK(result.exit_code == 14);
+  CHECK(holds(result.err, "connection lost"));
+  CHECK(joined(shop.history()) == "1_first 1 finished");
+  shop.set_nap(0);
+  const auto start = Clock::now();
+  const auto second = shop.run();
+  INFO(second.err);
+  CHECK(second.exit_code == 0);
+  CHECK(Clock::now() - start < 10s);  // the lease had been given back
+  CHECK(joined(shop.history()) == "1_first 1 finished, 2_long 1 finished");
+}
+
+TEST_CASE(
+    "a run whose every connection is ended in a long statement ends retryably, and the next one succeeds") {
+  const Deployment shop = short_lease();
+  shop.prepare_nap(100);
+  shop.migration("1_long", k_nap);
+  auto first = shop.start();
+  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  (void)shop.database().column(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ="
+      " current_database() AND application_name LIKE 'schemagate%'");
+  const auto result = first.wait();
+  INFO(result.err);
+  CHECK((result.exit_code == 14 || result.exit_code == 12));
+  shop.set_nap(0);
+  CHECK(shop.run().exit_code == 0);
+  CHECK(joined(shop.history()) == "1_long 1 finished");
+}
+
+TEST_CASE("two apps that share a history exclude each other, under the history's name") {
+  Deployment shop = short_lease(", wait: 1s");
+  shop.prepare_nap(100);
+  shop.migration("1_long", k_nap);
+  auto first = shop.start();
+  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  shop.settings.rest = "app: other\nrelease: r9\n";
+  CHECK(shop.run().exit_code == 11);
+}

@@ -1,0 +1,222 @@
+// Before any work: is the database there, is it the right one, can it be written to?
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "e2e/deployment.hpp"
+
+using testing::Deployment;
+using testing::eventually;
+using testing::holds;
+using testing::joined;
+using testing::server_host;
+using testing::server_port;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Bound but not listening: whoever connects is refused, and nobody else can take the port.
+class ClosedPort {
+ public:
+  ClosedPort() : socket_{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)} {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    if (::bind(socket_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+        ::getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &size) != 0)
+      throw std::runtime_error{"cannot bind a port"};
+    port_ = ntohs(address.sin_port);
+  }
+  ~ClosedPort() { ::close(socket_); }
+  ClosedPort(const ClosedPort&) = delete;
+  ClosedPort& operator=(const ClosedPort&) = delete;
+  [[nodiscard]] std::string text() const { return std::to_string(port_); }
+
+ private:
+  int socket_;
+  int port_ = 0;
+};
+
+Deployment deployment(const std::string& database_settings, const std::string& url = {}) {
+  return Deployment{
+      {.database = database_settings, .lease = {}, .migrations = {}, .rest = {}, .url = url}};
+}
+
+}  // namespace
+
+TEST_CASE("a host that does not answer is waited for, then the last reason is told with 10") {
+  const ClosedPort port;
+  const Deployment shop =
+      deployment("wait: 2s", "postgresql://postgres@127.0.0.1:" + port.text() + "/shop");
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  const auto start = Clock::now();
+  const auto result = shop.run();
+  const auto took = Clock::now() - start;
+  INFO(result.err);
+  CHECK(result.exit_code == 10);
+  CHECK(took >= 2s);
+  CHECK(took < 8s);
+  CHECK(holds(result.err, "waiting for the database postgres@127.0.0.1:" + port.text() + "/shop"));
+  CHECK(holds(result.err, "not ready after 2 s"));
+  CHECK(holds(result.err, "Connection refused"));
+}
+
+TEST_CASE("a wrong password is told at once, and never printed") {
+  // The cluster trusts everybody: one role is made to need its password.
+  const Deployment plain;
+  const auto role = "secret_" + plain.database().name();
+  const auto file = plain.database().value("SHOW hba_file");
+  const auto edit = [&](const std::string& script) {
+    plain.database().execute("COPY (SELECT 1) TO PROGRAM 'sed -i \"" + script + "\" " + file + "'");
+    plain.database().execute("SELECT pg_reload_conf()");
+  };
+  plain.database().execute("CREATE ROLE " + role + " LOGIN PASSWORD 'the right one'");
+  edit("1i host all " + role + " 127.0.0.1/32 scram-sha-256");
+  REQUIRE(eventually([&] {
+    try {
+      schemagate::pg::Session{plain.database().url_as(role)};
+      return false;
+    } catch (const schemagate::pg::ConnectionLost&) {
+      return true;
+    }
+  }));
+  const auto start = Clock::now();
+  const Deployment shop =
+      deployment("wait: 60s", plain.database().url_as(role + ":not%20the%20right%20one"));
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  const auto result = shop.run();
+  edit("/ " + role + " /d");
+  plain.database().execute("DROP ROLE " + role);
+  INFO(result.err);
+  CHECK(result.exit_code == 10);
+  CHECK(Clock::now() - start < 10s);
+  CHECK(holds(result.err, "password authentication failed"));
+  CHECK(holds(result.err, role + "@"));
+  CHECK_FALSE(holds(result.err, "right one"));
+  CHECK_FALSE(holds(result.err, "right%20one"));
+}
+
+TEST_CASE("a role that does not exist is told at once") {
+  const Deployment plain;
+  const Deployment shop = deployment("wait: 60s", plain.database().url_as("nobody_at_all"));
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  const auto start = Clock::now();
+  const auto result = shop.run();
+  INFO(result.err);
+  CHECK(result.exit_code == 10);
+  CHECK(Clock::now() - start < 5s);
+  CHECK(holds(result.err, "role \"nobody_at_all\" does not exist"));
+  CHECK(holds(result.err, "create the role"));
+}
+
+TEST_CASE("a database that does not exist is told at once, and created where that is allowed") {
+  const testing::TestDatabase missing{false};
+  Deployment shop = deployment("wait: 60s", missing.url());
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  const auto start = Clock::now();
+  const auto result = shop.run();
+  INFO(result.err);
+  CHECK(result.exit_code == 10);
+  CHECK(Clock::now() - start < 5s);
+  CHECK(holds(result.err, "database \"" + missing.name() + "\" does not exist"));
+  CHECK(holds(result.err, "database.create: true"));
+
+  shop.settings.database = "wait: 60s, create: true";
+  const auto created = shop.run();
+  INFO(created.err);
+  CHECK(created.exit_code == 0);
+  CHECK(missing.value("SELECT count(*) FROM t") == "0");
+}
+
+TEST_CASE("four runs at once on a database that does not exist create it together") {
+  const testing::TestDatabase missing{false};
+  const Deployment shop = deployment("wait: 60s, create: true", missing.url());
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  std::vector<testing::Process> runs;
+  for (int i = 0; i < 4; ++i) runs.push_back(shop.start());
+  for (auto& run : runs) {
+    const auto result = run.wait();
+    INFO(result.err);
+    CHECK(result.exit_code == 0);
+  }
+  CHECK(missing.value("SELECT count(*) FROM _prisma_migrations") == "1");
+}
+
+TEST_CASE("a database other than the expected one is refused and not touched") {
+  Deployment shop = deployment({});
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  std::string words;
+  SUBCASE("by name") {
+    shop.settings.database = "expect: {name: production}";
+    words = "connected to database \"" + shop.database().name() +
+            "\", but database.expect.name is \"production\"";
+  }
+  SUBCASE("by host") {
+    shop.settings.database = "expect: {host: [\"*.internal\", \"db\"]}";
+    words = "the host is \"127.0.0.1\", but database.expect.host allows only *.internal, db";
+  }
+  SUBCASE("by version") {
+    shop.settings.database = "expect: {min_version: 99}";
+    words = "database.expect.min_version is 99";
+  }
+  const auto result = shop.run();
+  INFO(result.err);
+  CHECK(result.exit_code == 24);
+  CHECK(holds(result.err, words));
+  CHECK(shop.tables().empty());
+  CHECK(shop.database().value("SELECT to_regnamespace('schemagate') IS NULL") == "t");
+}
+
+TEST_CASE("the expected database is accepted") {
+  Deployment shop = deployment({});
+  shop.settings.database = "expect: {name: " + shop.database().name() +
+                           ", host: [\"*.internal\", \"127.0.0.*\"], min_version: 14}";
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  const auto result = shop.run();
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+}
+
+TEST_CASE("a read-only database is waited for, with the reason, and used once it is writable") {
+  Deployment shop = deployment("wait: 60s");
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  const auto alter = "ALTER DATABASE " + shop.database().name();
+  shop.database().execute(alter + " SET default_transaction_read_only = on");
+  auto deploy = shop.start();
+  CHECK(deploy.says("read-only"));
+  CHECK(deploy.is_running());
+  shop.database().execute("SET default_transaction_read_only = off; BEGIN READ WRITE; " + alter +
+                          " RESET default_transaction_read_only; COMMIT");
+  const auto result = deploy.wait();
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+}
+
+TEST_CASE("a database that stays read-only ends the wait with 10 and the reason") {
+  const Deployment shop = deployment("wait: 1s");
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  shop.database().execute("ALTER DATABASE " + shop.database().name() +
+                          " SET default_transaction_read_only = on");
+  const auto result = shop.run();
+  INFO(result.err);
+  CHECK(result.exit_code == 10);
+  CHECK(holds(result.err, "default_transaction_read_only"));
+}
+
+TEST_CASE("a role that may not create our tables is refused with the GRANT it needs") {
+  const Deployment plain;
+  const auto role = "role_" + plain.database().name();
+  plain.database().execute("CREATE ROLE " + role + " LOGIN; REVOKE CREATE ON DATABASE " +
+                           plain.database().name() + " FROM public");
+  const Deployment shop = deployment({}, plain.database().url_as(role));
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  const auto result = shop.run();
+  plain.database().execute("DROP ROLE " + role);
+  INFO(result.err);
+  CHECK(result.exit_code == 24);
+  CHECK(holds(result.err, "GRANT CREATE ON DATABASE"));
+}

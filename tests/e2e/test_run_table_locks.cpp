@@ -1,0 +1,214 @@
+// Table locks: a run gives up its place in the queue after lock_timeout, says who is in the way,
+// and tries again.
+
+#include <atomic>
+#include <thread>
+
+#include "e2e/deployment.hpp"
+
+using testing::Deployment;
+using testing::eventually;
+using testing::holds;
+using testing::joined;
+using namespace std::chrono_literals;
+
+namespace {
+
+class OpenTransaction {
+ public:
+  OpenTransaction(const Deployment& shop, const std::string& sql)
+      : session_{shop.database().connect()}, transaction_{session_} {
+    transaction_.execute(sql);
+  }
+  [[nodiscard]] std::string pid() const { return std::to_string(session_.backend_pid()); }
+
+ private:
+  schemagate::pg::Session session_;
+  schemagate::pg::Transaction transaction_;
+};
+
+Deployment blocked_deployment(const std::string& limits) {
+  return Deployment{{.database = {}, .lease = {}, .migrations = limits, .rest = {}, .url = {}}};
+}
+
+void prepare(const Deployment& shop) {
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  REQUIRE(shop.run().exit_code == 0);
+  shop.migration("2_alter", "CREATE TABLE u (x int);\nALTER TABLE t ADD y int;\n");
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a run that meets a locked table says who blocks it, and succeeds when the table is free") {
+  const Deployment shop = blocked_deployment("lock_timeout: 2s, lock_retry: 60s");
+  prepare(shop);
+  std::optional<OpenTransaction> blocker{std::in_place, shop,
+                                         "LOCK TABLE t IN ACCESS EXCLUSIVE MODE"};
+  auto deploy = shop.start();
+  CHECK(deploy.says("trying again"));
+  CHECK(deploy.says("pid " + blocker->pid()));
+  CHECK(deploy.says("LOCK TABLE t IN ACCESS EXCLUSIVE MODE"));
+  CHECK(deploy.says("user postgres"));
+  CHECK(shop.tables() == "t");  // nothing of the migration is visible or held in between
+  blocker.reset();
+  const auto result = deploy.wait();
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(shop.tables() == "t, u");
+  CHECK(joined(shop.history()) == "1_init 1 finished, 2_alter 1 finished");
+}
+
+TEST_CASE(
+    "after lock_retry the run ends with 13, names the blocker, and nothing of the migration remains") {
+  const Deployment shop = blocked_deployment("lock_timeout: 2s, lock_retry: 1s");
+  prepare(shop);
+  const auto before = shop.database().dump_schema();
+  std::optional<OpenTransaction> blocker{std::in_place, shop,
+                                         "LOCK TABLE t IN ACCESS EXCLUSIVE MODE"};
+  const auto result = shop.run();
+  INFO(result.err);
+  CHECK(result.exit_code == 13);
+  CHECK(holds(result.err, "2_alter/migration.sql:2:1"));
+  CHECK(holds(result.err, "lock_retry"));
+  CHECK(holds(result.err, "pg_terminate_backend(" + blocker->pid() + ")"));
+  CHECK(joined(shop.history()) == "1_init 1 finished");
+  blocker.reset();
+  CHECK(shop.database().dump_schema() == before);
+  // Retryable: waiting gates are not told that it failed for good.
+  CHECK(shop.database().value(
+            "SELECT status FROM schemagate.marker ORDER BY run_id DESC LIMIT 1") == "running");
+  CHECK(shop.run().exit_code == 0);
+}
+
+// The watcher sleeps for the statement before this one first, and then may come too late.
+TEST_CASE("the blocker is named every time, also when lock_timeout is short" *
+          doctest::should_fail()) {
+  const Deployment shop = blocked_deployment("lock_timeout: 100ms, lock_retry: 0");
+  prepare(shop);
+  shop.migration("2_alter", "SELECT pg_sleep(0.002);\nALTER TABLE t ADD y int;\n");
+  const OpenTransaction blocker{shop, "LOCK TABLE t IN ACCESS EXCLUSIVE MODE"};
+  for (int round = 0; round < 12; ++round) {
+    const auto result = shop.run();
+    INFO(result.err);
+    CHECK(result.exit_code == 13);
+    CHECK(holds(result.err, "pg_terminate_backend(" + blocker.pid() + ")"));
+  }
+}
+
+TEST_CASE("nobody waits behind a waiting run for longer than lock_timeout") {
+  const Deployment shop = blocked_deployment("lock_timeout: 400ms, lock_retry: 60s");
+  prepare(shop);
+  // A long report: readers pass it, but ALTER TABLE has to wait, and readers wait behind that.
+  std::optional<OpenTransaction> report{std::in_place, shop, "SELECT count(*) FROM t"};
+  std::atomic<bool> done = false;
+  std::chrono::milliseconds longest{};
+  std::thread traffic{[&] {
+    auto session = shop.database().connect();
+    while (!done) {
+      const auto start = std::chrono::steady_clock::now();
+      session.execute("SELECT count(*) FROM t");
+      longest = std::max(longest, std::chrono::duration_cast<std::chrono::milliseconds>(
+                                      std::chrono::steady_clock::now() - start));
+      std::this_thread::sleep_for(5ms);
+    }
+  }};
+  auto deploy = shop.start();
+  const auto retries = [&] {
+    int count = 0;
+    const auto said = deploy.output_so_far();
+    for (auto at = said.find("trying again"); at != std::string::npos;
+         at = said.find("trying again", at + 1))
+      ++count;
+    return count;
+  };
+  const bool retried = eventually([&] { return retries() >= 3; }, 30s);
+  done = true;
+  traffic.join();
+  report.reset();
+  const auto result = deploy.wait();
+  INFO(result.err);
+  CHECK(retried);
+  CHECK(longest > 100ms);  // else nobody was behind us and the case shows nothing
+  CHECK(longest < 400ms + 500ms);
+  CHECK(result.exit_code == 0);
+}
+
+TEST_CASE(
+    "a lock that is missing in a later part is waited for without repeating the earlier parts") {
+  const Deployment shop = blocked_deployment("lock_timeout: 300ms, lock_retry: 60s");
+  shop.migration("1_init", "CREATE TABLE t (x int); CREATE TABLE calls (x int);");
+  REQUIRE(shop.run().exit_code == 0);
+  shop.migration("2_parts",
+                 "INSERT INTO calls VALUES (1);\nCREATE INDEX CONCURRENTLY ON calls (x);\n"
+                 "INSERT INTO calls VALUES (2);\nALTER TABLE t ADD y int;\n");
+  std::optional<OpenTransaction> blocker{std::in_place, shop,
+                                         "LOCK TABLE t IN ACCESS EXCLUSIVE MODE"};
+  auto deploy = shop.start();
+  CHECK(deploy.says("trying again"));
+  blocker.reset();
+  const auto result = deploy.wait();
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(joined(shop.database().column("SELECT x FROM calls ORDER BY x")) == "1, 2");
+}
+
+TEST_CASE("a deadlock with another session is retried") {
+  const Deployment shop = blocked_deployment("lock_timeout: 60s, lock_retry: 60s");
+  shop.migration("1_init", "CREATE TABLE a (x int); CREATE TABLE b (x int);");
+  REQUIRE(shop.run().exit_code == 0);
+  shop.migration("2_both", "LOCK TABLE a;\nLOCK TABLE b;\nINSERT INTO a VALUES (1);\n");
+  auto other = shop.database().connect();
+  std::optional<schemagate::pg::Transaction> transaction{std::in_place, other};
+  // Our side of the deadlock must be the one that notices it first, and so the victim.
+  other.execute("SET LOCAL deadlock_timeout = '60s'");
+  other.execute("LOCK TABLE b");
+  auto deploy = shop.start();
+  REQUIRE(shop.is_running("LOCK TABLE b"));
+  std::thread closing{[&] { other.execute("LOCK TABLE a"); }};
+  const bool retried = deploy.says("deadlock detected; rolled back, trying again");
+  closing.join();
+  transaction.reset();
+  const auto result = deploy.wait();
+  INFO(result.err);
+  CHECK(retried);
+  CHECK(result.exit_code == 0);
+  CHECK(shop.database().value("SELECT count(*) FROM a") == "1");
+}
+
+TEST_CASE(
+    "a run waits for Prisma's own lock, names its holder, and continues when it is released") {
+  const Deployment shop;
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  auto holder = shop.database().connect();
+  holder.execute("SELECT pg_advisory_lock(72707369)");
+  auto deploy = shop.start();
+  CHECK(deploy.says("Prisma's migration lock"));
+  CHECK(deploy.says("pid " + std::to_string(holder.backend_pid())));
+  CHECK(joined(shop.history()) == "no table");
+  holder.execute("SELECT pg_advisory_unlock(72707369)");
+  const auto result = deploy.wait();
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+}
+
+TEST_CASE("a run holds Prisma's lock while it works, so that prisma migrate waits") {
+  const Deployment shop;
+  shop.prepare_nap(30);
+  shop.migration("1_long", "SELECT aside.nap();");
+  auto deploy = shop.start();
+  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  CHECK(shop.database().value("SELECT pg_try_advisory_lock(72707369)") == "f");
+}
+
+TEST_CASE("a run gives up with 11 when Prisma's lock stays held for lease.wait") {
+  Deployment shop{{.database = {}, .lease = "wait: 1s", .migrations = {}, .rest = {}, .url = {}}};
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  auto holder = shop.database().connect();
+  holder.execute("SELECT pg_advisory_lock(72707369)");
+  const auto result = shop.run();
+  INFO(result.err);
+  CHECK(result.exit_code == 11);
+  CHECK(holds(result.err, "pid " + std::to_string(holder.backend_pid())));
+  CHECK(shop.tables().empty());
+}

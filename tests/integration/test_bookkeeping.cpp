@@ -1,0 +1,104 @@
+// Our own tables come into being once, however many runners begin at the same moment.
+
+#include <doctest/doctest.h>
+
+#include <barrier>
+#include <thread>
+
+#include "schemagate/bookkeeping.hpp"
+#include "schemagate/error.hpp"
+#include "schemagate/statements.hpp"
+#include "support/process.hpp"
+#include "support/server.hpp"
+
+using schemagate::Bookkeeping;
+using testing::TestDatabase;
+
+TEST_CASE("ten runners create the tables at once, and each finds them") {
+  for (int round = 0; round < 5; ++round) {
+    const TestDatabase database;
+    std::barrier together{10};
+    std::vector<std::string> errors(10);
+    std::vector<std::thread> runners;
+    for (auto& error : errors) {
+      runners.emplace_back([&] {
+        auto session = database.connect();
+        const Bookkeeping bookkeeping{"schemagate"};
+        together.arrive_and_wait();
+        try {
+          bookkeeping.create_if_missing(session);
+          if (!bookkeeping.exists(session)) error = "not there";
+        } catch (const std::exception& e) {
+          error = e.what();
+        }
+      });
+    }
+    for (auto& runner : runners) runner.join();
+    for (const auto& error : errors) CHECK(error == "");
+    CHECK(database.value("SELECT count(*) FROM schemagate.version") == "1");
+  }
+}
+
+// to_regclass answers from a cache that is as old as the transaction: whoever waited for the lock
+// looks, sees nothing, and creates the tables a second time (42P07). Here that is certain.
+TEST_CASE("a runner that waited for another one's creation finds the tables") {
+  const TestDatabase database;
+  const Bookkeeping bookkeeping{"schemagate"};
+  auto first = database.connect();
+  std::string error;
+  bool waited = false;
+  std::thread second;
+  {
+    schemagate::pg::Transaction creating{first};
+    creating.query(bookkeeping.sql(schemagate::statements::k_lock_tables));
+    second = std::thread{[&] {
+      try {
+        auto session = database.connect();
+        bookkeeping.create_if_missing(session);
+      } catch (const std::exception& e) {
+        error = e.what();
+      }
+    }};
+    waited = testing::eventually([&] {
+      return database.value(
+                 "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database ="
+                 " (SELECT oid FROM pg_database WHERE datname = current_database())") == "1";
+    });
+    creating.execute("CREATE SCHEMA schemagate");
+    creating.execute(bookkeeping.sql(schemagate::statements::k_create_tables));
+    creating.commit();
+  }
+  second.join();
+  REQUIRE(waited);
+  CHECK(error == "");
+}
+
+TEST_CASE(
+    "our tables live in the schema that was asked for, also one made beforehand by somebody else") {
+  const TestDatabase database;
+  auto session = database.connect();
+  const Bookkeeping bookkeeping{"Deploy \"x\""};
+  CHECK_FALSE(bookkeeping.exists(session));
+  session.execute("CREATE SCHEMA \"Deploy \"\"x\"\"\"");
+  CHECK_FALSE(bookkeeping.exists(session));
+  bookkeeping.create_if_missing(session);
+  bookkeeping.create_if_missing(session);
+  CHECK(bookkeeping.exists(session));
+  CHECK(database.value("SELECT string_agg(tablename, ' ' ORDER BY tablename) FROM pg_tables"
+                       " WHERE schemaname = 'Deploy \"x\"'") == "lock marker run step version");
+}
+
+TEST_CASE("tables that a newer schemagate made are refused") {
+  const TestDatabase database;
+  auto session = database.connect();
+  const Bookkeeping bookkeeping{"schemagate"};
+  bookkeeping.create_if_missing(session);
+  session.execute("UPDATE schemagate.version SET version = 99");
+  try {
+    bookkeeping.create_if_missing(session);
+    FAIL("accepted");
+  } catch (const schemagate::Failure& failure) {
+    CHECK(failure.code() == schemagate::ExitCode::refused);
+    CHECK(std::string{failure.what()}.find("version 99") != std::string::npos);
+  }
+}

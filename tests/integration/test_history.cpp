@@ -1,0 +1,149 @@
+// Prisma's own table, as our code makes and fills it.
+
+#include <doctest/doctest.h>
+
+#include "schemagate/history.hpp"
+#include "schemagate/text.hpp"
+#include "support/server.hpp"
+
+using schemagate::Bookkeeping;
+using schemagate::HistoryTable;
+using testing::TestDatabase;
+
+namespace {
+
+// Verbatim from prisma-engines, flavour/postgres.rs.
+constexpr const char* k_prisma = R"sql(
+CREATE SCHEMA prisma; SET search_path = prisma;
+CREATE TABLE _prisma_migrations (
+    id                      VARCHAR(36) PRIMARY KEY NOT NULL,
+    checksum                VARCHAR(64) NOT NULL,
+    finished_at             TIMESTAMPTZ,
+    migration_name          VARCHAR(255) NOT NULL,
+    logs                    TEXT,
+    rolled_back_at          TIMESTAMPTZ,
+    started_at              TIMESTAMPTZ NOT NULL DEFAULT now(),
+    applied_steps_count     INTEGER NOT NULL DEFAULT 0
+))sql";
+
+struct Fixture {
+  TestDatabase database;
+  schemagate::pg::Session session = database.connect();
+  Bookkeeping bookkeeping{"schemagate"};
+  HistoryTable history{"public", bookkeeping};
+  std::string id = schemagate::random_uuid();
+  const std::string checksum = schemagate::sha256_hex("script");
+
+  Fixture() { history.create_if_missing(session); }
+  [[nodiscard]] std::string row(const std::string& columns) const {
+    return database.value("SELECT concat_ws(' ', " + columns + ") FROM _prisma_migrations");
+  }
+};
+
+}  // namespace
+
+TEST_CASE("our _prisma_migrations is Prisma's, column by column, constraint by constraint") {
+  const Fixture fixture;
+  fixture.database.execute(k_prisma);
+  const auto described = [&](const std::string& schema) {
+    auto facts = fixture.database.column(
+        "SELECT concat_ws('|', ordinal_position, column_name, data_type, udt_name, character_maximum_length,"
+        "                 datetime_precision, numeric_precision, is_nullable, column_default, collation_name)"
+        "  FROM information_schema.columns"
+        " WHERE table_name = '_prisma_migrations' AND table_schema = '" +
+        schema + "' ORDER BY ordinal_position");
+    for (
+        const auto& fact : fixture.database.column(
+            "SELECT conname || '|' || contype::text || '|' || pg_get_constraintdef(c.oid) FROM pg_constraint c"
+            "  JOIN pg_namespace n ON n.oid = connamespace WHERE nspname = '" +
+            schema + "' ORDER BY 1"))
+      facts.push_back(fact);
+    for (const auto& fact : fixture.database.column("SELECT replace(indexdef, '" + schema +
+                                                    ".', '') FROM pg_indexes WHERE schemaname = '" +
+                                                    schema + "' ORDER BY 1"))
+      facts.push_back(fact);
+    return facts;
+  };
+  const auto theirs = described("prisma");
+  CHECK(theirs.size() == 8 + 1 + 1);
+  CHECK(described("public") == theirs);
+  CHECK(fixture.database.value("SELECT conname FROM pg_constraint WHERE conrelid ="
+                               " 'public._prisma_migrations'::regclass") ==
+        "_prisma_migrations_pkey");
+}
+
+TEST_CASE("the table and its schema are made where they are missing, whatever the schema's name") {
+  const TestDatabase database;
+  auto session = database.connect();
+  const Bookkeeping bookkeeping{"schemagate"};
+  const HistoryTable history{"My \"odd\" schema", bookkeeping};
+  CHECK_FALSE(history.read(session).exists);
+  history.create_if_missing(session);
+  history.create_if_missing(session);
+  CHECK(history.read(session).exists);
+  CHECK(database.value("SELECT schemaname FROM pg_tables WHERE tablename = '_prisma_migrations'") ==
+        "My \"odd\" schema");
+}
+
+TEST_CASE(
+    "the row of an applied migration looks like Prisma's: one step, no logs, finished after it started") {
+  Fixture fixture;
+  fixture.history.insert_applied(fixture.session, fixture.id, "1_init", fixture.checksum,
+                                 std::nullopt);
+  CHECK(fixture.row("id, checksum, migration_name, applied_steps_count") ==
+        fixture.id + " " + fixture.checksum + " 1_init 1");
+  CHECK(fixture.row("finished_at >= started_at, logs IS NULL, rolled_back_at IS NULL") == "t t t");
+  CHECK(fixture.database.value(
+            "SELECT id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$'"
+            " FROM _prisma_migrations") == "t");
+  CHECK(fixture.history.is_finished(fixture.session, fixture.id));
+}
+
+TEST_CASE(
+    "the row of a migration in parts goes from started to failed to finished as Prisma's would") {
+  Fixture fixture;
+  fixture.history.insert_started(fixture.session, fixture.id, "1_init", "old");
+  CHECK(fixture.row(
+            "applied_steps_count, finished_at IS NULL, rolled_back_at IS NULL, logs IS NULL") ==
+        "0 t t t");
+  CHECK_FALSE(fixture.history.is_finished(fixture.session, fixture.id));
+  CHECK(fixture.history.read(fixture.session).rows.at(0).failed());
+
+  fixture.history.set_failed(fixture.session, fixture.id, "why");
+  CHECK(fixture.row("applied_steps_count, finished_at IS NULL, rolled_back_at IS NULL, logs") ==
+        "0 t t why");
+
+  fixture.history.finish(fixture.session, fixture.id, fixture.checksum);
+  CHECK(
+      fixture.row(
+          "applied_steps_count, finished_at > started_at, rolled_back_at IS NULL, logs IS NULL, checksum") ==
+      "1 t t t " + fixture.checksum);
+  CHECK(fixture.history.read(fixture.session).applied("1_init") != nullptr);
+}
+
+TEST_CASE("the row of a rolled-back migration does not block Prisma and keeps the reason") {
+  Fixture fixture;
+  fixture.history.insert_rolled_back(fixture.session, fixture.id, "1_init", fixture.checksum,
+                                     "why");
+  CHECK(fixture.row("applied_steps_count, finished_at IS NULL, rolled_back_at IS NOT NULL, logs") ==
+        "0 t t why");
+  const auto rows = fixture.history.read(fixture.session).rows;
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].rolled_back);
+  CHECK_FALSE(rows[0].failed());
+  CHECK_FALSE(rows[0].applied());
+  CHECK(rows[0].logs == "why");
+}
+
+TEST_CASE(
+    "without a history the schema's tables are listed, but not PostGIS's, views and partitions") {
+  const TestDatabase database;
+  database.execute(
+      "CREATE TABLE b (x int); CREATE UNLOGGED TABLE a (x int); CREATE TABLE spatial_ref_sys (x int);"
+      "CREATE VIEW v AS SELECT 1; CREATE TABLE p (x int) PARTITION BY LIST (x); CREATE SCHEMA o;"
+      "CREATE TABLE o.elsewhere (x int)");
+  auto session = database.connect();
+  const Bookkeeping bookkeeping{"schemagate"};
+  const auto history = HistoryTable{"public", bookkeeping}.read(session);
+  CHECK(history.foreign_tables == std::vector<std::string>{"a", "b"});
+}

@@ -1,0 +1,180 @@
+// The lease and its fence, against a real server.
+
+#include <doctest/doctest.h>
+
+#include "schemagate/lease.hpp"
+#include "support/process.hpp"
+#include "support/server.hpp"
+
+using schemagate::Bookkeeping;
+using schemagate::Database;
+using schemagate::ExitCode;
+using schemagate::Failure;
+using schemagate::Fence;
+using schemagate::Lease;
+using schemagate::LeaseRequest;
+using schemagate::Stop;
+using testing::eventually;
+using testing::TestDatabase;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Fixture {
+  TestDatabase test;
+  Bookkeeping bookkeeping{"schemagate"};
+  Stop stop;
+  schemagate::pg::Session session = test.connect();
+  Database database{settings(), Database::Purpose::work};
+
+  Fixture() { bookkeeping.create_if_missing(session); }
+  [[nodiscard]] schemagate::Manifest::Database settings() const {
+    schemagate::Manifest::Database settings;
+    settings.url = test.url();
+    return settings;
+  }
+  static LeaseRequest request(schemagate::Milliseconds ttl = 30s,
+                              schemagate::Milliseconds wait = 300ms) {
+    return {.name = "prisma:public", .app = "shop", .release = "r1", .ttl = ttl, .wait = wait};
+  }
+};
+
+template <class Work> ExitCode code_of(Work&& work) {
+  try {
+    work();
+  } catch (const Failure& failure) {
+    return failure.code();
+  }
+  return ExitCode::done;
+}
+
+}  // namespace
+
+TEST_CASE("a lease given back is free at once, and every taking has a greater fence") {
+  Fixture fixture;
+  for (std::int64_t expected = 1; expected <= 3; ++expected) {
+    Lease lease{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(),
+                fixture.stop};
+    CHECK(lease.fence() == Fence{expected});
+    CHECK(lease.application_name() == "schemagate:prisma:public:" + std::to_string(expected));
+    lease.check(fixture.session);
+    lease.release(fixture.session);
+  }
+  CHECK_FALSE(fixture.stop.requested());
+}
+
+TEST_CASE("a held lease is refused to others after their wait, but another name is free") {
+  Fixture fixture;
+  Lease lease{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(),
+              fixture.stop};
+  auto other = fixture.test.connect();
+  Stop stop;
+  CHECK(code_of([&] {
+          const Lease second{other, fixture.database, fixture.bookkeeping, Fixture::request(),
+                             stop};
+        }) == ExitCode::lease_held);
+  auto elsewhere = Fixture::request();
+  elsewhere.name = "prisma:other";
+  const Lease free{other, fixture.database, fixture.bookkeeping, elsewhere, stop};
+  CHECK(free.fence() == Fence{1});
+}
+
+TEST_CASE("an expired lease is taken, and the former holder's fence check fails") {
+  Fixture fixture;
+  Lease first{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(),
+              fixture.stop};
+  fixture.test.execute(
+      "UPDATE schemagate.lock SET expires_at = clock_timestamp() - interval '1 s'");
+  auto other = fixture.test.connect();
+  Stop stop;
+  const Lease second{other, fixture.database, fixture.bookkeeping, Fixture::request(), stop};
+  CHECK(second.fence() == Fence{2});
+  CHECK(code_of([&] { first.check(fixture.session); }) == ExitCode::lease_lost);
+  CHECK(code_of([&] { second.check(other); }) == ExitCode::done);
+}
+
+TEST_CASE("a successor cannot take the lease between a fence check and its COMMIT") {
+  Fixture fixture;
+  Lease first{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(),
+              fixture.stop};
+  auto other = fixture.test.connect();
+  Stop stop;
+  schemagate::pg::Transaction transaction{fixture.session};
+  fixture.test.execute(
+      "UPDATE schemagate.lock SET expires_at = clock_timestamp() + interval '200 ms'");
+  first.check(fixture.session);
+  CHECK(code_of([&] {
+          const Lease second{other, fixture.database, fixture.bookkeeping,
+                             Fixture::request(30s, 1s), stop};
+        }) == ExitCode::lease_held);
+  transaction.commit();
+  const Lease second{other, fixture.database, fixture.bookkeeping, Fixture::request(), stop};
+  CHECK(second.fence() == Fence{2});
+}
+
+TEST_CASE("a successor ends the backends of older fences, its own and foreign ones live on") {
+  Fixture fixture;
+  const auto named = [&](const std::string& name) {
+    auto session = fixture.test.connect();
+    session.execute("SET application_name = '" + name + "'");
+    return session;
+  };
+  auto older = named("schemagate:prisma:public:1");
+  auto other_lease = named("schemagate:prisma:public2:1");
+  auto not_a_fence = named("schemagate:prisma:public:1x");
+  auto newer = named("schemagate:prisma:public:99");
+  {
+    Lease first{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(),
+                fixture.stop};
+    first.release(fixture.session);
+  }
+  const Lease second{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(),
+                     fixture.stop};
+  REQUIRE(second.fence() == Fence{2});
+  CHECK_THROWS_AS(older.query("SELECT 1"), schemagate::pg::ConnectionLost);
+  CHECK_NOTHROW(other_lease.query("SELECT 1"));
+  CHECK_NOTHROW(not_a_fence.query("SELECT 1"));
+  CHECK_NOTHROW(newer.query("SELECT 1"));
+}
+
+TEST_CASE("a lease is renewed for as long as it is held") {
+  Fixture fixture;
+  const Lease lease{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(3s),
+                    fixture.stop};
+  CHECK(eventually([&] {
+    return fixture.test.value(
+               "SELECT renewed_at - acquired_at > interval '3.5 s' FROM schemagate.lock") == "t";
+  }));
+  CHECK_FALSE(fixture.stop.requested());
+  CHECK(fixture.test.value("SELECT expires_at > clock_timestamp() FROM schemagate.lock") == "t");
+}
+
+TEST_CASE("a holder whose lease was taken stops with 12") {
+  Fixture fixture;
+  const Lease lease{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(3s),
+                    fixture.stop};
+  fixture.test.execute("UPDATE schemagate.lock SET fence = fence + 1, holder = 'another'");
+  REQUIRE(eventually([&] { return fixture.stop.requested(); }));
+  CHECK(code_of([&] { fixture.stop.check(); }) == ExitCode::lease_lost);
+}
+
+TEST_CASE("a holder that cannot renew stops with 12 before its lease expires") {
+  Fixture fixture;
+  const Lease lease{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(3s),
+                    fixture.stop};
+  auto blocker = fixture.test.connect();
+  schemagate::pg::Transaction transaction{blocker};
+  transaction.execute("LOCK TABLE schemagate.lock");
+  REQUIRE(eventually([&] { return fixture.stop.requested(); }));
+  CHECK(code_of([&] { fixture.stop.check(); }) == ExitCode::lease_lost);
+  CHECK(blocker.query("SELECT expires_at > clock_timestamp() FROM schemagate.lock").at(0).at(0) ==
+        "t");
+}
+
+TEST_CASE("a backend's name fits into an application_name, whatever the lease is called") {
+  const std::string plain = schemagate::backend_name_prefix("prisma:public");
+  CHECK(plain == "schemagate:prisma:public:");
+  const auto hashed = schemagate::backend_name_prefix("prisma:" + std::string(80, 'x'));
+  CHECK(hashed.size() + std::string{"999999999999"}.size() <= 63);
+  CHECK(hashed != schemagate::backend_name_prefix("prisma:" + std::string(81, 'x')));
+}

@@ -1,0 +1,75 @@
+#include "support/pgbouncer.hpp"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <random>
+#include <stdexcept>
+
+namespace testing {
+namespace {
+
+// Debian keeps it out of an ordinary user's $PATH.
+std::string program() {
+  for (const auto* path : {"/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"})
+    if (::access(path, X_OK) == 0) return path;
+  return {};
+}
+
+}  // namespace
+
+bool PgBouncer::is_there() {
+  if (!program().empty()) return true;
+  MESSAGE("SKIPPED: there is no pgbouncer on this machine (Debian: apt install pgbouncer)");
+  CHECK_MESSAGE(std::getenv("SCHEMAGATE_REQUIRE_POSTGRES") == nullptr,
+                "SCHEMAGATE_REQUIRE_POSTGRES is set, but pgbouncer is missing");
+  return false;
+}
+
+PgBouncer::PgBouncer(int pool_size) : pool_size_{pool_size} {
+  std::filesystem::permissions(files_.path(), std::filesystem::perms{0755});
+  for (int attempt = 0; attempt < 20; ++attempt)
+    if (start()) return;
+  throw std::runtime_error{"pgbouncer does not start: " +
+                           (process_ ? process_->output_so_far() : "")};
+}
+
+PgBouncer::~PgBouncer() = default;
+
+// Only binding tells whether a port is free; the range is the one of the test cluster.
+bool PgBouncer::start() {
+  std::random_device random;
+  port_ = 15000 + static_cast<int>(random() % 15000);
+  files_.write("users.txt", "\"postgres\" \"\"\n");
+  const auto ini = files_.write(
+      "pgbouncer.ini",
+      "[databases]\n* = host=" + server_host() + " port=" + server_port() +
+          "\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = " + std::to_string(port_) +
+          "\nunix_socket_dir =\nauth_type = trust\nauth_file = " +
+          (files_.path() / "users.txt").string() +
+          "\npool_mode = transaction\ndefault_pool_size = " + std::to_string(pool_size_) +
+          "\nmax_client_conn = 200\n");
+  std::vector<std::string> argv{program(), ini.string()};
+  if (::getuid() == 0)  // it refuses to run as root
+    argv.insert(argv.begin(), {"setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"});
+  process_ = std::make_unique<Process>(argv);
+  const auto address = "postgresql://postgres@127.0.0.1:" + std::to_string(port_) + "/postgres";
+  return eventually([&] {
+           if (!process_->is_running()) return true;
+           try {
+             schemagate::pg::Session{address};
+             return true;
+           } catch (const std::exception&) {
+             return false;
+           }
+         }) &&
+         process_->is_running();
+}
+
+std::string PgBouncer::url(const TestDatabase& database) const {
+  return "postgresql://postgres@127.0.0.1:" + std::to_string(port_) + "/" + database.name();
+}
+
+}  // namespace testing
