@@ -133,10 +133,10 @@ void ConnectionString::read_url(const std::string& text) {
   if (path.find('@') != std::string::npos ||
       (authority.find('@') == std::string::npos && behind.find('@') != std::string::npos))
     throw ConnectionStringError{k_write_encoded};
+  raw_password_ = password_of(authority);
   // WHATWG (and so Prisma) lets a password hold raw @; libpq would take the first one as the end.
   for (auto at = authority.find('@'); at != authority.rfind('@'); at = authority.find('@'))
     authority.replace(at, 1, "%40");
-  raw_password_ = password_of(authority);
   (void)percent_decoded(authority, "user, password or host");
   (void)percent_decoded(path, "database name");
 
@@ -269,7 +269,8 @@ std::string ConnectionString::with_application_name(const std::string& name) con
     named.set("application_name", name);
     return named.as_key_value();
   }
-  const auto without_fragment = text_.substr(0, text_.find('#'));
+  const auto host = text_.find('@') == std::string::npos ? 0 : text_.rfind('@');
+  const auto without_fragment = text_.substr(0, text_.find('#', host));
   const char separator = without_fragment.find('?') == std::string::npos ? '?' : '&';
   return fmt::format("{}{}application_name={}", without_fragment, separator, percent_encoded(name));
 }

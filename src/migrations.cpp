@@ -107,8 +107,26 @@ Folder read_folder(const fs::path& directory, bool allow_empty) {
   return folder;
 }
 
+namespace {
+
+// Very old Prisma versions wrote each byte without its leading zero (prisma-engines#1887).
+std::string without_zero_padding(const std::string& hex) {
+  std::string unpadded;
+  for (std::size_t i = 0; i < hex.size(); i += 2) {
+    if (hex[i] != '0') unpadded += hex[i];
+    unpadded += hex[i + 1];
+  }
+  return unpadded;
+}
+
+}  // namespace
+
 bool same_content(const Migration& migration, const std::string& checksum) {
-  if (migration.checksum == checksum) return true;
+  const auto matches = [&](const std::string& hash) {
+    return hash == checksum ||
+           (checksum.size() != hash.size() && without_zero_padding(hash) == checksum);
+  };
+  if (matches(migration.checksum)) return true;
   std::string unix_endings;
   std::string windows_endings;
   for (std::size_t i = 0; i < migration.sql.size(); ++i) {
@@ -118,7 +136,7 @@ bool same_content(const Migration& migration, const std::string& checksum) {
     if (c == '\n') windows_endings += '\r';
     windows_endings += c;
   }
-  return sha256_hex(unix_endings) == checksum || sha256_hex(windows_endings) == checksum;
+  return matches(sha256_hex(unix_endings)) || matches(sha256_hex(windows_endings));
 }
 
 }  // namespace schemagate

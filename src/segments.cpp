@@ -73,6 +73,9 @@ class Splitter {
         break;
       default: cut_before_use_of_new_values(statement); break;
     }
+    // What an absorbed COMMIT would have checked, or an ALTER TABLE finds pending trigger events.
+    if (check_before_next_) current_.statements.push_back(*check_before_next_);
+    check_before_next_.reset();
     current_.statements.push_back(statement);
     if (statement.kind == Kind::setting) settings_.push_back(statement);
     ends_at_commit_ = ends_at_commit_ || statement.ends_at_commit;
@@ -91,12 +94,10 @@ class Splitter {
     new_values_.merge(new_values_in_block_);
     new_values_in_block_.clear();
     if (ends_at_commit_) return cut("the script's own COMMIT ends what it set for one transaction");
-    // What the COMMIT would have checked is checked here, or a later ALTER TABLE finds pending
-    // triggers.
-    Statement check = statement;
-    check.kind = Kind::ordinary;
-    check.text = k_check_deferred_constraints;
-    if (!current_.statements.empty()) current_.statements.push_back(check);
+    if (current_.statements.empty()) return;
+    check_before_next_ = statement;
+    check_before_next_->kind = Kind::ordinary;
+    check_before_next_->text = k_check_deferred_constraints;
   }
 
   // A value that an earlier transaction did not commit cannot be used yet (SQLSTATE 55P04).
@@ -112,6 +113,7 @@ class Splitter {
   // Ends the current segment; `reason` is the next one's.
   void cut(const std::string& reason) {
     new_values_.clear();
+    check_before_next_.reset();
     ends_at_commit_ = false;
     const bool only_settings = std::all_of(current_.statements.begin(), current_.statements.end(),
                                            [](const auto& s) { return s.kind == Kind::setting; });
@@ -126,6 +128,7 @@ class Splitter {
   std::vector<Statement> settings_;
   std::set<std::string> new_values_;           // added by the current segment
   std::set<std::string> new_values_in_block_;  // added inside a BEGIN that is still open
+  std::optional<Statement> check_before_next_;
   bool in_block_ = false;
   bool ends_at_commit_ = false;
 };

@@ -218,6 +218,18 @@ void classify_enum(Statement& statement, const PgQuery__AlterEnumStmt& node) {
   statement.value = node.new_val;
 }
 
+// Changing the publications refreshes too, unless told otherwise.
+void classify_subscription(Statement& statement, const PgQuery__AlterSubscriptionStmt& node) {
+  switch (node.kind) {
+    case PG_QUERY__ALTER_SUBSCRIPTION_TYPE__ALTER_SUBSCRIPTION_REFRESH:
+    case PG_QUERY__ALTER_SUBSCRIPTION_TYPE__ALTER_SUBSCRIPTION_SET_PUBLICATION:
+    case PG_QUERY__ALTER_SUBSCRIPTION_TYPE__ALTER_SUBSCRIPTION_ADD_PUBLICATION:
+    case PG_QUERY__ALTER_SUBSCRIPTION_TYPE__ALTER_SUBSCRIPTION_DROP_PUBLICATION:
+      return refuse_transactions(statement, "ALTER SUBSCRIPTION with refresh");
+    default: return;
+  }
+}
+
 void classify(Statement& statement, const PgQuery__Node& node) {
   switch (node.node_case) {
     case PG_QUERY__NODE__NODE_TRANSACTION_STMT:
@@ -254,10 +266,7 @@ void classify(Statement& statement, const PgQuery__Node& node) {
       return;
     case PG_QUERY__NODE__NODE_CONSTRAINTS_SET_STMT: statement.ends_at_commit = true; return;
     case PG_QUERY__NODE__NODE_ALTER_SUBSCRIPTION_STMT:
-      if (node.alter_subscription_stmt->kind ==
-          PG_QUERY__ALTER_SUBSCRIPTION_TYPE__ALTER_SUBSCRIPTION_REFRESH)
-        refuse_transactions(statement, "ALTER SUBSCRIPTION REFRESH");
-      return;
+      return classify_subscription(statement, *node.alter_subscription_stmt);
     case PG_QUERY__NODE__NODE_CREATEDB_STMT:
       return refuse_transactions(statement, "CREATE DATABASE", Rerun::existing);
     case PG_QUERY__NODE__NODE_DROPDB_STMT:
@@ -450,20 +459,32 @@ std::vector<Statement> parse_script(std::string_view text) {
   return statements;
 }
 
-bool mentions(const Statement& statement, const std::string& value) {
+namespace {
+
+bool holds_word(std::string_view text, const std::string& word) {
   const auto is_part_of_word = [](char c) {
     return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
   };
-  for (const auto& token : words_of(statement.text)) {
-    const bool is_string =
-        token.kind == PG_QUERY__TOKEN__SCONST || token.kind == PG_QUERY__TOKEN__USCONST;
-    for (auto at = is_string ? token.text.find(value) : std::string_view::npos;
-         at != std::string_view::npos; at = token.text.find(value, at + 1)) {
-      const auto end = at + value.size();
-      if (!is_part_of_word(token.text[at - 1]) && !is_part_of_word(token.text[end])) return true;
-    }
+  for (auto at = text.find(word); at != std::string_view::npos; at = text.find(word, at + 1)) {
+    const auto end = at + word.size();
+    if ((at == 0 || !is_part_of_word(text[at - 1])) &&
+        (end == text.size() || !is_part_of_word(text[end])))
+      return true;
   }
   return false;
+}
+
+}  // namespace
+
+bool mentions(const Statement& statement, const std::string& value) {
+  std::string quoted;
+  for (const char c : value) quoted.append(c == '\'' ? 2 : 1, c);
+  const auto words = words_of(statement.text);
+  return std::any_of(words.begin(), words.end(), [&](const auto& token) {
+    const bool is_string =
+        token.kind == PG_QUERY__TOKEN__SCONST || token.kind == PG_QUERY__TOKEN__USCONST;
+    return is_string && (holds_word(token.text, value) || holds_word(token.text, quoted));
+  });
 }
 
 std::string without_comments(const std::string& sql) {

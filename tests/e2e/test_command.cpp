@@ -404,7 +404,7 @@ TEST_CASE("two runs of the same command take turns") {
   CHECK(read_text(project.file("order")) == "begin\nend\nbegin\nend\n");
 }
 
-TEST_CASE("two runs of the same release at once run the command once" * doctest::should_fail()) {
+TEST_CASE("two runs of the same release at once run the command once") {
   GateProject project;
   project.command("echo run >> " + project.file("count") + "; sleep 0.5\n");
   auto first = project.start_run();
@@ -435,8 +435,7 @@ TEST_CASE("the password in the command's output is not shown, however it is writ
   }
 }
 
-TEST_CASE("a password that the URL writes partly encoded is not shown in the command's output" *
-          doctest::should_fail()) {
+TEST_CASE("a password that the URL writes partly encoded is not shown in the command's output") {
   GateProject project;
   project.command("echo \"url $DATABASE_URL\"; exit 3\n");
   // Lower case digits, a raw @ as WHATWG allows, and encoding that nobody asked for.

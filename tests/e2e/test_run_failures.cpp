@@ -105,8 +105,7 @@ TEST_CASE("the reported column is right at the end of a line that libpq shows on
               "1_long/migration.sql:3:" + std::to_string(1 + 1 + 150 + 1 + 11 + 1 + 5 + 1) + ":"));
 }
 
-TEST_CASE("the reported column is right in a long line that repeats itself" *
-          doctest::should_fail()) {
+TEST_CASE("the reported column is right in a long line that repeats itself") {
   const Deployment shop;
   std::string zeros;
   for (int i = 0; i < 50; ++i) zeros += "0, ";

@@ -52,8 +52,7 @@ TEST_SUITE("command") {
     CHECK(refused({"sh", "-c", "PRISMA DB PUSH"}));
   }
 
-  TEST_CASE("a command that continues on the next line of a shell script is refused too" *
-            doctest::should_fail()) {
+  TEST_CASE("a command that continues on the next line of a shell script is refused too") {
     CHECK(refused({"sh", "-c", "prisma migrate \\\n  reset --force"}));
   }
 
@@ -74,8 +73,7 @@ TEST_SUITE("command") {
     CHECK_FALSE(refused({"alembic", "upgrade", "head"}));
   }
 
-  TEST_CASE("another tool's own db push, which only applies migrations, is let through" *
-            doctest::should_fail()) {
+  TEST_CASE("another tool's own db push, which only applies migrations, is let through") {
     CHECK_FALSE(refused({"supabase", "db", "push"}));
   }
 

@@ -221,8 +221,7 @@ TEST_SUITE("manifest") {
         });
   }
 
-  TEST_CASE("a mistake in a value is not reported a second time as its consequence" *
-            doctest::should_fail()) {
+  TEST_CASE("a mistake in a value is not reported a second time as its consequence") {
     const auto with = [](const std::string& lines) { return k_smallest + lines; };
     CHECK(mistakes(with("lease: {ttl: soon}\n")).size() == 1);
     CHECK(mistakes(with("gate: {poll: often}\n")).size() == 1);
@@ -253,7 +252,7 @@ TEST_SUITE("manifest") {
     CHECK(mistakes(k_smallest + "'': x\n") == Messages{"m.yaml:6:1: unknown key \"\""});
   }
 
-  TEST_CASE("a key must not be written with dots instead of nesting" * doctest::should_fail()) {
+  TEST_CASE("a key must not be written with dots instead of nesting") {
     CHECK(mistakes("version: 1\ndatabase.url: x\nmigrations: {directory: d}\n").size() == 1);
     CHECK(mistakes(k_smallest + "lease.ttl: 5s\n").size() == 1);
   }
@@ -347,7 +346,7 @@ TEST_SUITE("manifest") {
     CHECK(mistakes("version: 1\napp: *nobody\n").size() == 1);
   }
 
-  TEST_CASE("a second YAML document is not ignored silently" * doctest::should_fail()) {
+  TEST_CASE("a second YAML document is not ignored silently") {
     CHECK(mistakes(k_smallest + "---\napp: other\n").size() == 1);
   }
 
@@ -367,8 +366,7 @@ TEST_SUITE("manifest") {
     }
   }
 
-  TEST_CASE("the longest duration that is accepted is still in the future" *
-            doctest::should_fail()) {
+  TEST_CASE("the longest duration that is accepted is still in the future") {
     for (const auto* longest : {"600000000m", "1000000000m", "1000000000h"}) {
       CAPTURE(std::string{longest});
       const auto duration = parse_duration(longest);
@@ -376,13 +374,13 @@ TEST_SUITE("manifest") {
     }
   }
 
-  TEST_CASE("an empty number is a mistake, never zero" * doctest::should_fail()) {
+  TEST_CASE("an empty number is a mistake, never zero") {
     CHECK(mistakes("version: 1\ndatabase: {url: x, expect: {min_version: ''}}\n"
                    "migrations: {directory: d}\n")
               .size() == 1);
   }
 
-  TEST_CASE("an empty duration is a mistake, never no limit" * doctest::should_fail()) {
+  TEST_CASE("an empty duration is a mistake, never no limit") {
     CHECK(mistakes("version: 1\ndatabase: {url: x}\n"
                    "migrations: {directory: d, lock_timeout: '${LOCK_TIMEOUT:-}'}\n")
               .size() == 1);
@@ -519,8 +517,7 @@ TEST_SUITE("manifest") {
     CHECK(found.front().find("did you mean \"off\"?") != std::string::npos);
   }
 
-  TEST_CASE("a wrong SCHEMAGATE_MODE is named as the thing to be corrected" *
-            doctest::should_fail()) {
+  TEST_CASE("a wrong SCHEMAGATE_MODE is named as the thing to be corrected") {
     const auto found = mistakes(k_smallest + "mode: apply\n", {{"SCHEMAGATE_MODE", "dry"}});
     REQUIRE(found.size() == 1);
     CHECK(found.front().find("SCHEMAGATE_MODE") != std::string::npos);

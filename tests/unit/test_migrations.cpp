@@ -150,8 +150,8 @@ TEST_SUITE("migrations") {
     CHECK(same_content(migration_of("a\r\nb\n"), sha256_hex("a\r\r\nb\r\n")));
   }
 
-  TEST_CASE("a checksum of old Prisma versions, without leading zeros in its bytes, is recognised" *
-            doctest::should_fail()) {
+  TEST_CASE(
+      "a checksum of old Prisma versions, without leading zeros in its bytes, is recognised") {
     const auto migration = migration_of("SELECT 1;");
     std::string unpadded;
     for (std::size_t i = 0; i < migration.checksum.size(); i += 2)
