@@ -204,7 +204,7 @@ Failure Applier::lock_not_had(const Migration& migration, const StatementFailed&
 }
 
 template <class Work> void Applier::in_fenced_transaction(Work&& work) {
-  pg::Transaction transaction{session_};
+  pg::Transaction transaction{session_, script_.bookkeeping_prologue()};
   work();
   context_.lease.check(session_);
   transaction.commit();
@@ -234,7 +234,7 @@ template <class ReadBack> void Applier::commit(pg::Transaction& transaction, Rea
 
 void Applier::quietly(const std::function<void()>& record) {
   try {
-    script_.clean();
+    script_.leave();
     in_fenced_transaction(record);
   } catch (const std::exception& e) {
     log::warn(fmt::format("the failure could not be recorded in the history: {}", e.what()));
@@ -419,10 +419,10 @@ void Applier::alone_segment(const PlannedMigration& planned, std::size_t index,
     });
     context_.prisma_lock.release(session_);
     run_alone(planned, segment, before, resuming);
-    script_.clean();
+    script_.leave();
     context_.prisma_lock.acquire(session_);
   }
-  script_.clean();
+  script_.leave();
   in_fenced_transaction([&] { session_.execute(finish_part_sql(planned, index, id)); });
 }
 
@@ -455,7 +455,6 @@ void Applier::in_segments(const PlannedMigration& planned) {
   const auto& migration = *planned.migration;
   const auto id = planned.row_id.empty() ? random_uuid() : planned.row_id;
   if (planned.row_id.empty()) {
-    script_.clean();
     in_fenced_transaction([&] {
       context_.history.insert_started(session_, id, migration.name, migration.checksum);
       session_.query(context_.bookkeeping.sql(statements::k_start_step),

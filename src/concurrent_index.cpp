@@ -9,6 +9,8 @@ namespace {
 
 using Action = Statement::Index::Action;
 
+constexpr const char* k_invalid = " INVALID";  // behind a name in the evidence
+
 // $1 the table, or $2 an index of it; whichever is not empty.
 constexpr const char* k_indexes_of_table = R"sql(
 SELECT n.nspname, c.relname, i.indisvalid,
@@ -58,7 +60,8 @@ bool is_leftover_of_reindex(const std::string& name) {
 bool is_its_own(const Statement::Index& index, const Found& found, const std::string& before) {
   switch (index.action) {
     case Action::create:
-      return index.name.empty() ? !is_in(found.name, before) : found.name == index.name;
+      if (!index.name.empty()) return found.name == index.name;
+      return !is_in(found.name, before) && !is_in(found.name + k_invalid, before);
     case Action::rebuild: return is_leftover_of_reindex(found.name);
     case Action::drop: return false;
   }
@@ -69,9 +72,8 @@ bool is_its_own(const Statement::Index& index, const Found& found, const std::st
 
 std::string evidence(pg::Session& session, const Statement::Index& index) {
   std::vector<std::string> names;
-  for (const auto& found : indexes_of_table(session, index)) {
-    if (found.valid) names.push_back(found.name);
-  }
+  for (const auto& found : indexes_of_table(session, index))
+    names.push_back(found.name + (found.valid ? "" : k_invalid));
   return join(names, "\n");
 }
 

@@ -64,7 +64,7 @@ class Gate {
   View look();
   View judge(const std::optional<Marker>& marker);
   View look_into_database();
-  View compare_with_history(const View& by_marker);
+  View compare_with_history();
   std::optional<Marker> marker_in_database();
   bool may_listen();
   void hang_up();
@@ -81,6 +81,7 @@ class Gate {
   std::optional<Database> database_;
   std::optional<pg::Session> session_;  // held only while listening
   bool listening_ = false;
+  bool has_tables_ = true;
   bool is_at_work_ = false;  // as the last marker said, for this content
   std::string told_;
   Clock::time_point told_at_;
@@ -113,21 +114,23 @@ std::optional<Marker> Gate::marker_in_database() {
   try {
     return read_marker(*session_, bookkeeping_, id_, k_look_within);
   } catch (const pg::Error& e) {
-    if (e.sqlstate == "42P01" || e.sqlstate == "3F000") return std::nullopt;  // no tables yet
-    throw;
+    if (e.sqlstate != "42P01" && e.sqlstate != "3F000") throw;
+    has_tables_ = false;
+    return std::nullopt;
   }
 }
 
 View Gate::look_into_database() {
+  has_tables_ = true;
   const auto view = judge(marker_in_database());
-  if (manifest_.gate.match == GateMatch::release || std::holds_alternative<Open>(view)) return view;
-  return compare_with_history(view);
+  if (manifest_.gate.match == GateMatch::migrations && !is_at_work_) return compare_with_history();
+  if (!has_tables_) return Closed{"no run has happened on this database yet"};
+  return view;
 }
 
 // For images whose release nobody marks: the migrations themselves, unless a run for this very
 // release is at work (its checks are still to come) or has failed.
-View Gate::compare_with_history(const View& by_marker) {
-  if (is_at_work_) return by_marker;
+View Gate::compare_with_history() {
   const auto given = manifest_.migrations.schema.empty() ? database_->address().schema()
                                                          : manifest_.migrations.schema;
   const HistoryTable table{given.empty() ? current_schema(*session_) : given, bookkeeping_};

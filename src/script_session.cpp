@@ -96,7 +96,7 @@ void ScriptSession::conclude(const std::string& bookkeeping) {
   try {
     // SAVEPOINT fails unless the transaction is still open, whatever the script did.
     lease_.judge(session_.query(fmt::format(
-        "SAVEPOINT schemagate; {}; {} SET LOCAL lock_timeout = {}; SET LOCAL client_encoding = 'UTF8';"
+        "SAVEPOINT schemagate; RELEASE schemagate; {}; {} SET LOCAL lock_timeout = {}; SET LOCAL client_encoding = 'UTF8';"
         "SET LOCAL standard_conforming_strings = on; {}; {}",
         k_check_deferred_constraints, reset(), settings_.lock_timeout.count(), bookkeeping,
         lease_.check_sql())));
@@ -106,9 +106,15 @@ void ScriptSession::conclude(const std::string& bookkeeping) {
   }
 }
 
+std::string ScriptSession::bookkeeping_prologue() const {
+  return reset() + limits(Scope::transaction, settings_.lock_timeout);
+}
+
 void ScriptSession::clean() {
   session_.execute(reset() + limits(Scope::session, settings_.lock_timeout));
 }
+
+void ScriptSession::leave() { session_.execute(reset()); }
 
 void ScriptSession::apply_settings(const Segment& segment) {
   for (const auto& setting : segment.settings) execute(setting, "setting");

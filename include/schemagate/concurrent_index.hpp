@@ -10,8 +10,8 @@
 
 namespace schemagate::concurrent_index {
 
-// The names of the table's valid indexes before the statement, one a line. Recorded, so that a
-// rerun knows what the interrupted statement made even where PostgreSQL chose the name.
+// The names of the table's indexes before the statement, one a line, INVALID ones marked. Recorded,
+// so that a rerun knows what the interrupted statement made even where PostgreSQL chose the name.
 [[nodiscard]] std::string evidence(pg::Session& session, const Statement::Index& index);
 
 // Did the interrupted statement get to its end? `before`: the evidence recorded then.

@@ -33,9 +33,13 @@ class ScriptSession {
   // all in one message: COMMIT has no surprises left.
   void conclude(const std::string& bookkeeping);
 
+  // For a transaction of bookkeeping alone.
+  [[nodiscard]] std::string bookkeeping_prologue() const;
+
   // Outside of transactions:
   void clean();                                 // ours again: role, settings, limits
   void apply_settings(const Segment& segment);  // the script's; then its statements can be resolved
+  void leave();  // nothing of the script's or of our limits stays behind on the backend
   // The one statement of a segment that stands alone: fence check, the script's settings,
   // statement.
   void run_alone(const Segment& segment, const std::string& label);
