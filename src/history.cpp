@@ -18,7 +18,7 @@ SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespac
 
 constexpr const char* k_read = R"sql(
 SELECT id, migration_name, checksum, coalesce(logs, ''), finished_at IS NOT NULL, rolled_back_at IS NOT NULL,
-       to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+       CASE WHEN finished_at IS NULL THEN to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') END
   FROM {} ORDER BY started_at)sql";
 
 constexpr const char* k_create = R"sql(

@@ -1,12 +1,14 @@
 #include "schemagate/migrations.hpp"
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <sstream>
+#include <optional>
 
 #include "schemagate/error.hpp"
 #include "schemagate/text.hpp"
@@ -16,25 +18,41 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string read_file(const fs::path& file) {
-  std::ifstream stream{file, std::ios::binary};
-  std::ostringstream content;
-  if (!stream || (fs::file_size(file) > 0 && !(content << stream.rdbuf()))) {
-    throw Failure{ExitCode::usage,
-                  fmt::format("cannot read {}: {}", file.string(), std::strerror(errno)),
-                  fmt::format("check its permissions: ls -l {}", file.string())};
+Failure unreadable(const fs::path& file, int error) {
+  return {ExitCode::usage, fmt::format("cannot read {}: {}", file.string(), std::strerror(error)),
+          fmt::format("check its permissions: ls -l {}", file.string())};
+}
+
+// Nothing when there is no such file. (Not a stream: a folder may hold ten thousand of them.)
+std::optional<std::string> read_file(const fs::path& file) {
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+  if (fd < 0) throw unreadable(file, errno);
+  struct stat status{};
+  std::string content;
+  ssize_t size = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode) ? 1 : 0;
+  const bool is_file = size == 1;
+  if (is_file) content.resize(static_cast<std::size_t>(status.st_size));
+  std::size_t filled = 0;
+  while (size > 0 && filled < content.size()) {
+    size = ::read(fd, content.data() + filled, content.size() - filled);
+    if (size > 0) filled += static_cast<std::size_t>(size);
   }
-  return content.str();
+  const int error = size < 0 ? errno : 0;
+  ::close(fd);
+  if (error != 0) throw unreadable(file, error);
+  content.resize(filled);
+  return is_file ? std::optional{content} : std::nullopt;
 }
 
 // Prisma does not parse TOML here: the first line that starts with "provider" counts, whatever else
 // stands in the file.
 void check_lock_file(const fs::path& directory) {
   const auto file = directory / "migration_lock.toml";
-  std::error_code error;
-  if (!fs::is_regular_file(file, error)) return;
+  const auto content = read_file(file);
+  if (!content) return;
   std::string provider = "<PROVIDER NOT FOUND>";
-  for (auto line : split(read_file(file), '\n')) {
+  for (auto line : split(*content, '\n')) {
     if (!line.starts_with("provider")) continue;
     if (line.ends_with('\r')) line.pop_back();
     constexpr std::string_view k_prefix = "provider = ";
@@ -62,14 +80,11 @@ Migration read_migration(const fs::path& directory) {
   Migration migration;
   migration.name = directory.filename().string();
   migration.file = directory / "migration.sql";
-  std::error_code error;
-  if (!fs::is_regular_file(migration.file, error)) {
-    migration.file_missing = true;
-    return migration;
-  }
   const auto bytes = read_file(migration.file);
-  migration.sql = valid_utf8(bytes);
-  migration.was_invalid_utf8 = migration.sql != bytes;
+  migration.file_missing = !bytes.has_value();
+  if (migration.file_missing) return migration;
+  migration.sql = valid_utf8(*bytes);
+  migration.was_invalid_utf8 = migration.sql != *bytes;
   migration.checksum = sha256_hex(migration.sql);
   return migration;
 }

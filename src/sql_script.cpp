@@ -230,7 +230,26 @@ void classify_subscription(Statement& statement, const PgQuery__AlterSubscriptio
   }
 }
 
+struct AlwaysAlone {
+  PgQuery__Node__NodeCase node;
+  const char* what;
+  Rerun rerun;
+};
+
+constexpr std::array k_always_alone = {
+    AlwaysAlone{PG_QUERY__NODE__NODE_CREATEDB_STMT, "CREATE DATABASE", Rerun::existing},
+    AlwaysAlone{PG_QUERY__NODE__NODE_DROPDB_STMT, "DROP DATABASE", Rerun::existing},
+    AlwaysAlone{PG_QUERY__NODE__NODE_ALTER_SYSTEM_STMT, "ALTER SYSTEM", Rerun::repeat},
+    AlwaysAlone{PG_QUERY__NODE__NODE_CREATE_TABLE_SPACE_STMT, "CREATE TABLESPACE", Rerun::existing},
+    AlwaysAlone{PG_QUERY__NODE__NODE_DROP_TABLE_SPACE_STMT, "DROP TABLESPACE", Rerun::existing},
+    AlwaysAlone{PG_QUERY__NODE__NODE_CREATE_SUBSCRIPTION_STMT, "CREATE SUBSCRIPTION",
+                Rerun::existing},
+    AlwaysAlone{PG_QUERY__NODE__NODE_DROP_SUBSCRIPTION_STMT, "DROP SUBSCRIPTION", Rerun::existing},
+};
+
 void classify(Statement& statement, const PgQuery__Node& node) {
+  for (const auto& kind : k_always_alone)
+    if (kind.node == node.node_case) return refuse_transactions(statement, kind.what, kind.rerun);
   switch (node.node_case) {
     case PG_QUERY__NODE__NODE_TRANSACTION_STMT:
       return classify_transaction(statement, *node.transaction_stmt);
@@ -267,20 +286,6 @@ void classify(Statement& statement, const PgQuery__Node& node) {
     case PG_QUERY__NODE__NODE_CONSTRAINTS_SET_STMT: statement.ends_at_commit = true; return;
     case PG_QUERY__NODE__NODE_ALTER_SUBSCRIPTION_STMT:
       return classify_subscription(statement, *node.alter_subscription_stmt);
-    case PG_QUERY__NODE__NODE_CREATEDB_STMT:
-      return refuse_transactions(statement, "CREATE DATABASE", Rerun::existing);
-    case PG_QUERY__NODE__NODE_DROPDB_STMT:
-      return refuse_transactions(statement, "DROP DATABASE", Rerun::existing);
-    case PG_QUERY__NODE__NODE_ALTER_SYSTEM_STMT:
-      return refuse_transactions(statement, "ALTER SYSTEM");
-    case PG_QUERY__NODE__NODE_CREATE_TABLE_SPACE_STMT:
-      return refuse_transactions(statement, "CREATE TABLESPACE", Rerun::existing);
-    case PG_QUERY__NODE__NODE_DROP_TABLE_SPACE_STMT:
-      return refuse_transactions(statement, "DROP TABLESPACE", Rerun::existing);
-    case PG_QUERY__NODE__NODE_CREATE_SUBSCRIPTION_STMT:
-      return refuse_transactions(statement, "CREATE SUBSCRIPTION", Rerun::existing);
-    case PG_QUERY__NODE__NODE_DROP_SUBSCRIPTION_STMT:
-      return refuse_transactions(statement, "DROP SUBSCRIPTION", Rerun::existing);
     case PG_QUERY__NODE__NODE_ALTER_DATABASE_STMT:
       if (has_option(node.alter_database_stmt->options, node.alter_database_stmt->n_options,
                      "tablespace"))
@@ -307,38 +312,25 @@ void classify_by_words(Statement& statement) {
   }
 }
 
-std::size_t comment_end(std::string_view sql, std::size_t start) {
-  if (sql.substr(start, 2) == "--") return std::min(sql.find('\n', start), sql.size());
-  int depth = 0;
-  for (auto i = start; i < sql.size(); ++i) {
-    const auto two = sql.substr(i, 2);
-    if (two == "/*") ++depth, ++i;
-    else if (two == "*/" && --depth == 0) return i + 2;
-    else if (two == "*/") ++i;
-  }
-  return sql.size();
-}
+struct Range {
+  std::size_t start;
+  std::size_t end;
+};
 
-std::size_t skip_blanks_and_comments(std::string_view sql, std::size_t at, std::size_t end) {
-  while (at < end) {
-    const auto two = sql.substr(at, 2);
-    if (two == "--" || two == "/*") at = comment_end(sql, at);
-    else if (std::string_view{" \t\r\n\f\v;"}.find(sql[at]) != std::string_view::npos) ++at;
-    else break;
+// Where the statement itself stands in the text: without comments, blanks and semicolons around it.
+std::optional<Range> extent(const std::string& text) {
+  const auto tokens = tokens_of(text);
+  if (tokens.empty()) {  // nothing there, or a text that cannot be split: the server will say
+    const auto first = text.find_first_not_of(" \t\r\n\f\v;");
+    if (first == std::string::npos) return std::nullopt;
+    return Range{first, text.find_last_not_of(" \t\r\n\f\v;") + 1};
   }
-  return std::min(at, end);
-}
-
-// Without semicolon, blanks and comments behind the statement.
-std::string without_tail(std::string_view text) {
-  std::string statement{text.substr(0, text.find_last_not_of(" \t\r\n\f\v;") + 1)};
-  if (statement.find("--") == std::string::npos && statement.find("/*") == std::string::npos)
-    return statement;
-  const auto words = words_of(statement);
-  if (words.empty()) return statement;
-  const auto end = words.back().text.data() + words.back().text.size() - statement.data();
-  statement.resize(static_cast<std::size_t>(end));
-  return statement;
+  const auto counts = [](const Token& token) { return !is_comment(token) && token.text != ";"; };
+  const auto first = std::find_if(tokens.begin(), tokens.end(), counts);
+  if (first == tokens.end()) return std::nullopt;
+  const auto& last = *std::find_if(tokens.rbegin(), tokens.rend(), counts);
+  return Range{static_cast<std::size_t>(first->text.data() - text.data()),
+               static_cast<std::size_t>(last.text.data() + last.text.size() - text.data())};
 }
 
 // Turns byte ranges, given in ascending order, into statements with line and column.
@@ -346,15 +338,16 @@ class Locator {
  public:
   explicit Locator(std::string_view sql) : sql_{sql} {}
 
-  std::optional<Statement> statement(std::size_t start, std::size_t end) {
-    const auto first = skip_blanks_and_comments(sql_, start, end);
-    if (first == end) return std::nullopt;
+  std::optional<Statement> statement(Range range) {
+    const std::string text{sql_.substr(range.start, range.end - range.start)};
+    const auto inner = extent(text);
+    if (!inner) return std::nullopt;
+    const auto first = range.start + inner->start;
     for (; at_ < first; ++at_) {
       if (sql_[at_] == '\n') ++line_, line_start_ = at_ + 1;
     }
     Statement statement;
-    const auto text = sql_.substr(first, end - first);
-    statement.text = without_tail(text);
+    statement.text = text.substr(inner->start, inner->end - inner->start);
     statement.line = line_;
     statement.column =
         static_cast<int>(character_count(sql_.substr(line_start_, first - line_start_))) + 1;
@@ -381,11 +374,6 @@ Tree parse(const std::string& sql) {
   ::pg_query_free_protobuf_parse_result(result);
   return tree;
 }
-
-struct Range {
-  std::size_t start;
-  std::size_t end;
-};
 
 std::vector<Range> split_at_semicolons(const std::string& sql) {
   std::vector<Range> ranges;
@@ -426,7 +414,7 @@ std::vector<Statement> parse_piecewise(const std::string& sql) {
   for (std::size_t i = 0; i < ranges.size(); ++i) {
     const auto start = ranges[i].start;
     i = end_of_atomic_body(sql, ranges, i);
-    auto statement = locator.statement(start, ranges[i].end);
+    auto statement = locator.statement({start, ranges[i].end});
     if (!statement) continue;
     const auto tree = parse(statement->text);
     if (tree && tree->n_stmts == 1) classify(*statement, *tree->stmts[0]->stmt);
@@ -451,7 +439,7 @@ std::vector<Statement> parse_script(std::string_view text) {
     const auto start = static_cast<std::size_t>(raw.stmt_location);
     const auto end =
         raw.stmt_len == 0 ? sql.size() : start + static_cast<std::size_t>(raw.stmt_len);
-    auto statement = locator.statement(start, end);
+    auto statement = locator.statement({start, end});
     if (!statement) continue;
     classify(*statement, *raw.stmt);
     statements.push_back(std::move(*statement));

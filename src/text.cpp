@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <stdexcept>
 
 namespace schemagate {
@@ -127,7 +128,13 @@ std::size_t sequence_length(std::string_view bytes, std::size_t& consumed) {
 std::string valid_utf8(std::string_view bytes) {
   std::string valid;
   valid.reserve(bytes.size());
+  const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
   while (!bytes.empty()) {
+    const auto ascii = static_cast<std::size_t>(
+        std::find_if_not(bytes.begin(), bytes.end(), is_ascii) - bytes.begin());
+    valid += bytes.substr(0, ascii);
+    bytes.remove_prefix(ascii);
+    if (bytes.empty()) break;
     std::size_t consumed = 0;
     const auto length = sequence_length(bytes, consumed);
     if (length == 0) valid += "\xEF\xBF\xBD";
@@ -166,14 +173,26 @@ bool locale_less(std::string_view a, std::string_view b) {
   return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), std::greater<>{});
 }
 
+namespace {
+
+std::string hex(std::span<const unsigned char> bytes) {
+  constexpr std::string_view k_digits = "0123456789abcdef";
+  std::string text;
+  for (const auto byte : bytes) {
+    text += k_digits[byte >> 4];
+    text += k_digits[byte & 0x0F];
+  }
+  return text;
+}
+
+}  // namespace
+
 std::string sha256_hex(std::string_view bytes) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned int size = 0;
   if (::EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, ::EVP_sha256(), nullptr) != 1)
     throw std::runtime_error{"SHA-256 is not available in this OpenSSL"};
-  std::string hex;
-  for (unsigned int i = 0; i < size; ++i) hex += fmt::format("{:02x}", digest[i]);
-  return hex;
+  return hex({digest.data(), size});
 }
 
 std::string random_uuid() {
@@ -182,11 +201,8 @@ std::string random_uuid() {
     throw std::runtime_error{"OpenSSL has no random numbers"};
   bytes[6] = static_cast<unsigned char>((bytes[6] & 0x0F) | 0x40);
   bytes[8] = static_cast<unsigned char>((bytes[8] & 0x3F) | 0x80);
-  std::string uuid;
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) uuid += '-';
-    uuid += fmt::format("{:02x}", bytes[i]);
-  }
+  auto uuid = hex(bytes);
+  for (const std::size_t dash : {8, 13, 18, 23}) uuid.insert(dash, 1, '-');
   return uuid;
 }
 

@@ -17,7 +17,7 @@ struct HistoryRow {
   std::string name;
   std::string checksum;
   std::string logs;
-  std::string started_at;
+  std::string started_at;  // only of rows that did not finish
   bool finished = false;
   bool rolled_back = false;
 

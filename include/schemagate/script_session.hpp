@@ -9,16 +9,9 @@
 #include "schemagate/manifest.hpp"
 #include "schemagate/progress.hpp"
 #include "schemagate/segments.hpp"
+#include "schemagate/statement_failure.hpp"
 
 namespace schemagate {
-
-// What PostgreSQL said about one statement of a script, or about its end.
-struct StatementFailed : std::runtime_error {
-  StatementFailed(pg::Error cause, const Statement* failed)
-      : std::runtime_error{cause.what()}, error{std::move(cause)}, statement{failed} {}
-  pg::Error error;
-  const Statement* statement;  // null: at the end of the script (deferred constraints, bookkeeping)
-};
 
 class ScriptSession {
  public:

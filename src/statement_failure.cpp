@@ -1,0 +1,61 @@
+#include "schemagate/statement_failure.hpp"
+
+#include <fmt/core.h>
+
+#include "schemagate/plan.hpp"
+#include "schemagate/text.hpp"
+
+namespace schemagate {
+namespace {
+
+std::string without_password(const std::string& text, std::size_t size_max) {
+  constexpr std::string_view k_word = "password";
+  const auto at = lower_case(text).find(k_word);
+  return at == std::string::npos ? shortened(text, size_max)
+                                 : text.substr(0, at + k_word.size()) + " ...";
+}
+
+}  // namespace
+
+// 55P03 lock_not_available, 40P01 deadlock_detected, 40001 serialization_failure: the same
+// statement may work a moment later.
+bool is_retryable(const std::string& sqlstate) {
+  return sqlstate == "55P03" || sqlstate == "40P01" || sqlstate == "40001";
+}
+
+std::string describe(const Migration& migration, const StatementFailed& failure) {
+  const auto& e = failure.error;
+  std::string text;
+  if (failure.statement == nullptr) {
+    text = fmt::format("migration {} failed at its end ({}):", migration.name,
+                       display_path(migration));
+  } else {
+    auto line = failure.statement->line;
+    auto column = failure.statement->column;
+    if (e.position) {
+      column = e.position->line == 1 ? column + e.position->column - 1 : e.position->column;
+      line += e.position->line - 1;
+    }
+    text = fmt::format("migration {} failed at {}:", migration.name,
+                       location(migration, line, column));
+  }
+  text += fmt::format("\n  ERROR {}: {}", e.sqlstate, e.message);
+  if (!e.detail.empty()) text += "\n  detail: " + without_password(e.detail, 600);
+  if (!e.hint.empty()) text += "\n  server's hint: " + e.hint;
+  if (!e.context.empty()) text += "\n  context: " + without_password(e.context, 400);
+  if (failure.statement != nullptr)
+    text += "\n  statement: " + without_password(failure.statement->text, 300);
+  return text;
+}
+
+// 25001: cannot run inside a transaction block; 2D000: a procedure ends transactions itself.
+bool refuses_transactions(const std::string& sqlstate) {
+  return sqlstate == "25001" || sqlstate == "2D000";
+}
+
+// 42P04, 42710: exists already; 3D000, 42704: does not exist.
+bool says_it_was_done(const std::string& sqlstate) {
+  return sqlstate == "42P04" || sqlstate == "42710" || sqlstate == "3D000" || sqlstate == "42704";
+}
+
+}  // namespace schemagate
