@@ -86,7 +86,8 @@ void Applier::attend_session() {
 void Applier::reopen() {
   cancel_.reset();
   cancelling_ = {};  // a cancel in flight must not see the session change
-  session_ = context_.database.open(context_.lease.application_name());
+  session_ = open_script_session(context_.database, context_.lease, context_.settings,
+                                 context_.server_major_version);
   attend_session();
 }
 
@@ -237,7 +238,8 @@ void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
         at_work = planned.migration;
         last_id = random_uuid();
         const auto started_at = session_.query("SELECT clock_timestamp()").at(0).at(0).value_or("");
-        session_.execute(script_.prologue(planned.segments.front()));
+        session_.execute("SET CONSTRAINTS ALL DEFERRED;" +
+                         script_.prologue(planned.segments.front()));
         script_.run(planned.segments.front(), at_work->name);
         script_.conclude(
             context_.history.insert_applied_sql(last_id, at_work->name, at_work->checksum,

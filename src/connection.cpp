@@ -90,6 +90,16 @@ std::string password_of(const std::string& authority) {
   return authority.substr(colon + 1, at - colon - 1);
 }
 
+// The server splits `options` at blanks; a backslash protects the next character.
+std::string escaped_option(const std::string& value) {
+  std::string escaped;
+  for (const char c : value) {
+    if (c == ' ' || c == '\\') escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
+}
+
 void refuse_foreign_scheme(std::string_view scheme) {
   if (scheme == "postgres" || scheme == "postgresql") return;
   if (scheme == "prisma" || scheme == "prisma+postgres") {
@@ -253,6 +263,8 @@ std::string ConnectionString::conninfo(const ConnectionSettings& settings) const
   set_unless_given("keepalives_interval", "3");
   set_unless_given("keepalives_count", "3");
   set_unless_given("tcp_user_timeout", "15000");
+  for (const auto& [name, setting] : settings.defaults)
+    all.set("options", all.value("options") + " -c " + name + "=" + escaped_option(setting));
   return all.as_key_value();
 }
 

@@ -67,6 +67,13 @@ pg::Session Database::open(const std::string& application_name) const {
       {.application_name = application_name, .connect_timeout = connect_timeout_})};
 }
 
+pg::Session Database::open_with(const std::string& application_name,
+                                const Settings& defaults) const {
+  return pg::Session{address_.conninfo({.application_name = application_name,
+                                        .connect_timeout = connect_timeout_,
+                                        .defaults = defaults})};
+}
+
 pg::Session Database::open_maintenance(const std::string& database) const {
   return pg::Session{address_.with_database(database).conninfo(
       {.application_name = "schemagate", .connect_timeout = connect_timeout_})};

@@ -8,6 +8,7 @@
 #include "schemagate/marker.hpp"
 #include "schemagate/plan.hpp"
 #include "schemagate/readiness.hpp"
+#include "schemagate/script_session.hpp"
 #include "schemagate/statements.hpp"
 #include "schemagate/text.hpp"
 #include "schemagate/verify.hpp"
@@ -177,8 +178,7 @@ void Job::tell_nothing_to_do() {
 }
 
 void Job::begin(pg::Session& session, const Lease& lease) {
-  if (!database_.pooled())
-    session.execute("SET application_name = " + pg::quote_literal(lease.application_name()));
+  session = open_script_session(database_, lease, settings_, session.server_major_version());
   pg::Transaction transaction{session};
   const auto fence = std::to_string(static_cast<std::int64_t>(lease.fence()));
   run_id_ = transaction
@@ -242,9 +242,16 @@ void Job::apply_natively(pg::Session& session, const Lease& lease) {
   if (!plan.pending.empty())
     log::info(fmt::format("{} of {} to apply", plan.pending.size(),
                           counted(folder_.migrations.size(), "migration")));
-  const ApplyContext context{
-      database_,   bookkeeping_, *history_, lease,
-      prisma_lock, settings_,    stop_,     !database_.pooled() || manifest_.lease.allow_unfenced};
+  const ApplyContext context{.database = database_,
+                             .bookkeeping = bookkeeping_,
+                             .history = *history_,
+                             .lease = lease,
+                             .prisma_lock = prisma_lock,
+                             .settings = settings_,
+                             .stop = stop_,
+                             .server_major_version = session.server_major_version(),
+                             .may_run_alone =
+                                 !database_.pooled() || manifest_.lease.allow_unfenced};
   bool completed = false;
   apply(session, plan, context, report_.applied, [&] {
     complete(session, verified(session), plan.pending.size());

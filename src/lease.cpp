@@ -277,7 +277,7 @@ void Lease::Keeper::release(pg::Session& session) noexcept {
     watcher_ = {};
     renewer_ = {};
     session.execute(
-        "RESET application_name");  // or a waiting runner would end this backend as left behind
+        "SET application_name = 'schemagate'");  // or a waiting runner would end this backend
     session.query(bookkeeping_.sql(statements::k_release_lease), identity());
   } catch (const std::exception& e) {
     log::debug(fmt::format("the lease could not be released and will expire: {}", e.what()));

@@ -148,6 +148,8 @@ void Session::cancel() noexcept {
 
 int Session::backend_pid() const { return impl_->conn.backendpid(); }
 
+int Session::server_major_version() const { return impl_->conn.server_version() / 10000; }
+
 void Session::on_notice(std::function<void(std::string)> handler) {
   impl_->notices.handler = std::move(handler);
 }

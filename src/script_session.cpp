@@ -4,61 +4,54 @@
 
 #include <algorithm>
 
-#include "schemagate/log.hpp"
-
 namespace schemagate {
 
 using namespace std::chrono_literals;
 
 namespace {
 
-// A server that does not look whether its client lives goes on with a killed client's statement,
-// and commits. client_connection_check_interval: PostgreSQL 14 and newer, 19.3 in the manual.
-constexpr const char* k_notice_dead_clients =
-    "SET client_connection_check_interval = '2s'; SET tcp_keepalives_idle = 5;"
-    "SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3;";
+constexpr const char* k_reset = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;";
+
+Database::Settings our_settings(const Manifest::Migrations& settings) {
+  Database::Settings ours = {
+      {"client_encoding", "UTF8"},
+      {"standard_conforming_strings", "on"},
+      {"lock_timeout", std::to_string(settings.lock_timeout.count())},
+      {"statement_timeout", std::to_string(settings.statement_timeout.count())},
+  };
+  // Given explicitly; else the role's own search_path holds, as under Prisma.
+  if (!settings.schema.empty())
+    ours.emplace_back("search_path", pg::quote_identifier(settings.schema));
+  return ours;
+}
 
 }  // namespace
+
+pg::Session open_script_session(const Database& database, const Lease& lease,
+                                const Manifest::Migrations& settings, int server_major_version) {
+  if (database.pooled()) return database.open(lease.application_name());
+  auto defaults = our_settings(settings);
+  // A server that does not look whether its client lives goes on with a killed client's statement,
+  // and commits (PostgreSQL manual, 20.3).
+  if (server_major_version >= 14) defaults.emplace_back("client_connection_check_interval", "2s");
+  defaults.insert(defaults.end(), {{"tcp_keepalives_idle", "5"},
+                                   {"tcp_keepalives_interval", "3"},
+                                   {"tcp_keepalives_count", "3"}});
+  return database.open_with(lease.application_name(), defaults);
+}
 
 ScriptSession::ScriptSession(pg::Session& session, const Database& database, const Lease& lease,
                              const Manifest::Migrations& settings, const Stop& stop)
     : session_{session}, database_{database}, lease_{lease}, settings_{settings}, stop_{stop},
-      progress_{database} {
-  if (database.pooled()) return;  // the client is the pooler there
-  try {
-    session_.execute(k_notice_dead_clients);
-    notice_dead_clients_ = k_notice_dead_clients;
-  } catch (const pg::Error& e) {
-    log::debug(fmt::format("the server cannot watch its clients: {}", e.message));
-  }
-}
+      progress_{database} {}
 
-// Rule 2 of lease.hpp. Pooled backends are shared: there the name is only in the connection string.
-std::string ScriptSession::own_name() const {
-  if (database_.pooled()) return {};
-  return fmt::format("SET application_name = {};", pg::quote_literal(lease_.application_name()));
-}
-
-std::string ScriptSession::reset() const {
-  return "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;" + own_name() + notice_dead_clients_;
-}
-
-std::string ScriptSession::limits(Scope scope, Milliseconds lock_timeout) const {
-  const char* set = scope == Scope::transaction ? "SET LOCAL" : "SET";
-  auto sql = fmt::format("{0} client_encoding = 'UTF8'; {0} standard_conforming_strings = on;"
-                         "{0} lock_timeout = {1}; {0} statement_timeout = {2};",
-                         set, lock_timeout.count(), settings_.statement_timeout.count());
-  // Given explicitly; else the role's own search_path holds, as under Prisma.
-  if (!settings_.schema.empty())
-    sql += fmt::format("{} search_path = {};", set, pg::quote_identifier(settings_.schema));
+std::string ScriptSession::clean_sql(Scope scope) const {
+  std::string sql = k_reset;
+  if (!database_.pooled()) return sql;  // the connection's own settings are ours
+  for (const auto& [name, value] : our_settings(settings_))
+    sql += fmt::format("SET {}{} = {};", scope == Scope::transaction ? "LOCAL " : "", name,
+                       name == "search_path" ? value : pg::quote_literal(value));
   return sql;
-}
-
-// CONCURRENTLY waits for old transactions without blocking reads or writes; a lock_timeout would
-// only make it leave invalid indexes and half-detached partitions behind.
-Milliseconds ScriptSession::lock_timeout(const Statement& statement) const {
-  const bool concurrent = statement.what.find("CONCURRENTLY") != std::string::npos;
-  return concurrent ? 0ms : settings_.lock_timeout;
 }
 
 void ScriptSession::execute(const Statement& statement, const std::string& label) {
@@ -79,11 +72,12 @@ void ScriptSession::execute(const Statement& statement, const std::string& label
 }
 
 std::string ScriptSession::prologue(const Segment& segment) const {
-  auto sql = reset();
+  // Direct: clean since conclude(), leave() or the roll-back that came before.
+  auto sql = database_.pooled() ? clean_sql(Scope::transaction) : std::string{};
   // A line of its own: the script's words may end with a comment.
   if (!segment.transaction_options.empty())
     sql += "SET TRANSACTION " + segment.transaction_options + "\n;";
-  return sql + limits(Scope::transaction, settings_.lock_timeout);
+  return sql;
 }
 
 void ScriptSession::run(const Segment& segment, const std::string& label) {
@@ -94,27 +88,17 @@ void ScriptSession::run(const Segment& segment, const std::string& label) {
 void ScriptSession::conclude(const std::string& bookkeeping) {
   stop_.check();
   try {
-    // SAVEPOINT fails unless the transaction is still open, whatever the script did.
-    lease_.judge(session_.query(fmt::format(
-        "SAVEPOINT schemagate; RELEASE schemagate; {}; {} SET LOCAL lock_timeout = {}; SET LOCAL client_encoding = 'UTF8';"
-        "SET LOCAL standard_conforming_strings = on; {}; {}",
-        k_check_deferred_constraints, reset(), settings_.lock_timeout.count(), bookkeeping,
-        lease_.check_sql())));
+    lease_.judge(session_.query("SET CONSTRAINTS ALL IMMEDIATE;" + clean_sql(Scope::transaction) +
+                                bookkeeping + ";" + lease_.check_sql()));
   } catch (const pg::Error& e) {
     stop_.check();
     throw StatementFailed{e, nullptr};
   }
 }
 
-std::string ScriptSession::bookkeeping_prologue() const {
-  return reset() + limits(Scope::transaction, settings_.lock_timeout);
-}
+void ScriptSession::clean() { session_.execute(clean_sql(Scope::session)); }
 
-void ScriptSession::clean() {
-  session_.execute(reset() + limits(Scope::session, settings_.lock_timeout));
-}
-
-void ScriptSession::leave() { session_.execute(reset()); }
+void ScriptSession::leave() { session_.execute(k_reset); }
 
 void ScriptSession::apply_settings(const Segment& segment) {
   for (const auto& setting : segment.settings) execute(setting, "setting");
@@ -122,10 +106,16 @@ void ScriptSession::apply_settings(const Segment& segment) {
 
 void ScriptSession::run_alone(const Segment& segment, const std::string& label) {
   const auto& statement = segment.statements.front();
-  session_.execute(reset() + limits(Scope::session, lock_timeout(statement)));
+  auto before = clean_sql(Scope::session);
+  // CONCURRENTLY waits for old transactions without blocking reads or writes; a lock_timeout would
+  // only make it leave invalid indexes and half-detached partitions behind.
+  if (statement.what.find("CONCURRENTLY") != std::string::npos) before += "SET lock_timeout = 0;";
+  session_.execute(before);
   lease_.check(session_);
   apply_settings(segment);
-  session_.execute(own_name());  // a script may have chosen another one
+  // A script may have chosen another name; a successor must find ours. Pooled backends are shared.
+  if (!database_.pooled())
+    session_.execute("SET application_name = " + pg::quote_literal(lease_.application_name()));
   execute(statement, label);
 }
 

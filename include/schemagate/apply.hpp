@@ -22,15 +22,16 @@ struct ApplyContext {
   PrismaLock& prisma_lock;
   const Manifest::Migrations& settings;
   Stop& stop;
+  int server_major_version;
   bool may_run_alone;  // a direct connection, or lease.unfenced: allow
 };
 
-// Applies plan.pending in order on `session` (replaced by a new one if the connection was lost
-// during a COMMIT that turns out to have happened). Appends each finished migration's name to
-// `applied`, also when a later one fails (with atomic: release all or none). With atomic: release
-// all of it is one transaction and `before_commit` runs inside it, last but for the fence check;
-// otherwise it is not called. Throws Failure: migration_failed, lock_timeout, connection_lost,
-// lease_lost, or the Stop's reason.
+// Applies plan.pending in order on `session` (from open_script_session; replaced by a new one if
+// the connection was lost during a COMMIT that turns out to have happened). Appends each finished
+// migration's name to `applied`, also when a later one fails (with atomic: release all or none).
+// With atomic: release all of it is one transaction and `before_commit` runs inside it, last but
+// for the fence check; otherwise it is not called. Throws Failure: migration_failed, lock_timeout,
+// connection_lost, lease_lost, or the Stop's reason.
 void apply(pg::Session& session, const Plan& plan, const ApplyContext& context,
            std::vector<std::string>& applied, const std::function<void()>& before_commit);
 

@@ -23,6 +23,8 @@ struct ConnectionStringError : std::runtime_error {
 struct ConnectionSettings {
   std::string application_name;
   std::optional<std::chrono::seconds> connect_timeout;  // wins over the one in the string
+  // What RESET ALL returns to, as `options`. Poolers refuse this: direct connections only.
+  std::vector<std::pair<std::string, std::string>> defaults = {};
 };
 
 class ConnectionString {

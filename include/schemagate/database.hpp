@@ -18,6 +18,10 @@ class Database {
 
   // Throws pg::ConnectionLost.
   [[nodiscard]] pg::Session open(const std::string& application_name) const;
+  // For scripts, on a direct connection: RESET ALL returns to these settings.
+  using Settings = std::vector<std::pair<std::string, std::string>>;
+  [[nodiscard]] pg::Session open_with(const std::string& application_name,
+                                      const Settings& defaults) const;
   [[nodiscard]] pg::Session open_maintenance(const std::string& database) const;
 
   [[nodiscard]] const ConnectionString& address() const { return address_; }

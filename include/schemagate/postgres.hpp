@@ -70,6 +70,7 @@ class Session {
 
   void cancel() noexcept;  // asks the server to cancel the running statement
   [[nodiscard]] int backend_pid() const;
+  [[nodiscard]] int server_major_version() const;
 
   // NOTICE, WARNING and the like ("NOTICE:  text"), delivered on the thread that runs the
   // statement.

@@ -13,9 +13,16 @@
 
 namespace schemagate {
 
+// A session for scripts under this lease. Direct: its connection carries our name and limits, so
+// that RESET ALL brings them back. Pooled: an ordinary one; everything is set for each transaction.
+[[nodiscard]] pg::Session open_script_session(const Database& database, const Lease& lease,
+                                              const Manifest::Migrations& settings,
+                                              int server_major_version);
+
 class ScriptSession {
  public:
-  // Everything must outlive this; `session` may be replaced by another one between calls.
+  // Everything must outlive this; `session` (from open_script_session) may be replaced by another
+  // one between calls.
   ScriptSession(pg::Session& session, const Database& database, const Lease& lease,
                 const Manifest::Migrations& settings, const Stop& stop);
 
@@ -27,7 +34,7 @@ class ScriptSession {
   void conclude(const std::string& bookkeeping);
 
   // For a transaction of bookkeeping alone.
-  [[nodiscard]] std::string bookkeeping_prologue() const;
+  [[nodiscard]] std::string bookkeeping_prologue() const { return clean_sql(Scope::transaction); }
 
   // Outside of transactions:
   void clean();                                 // ours again: role, settings, limits
@@ -41,10 +48,7 @@ class ScriptSession {
 
  private:
   enum class Scope { transaction, session };
-  [[nodiscard]] std::string own_name() const;
-  [[nodiscard]] std::string reset() const;
-  [[nodiscard]] std::string limits(Scope scope, Milliseconds lock_timeout) const;
-  [[nodiscard]] Milliseconds lock_timeout(const Statement& statement) const;
+  [[nodiscard]] std::string clean_sql(Scope scope) const;
   void execute(const Statement& statement, const std::string& label);
 
   pg::Session& session_;
@@ -52,7 +56,6 @@ class ScriptSession {
   const Lease& lease_;
   const Manifest::Migrations& settings_;
   const Stop& stop_;
-  std::string notice_dead_clients_;  // SET ...; empty where the server does not know it
   Progress progress_;
 };
 
