@@ -29,6 +29,29 @@ std::string lost_because(const std::string& text) {
   return trimmed(text);
 }
 
+template <class Type> bool is_a(const pqxx::failure& e) {
+  return dynamic_cast<const Type*>(&e) != nullptr;
+}
+
+// Several of libpqxx's classes say by their type alone what it was; which ones depends on its
+// version.
+std::string sqlstate_of(const pqxx::failure& e) {
+  if (const auto* error = dynamic_cast<const pqxx::sql_error*>(&e);
+      error != nullptr && !error->sqlstate().empty())
+    return error->sqlstate();
+  if (is_a<pqxx::insufficient_privilege>(e)) return "42501";
+  if (is_a<pqxx::undefined_table>(e)) return "42P01";
+  if (is_a<pqxx::undefined_column>(e)) return "42703";
+  if (is_a<pqxx::undefined_function>(e)) return "42883";
+  if (is_a<pqxx::syntax_error>(e)) return "42601";
+  if (is_a<pqxx::deadlock_detected>(e)) return "40P01";
+  if (is_a<pqxx::serialization_failure>(e)) return "40001";
+  if (is_a<pqxx::transaction_rollback>(e)) return "40000";
+  // Also what a statement reports about another server (class 08).
+  if (is_a<pqxx::broken_connection>(e)) return "08000";
+  return {};
+}
+
 template <class Work>
 auto translate(const pqxx::connection& conn, std::string_view sql, Work&& work) {
   const auto fail = [&](const std::string& text, const std::string& sqlstate) {
@@ -37,22 +60,8 @@ auto translate(const pqxx::connection& conn, std::string_view sql, Work&& work) 
   };
   try {
     return work();
-  } catch (const pqxx::broken_connection& e) {
-    fail(e.what(), "08000");  // also what a statement reports about another server (class 08)
-#if PQXX_VERSION_MAJOR < 7    // these carry no SQLSTATE there, and the last three are no sql_error
-  } catch (const pqxx::insufficient_privilege& e) {
-    fail(e.what(), "42501");
-  } catch (const pqxx::deadlock_detected& e) {
-    fail(e.what(), "40P01");
-  } catch (const pqxx::serialization_failure& e) {
-    fail(e.what(), "40001");
-  } catch (const pqxx::transaction_rollback& e) {
-    fail(e.what(), "40000");
-#endif
-  } catch (const pqxx::sql_error& e) {
-    fail(e.what(), e.sqlstate());
   } catch (const pqxx::failure& e) {
-    fail(e.what(), "");
+    fail(e.what(), sqlstate_of(e));
   }
   throw std::logic_error{"unreachable"};
 }
