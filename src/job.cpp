@@ -153,18 +153,20 @@ void Job::check_only(pg::Session& session) {
       "run with mode: apply (SCHEMAGATE_MODE=apply)"};
 }
 
-// One look without the lease. Anything unusual is left to the long way round.
+// One look without the lease. A rolled-back image is done, too, whatever a newer one left behind.
 bool Job::is_done_already(pg::Session& session) {
   if (!bookkeeping_.exists(session)) return false;
   const auto marker = read_marker(session, bookkeeping_, id_, k_look_within);
   if (!marker || marker->status != Marker::Status::complete || marker->digest != folder_.digest)
     return false;
   if (!has_history()) return true;
-  try {
-    return make_plan(folder_, history_->read(session), settings_).pending.empty();
-  } catch (const Failure&) {
-    return false;
-  }
+  const auto history = history_->read(session);
+  if (!not_applied(folder_, history, settings_.edited).empty()) return false;
+  for (const auto& row : history.rows)
+    if (row.failed())
+      log::warn(fmt::format(
+          "migration {}, which another image brought, has failed and is to be settled", row.name));
+  return true;
 }
 
 void Job::tell_nothing_to_do() {

@@ -71,6 +71,19 @@ Failure blocked_by_failed_rows(const std::vector<const HistoryRow*>& failed) {
           failed.front()->name)};
 }
 
+// Where the earlier run stopped, if what it finished is still the same in this cut of the script.
+bool continue_after(PlannedMigration& planned, const std::map<int, Step>& steps) {
+  for (const auto& [number, step] : steps) {
+    const auto index = static_cast<std::size_t>(number);
+    const bool is_same =
+        index < planned.segments.size() && planned.segments[index].digest() == step.digest;
+    if (step.finished && !is_same) return false;
+    if (step.finished) planned.first_segment = index + 1;
+    else if (is_same) planned.interrupted = step;
+  }
+  return true;
+}
+
 // An earlier run of ours got part of the way, and the parts it did are still the same in the
 // script.
 std::optional<PlannedMigration> resumed(const HistoryRow& row, const History& history,
@@ -78,29 +91,24 @@ std::optional<PlannedMigration> resumed(const HistoryRow& row, const History& hi
   const auto steps = history.steps.find(row.id);
   const auto* migration = folder.find(row.name);
   if (steps == history.steps.end() || migration == nullptr) return std::nullopt;
-  PlannedMigration planned;
-  planned.migration = migration;
-  planned.segments = segments_of(*migration);
-  planned.row_id = row.id;
-  for (const auto& [number, step] : steps->second) {
-    const auto index = static_cast<std::size_t>(number);
-    if (!step.finished) {
-      if (index < planned.segments.size() && planned.segments[index].digest() == step.digest)
-        planned.interrupted = step;
-      continue;
-    }
-    if (index >= planned.segments.size() || planned.segments[index].digest() != step.digest) {
-      throw Failure{
-          ExitCode::history,
-          fmt::format(
-              "{}: an earlier run applied the first {} of this script, but that part was changed "
-              "since; it cannot be continued",
-              display_path(*migration), counted(index + 1, "part")),
-          "restore the part that was applied; what follows it may be changed"};
-    }
-    planned.first_segment = index + 1;
-  }
-  return planned;
+  const PlannedMigration whole{.migration = migration,
+                               .segments = segments_of(*migration),
+                               .row_id = row.id,
+                               .first_segment = 0,
+                               .interrupted = {}};
+  std::vector<PlannedMigration> cuts = {whole};
+  // That run may have learnt from the server that a statement has to stand alone.
+  if (whole.segments.size() == 1)
+    for (const auto& statement : whole.segments.front().statements)
+      cuts.push_back(with_statement_alone(whole, statement));
+  for (auto& cut : cuts)
+    if (continue_after(cut, steps->second)) return std::move(cut);
+  throw Failure{
+      ExitCode::history,
+      fmt::format("{}: an earlier run applied the first part of this script, but that part "
+                  "was changed since; it cannot be continued",
+                  display_path(*migration)),
+      "restore the part that was applied; what follows it may be changed"};
 }
 
 std::vector<PlannedMigration> settle_unfinished(const Folder& folder, const History& history) {
