@@ -22,7 +22,9 @@ struct Token {
   PgQuery__Token kind;
 };
 
-// Empty when the text cannot even be split into tokens (an unterminated string, say).
+// Views into `sql`. Empty when the text cannot even be split into tokens (an unterminated string,
+// say).
+std::vector<Token> tokens_of(std::string&& sql) = delete;
 std::vector<Token> tokens_of(const std::string& sql) {
   std::vector<Token> tokens;
   const auto result = ::pg_query_scan(sql.c_str());
@@ -46,6 +48,7 @@ bool is_comment(const Token& token) {
   return token.kind == PG_QUERY__TOKEN__SQL_COMMENT || token.kind == PG_QUERY__TOKEN__C_COMMENT;
 }
 
+std::vector<Token> words_of(std::string&& sql) = delete;
 std::vector<Token> words_of(const std::string& sql) {
   auto tokens = tokens_of(sql);
   std::erase_if(tokens, is_comment);
@@ -392,8 +395,8 @@ std::vector<Range> split_at_semicolons(const std::string& sql) {
 // reach?
 std::size_t end_of_atomic_body(const std::string& sql, const std::vector<Range>& ranges,
                                std::size_t first) {
-  const auto words =
-      words_of(sql.substr(ranges[first].start, ranges[first].end - ranges[first].start));
+  const auto text = sql.substr(ranges[first].start, ranges[first].end - ranges[first].start);
+  const auto words = words_of(text);
   const auto begin_atomic =
       std::adjacent_find(words.begin(), words.end(), [](const auto& a, const auto& b) {
         return is_word(a, "begin") && is_word(b, "atomic");
