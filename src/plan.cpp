@@ -103,12 +103,14 @@ std::optional<PlannedMigration> resumed(const HistoryRow& row, const History& hi
       cuts.push_back(with_statement_alone(whole, statement));
   for (auto& cut : cuts)
     if (continue_after(cut, steps->second)) return std::move(cut);
-  throw Failure{
-      ExitCode::history,
-      fmt::format("{}: an earlier run applied the first part of this script, but that part "
-                  "was changed since; it cannot be continued",
-                  display_path(*migration)),
-      "restore the part that was applied; what follows it may be changed"};
+  const auto done = std::count_if(steps->second.begin(), steps->second.end(),
+                                  [](const auto& step) { return step.second.finished; });
+  throw Failure{ExitCode::history,
+                fmt::format("{}: an earlier run applied the first {} of this script, but that was "
+                            "changed since; it cannot be continued",
+                            display_path(*migration),
+                            counted(static_cast<std::size_t>(done), "part")),
+                "restore the part that was applied; what follows it may be changed"};
 }
 
 std::vector<PlannedMigration> settle_unfinished(const Folder& folder, const History& history) {

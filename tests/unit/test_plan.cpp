@@ -272,7 +272,7 @@ TEST_SUITE("plan") {
     const auto changed =
         refusal(folder_of({{"1_a", "CREATE TABLE b (i int);\nVACUUM;\n"}}), history);
     CHECK(changed.code == ExitCode::history);
-    CHECK(contains(changed.text, "first 1 part of this script"));
+    CHECK(contains(changed.text, "the first 1 part of this script"));
     CHECK(refusal(folder_of({{"1_a", ""}}), history).code == ExitCode::history);
   }
 
