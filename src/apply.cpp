@@ -332,9 +332,9 @@ void Applier::run_alone(const PlannedMigration& planned, const Segment& segment,
     try {
       script_.run_alone(segment, planned.migration->name);
     } catch (const StatementFailed& e) {
-      if (resuming && statement.rerun == Statement::Rerun::existing &&
-          says_it_was_done(e.error.sqlstate))
-        return;
+      const bool may_be_done =
+          resuming && !planned.was_refused && statement.rerun == Statement::Rerun::existing;
+      if (may_be_done && says_it_was_done(e.error.sqlstate)) return;
       try {
         drop_left_invalid(*planned.migration, segment, before);
       } catch (const pg::Error& second) {  // the first error is the one to be told
@@ -418,6 +418,7 @@ void Applier::in_segments(const PlannedMigration& planned) {
     log::info(
         fmt::format("migration {}: continuing with part {} of {}, where an earlier run stopped",
                     migration.name, planned.first_segment + 1, planned.segments.size()));
+    in_fenced_transaction([&] { context_.history.forget_logs(session_, id); });
   }
   for (auto index = planned.first_segment; index < planned.segments.size(); ++index) {
     try {

@@ -128,6 +128,10 @@ void HistoryTable::set_failed(pg::Session& session, const std::string& id,
   session.query(fmt::format("UPDATE {} SET logs = $2 WHERE id = $1", table_), {id, logs});
 }
 
+void HistoryTable::forget_logs(pg::Session& session, const std::string& id) const {
+  session.query(fmt::format("UPDATE {} SET logs = NULL WHERE id = $1", table_), {id});
+}
+
 void HistoryTable::set_rolled_back(pg::Session& session, const std::string& id,
                                    const std::string& logs) const {
   session.query(

@@ -95,7 +95,8 @@ std::optional<PlannedMigration> resumed(const HistoryRow& row, const History& hi
                                .segments = segments_of(*migration),
                                .row_id = row.id,
                                .first_segment = 0,
-                               .interrupted = {}};
+                               .interrupted = {},
+                               .was_refused = !row.logs.empty()};
   std::vector<PlannedMigration> cuts = {whole};
   // That run may have learnt from the server that a statement has to stand alone.
   if (whole.segments.size() == 1)

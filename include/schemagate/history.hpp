@@ -64,6 +64,7 @@ class HistoryTable {
   void insert_rolled_back(pg::Session& session, const std::string& id, const std::string& name,
                           const std::string& checksum, const std::string& logs) const;
   void set_failed(pg::Session& session, const std::string& id, const std::string& logs) const;
+  void forget_logs(pg::Session& session, const std::string& id) const;  // it is tried again
   void set_rolled_back(pg::Session& session, const std::string& id, const std::string& logs) const;
 
   [[nodiscard]] bool is_finished(pg::Session& session, const std::string& id) const;

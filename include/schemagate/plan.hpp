@@ -18,7 +18,8 @@ struct PlannedMigration {
   std::vector<Segment> segments;
   std::string row_id;             // of the row an earlier run left unfinished; empty: a fresh start
   std::size_t first_segment = 0;  // earlier ones are done
-  Step interrupted;  // that run began first_segment and did not finish it (died, or failed)
+  Step interrupted;               // that run began first_segment and did not finish it
+  bool was_refused = false;       // the server refused it then; else the run died in it
 
   // Migration and history row commit together.
   [[nodiscard]] bool is_one_transaction() const {

@@ -96,6 +96,20 @@ TEST_SUITE("regressions") {
   }
 
   TEST_CASE(
+      "CREATE DATABASE of a name that was taken before is not believed to be done by a rerun") {
+    const Deployment shop;
+    shop.migration("1_init", "CREATE TABLE t (x int);");
+    REQUIRE(shop.run().exit_code == 0);
+    const TestDatabase taken;
+    shop.migration("2_database", "CREATE DATABASE " + taken.name() + ";");
+    CHECK(shop.run().exit_code == 21);
+    const auto again = shop.run();
+    INFO(again.err);
+    CHECK(again.exit_code == 21);
+    CHECK(holds(again.err, "42P04"));
+  }
+
+  TEST_CASE(
       "a statement's own report of another server is a failed migration, not a lost connection") {
     const Deployment shop;
     shop.migration("1_remote", "DO $$ BEGIN RAISE 'no route' USING errcode = '08006'; END $$;");
