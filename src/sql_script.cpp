@@ -8,6 +8,7 @@
 #include <cctype>
 #include <memory>
 
+#include "schemagate/large_stack.hpp"
 #include "schemagate/text.hpp"
 
 namespace schemagate {
@@ -429,10 +430,9 @@ std::vector<Statement> parse_piecewise(const std::string& sql) {
 
 }  // namespace
 
-std::vector<Statement> parse_script(std::string_view text) {
-  constexpr std::string_view k_byte_order_mark = "\xEF\xBB\xBF";
-  if (text.starts_with(k_byte_order_mark)) text.remove_prefix(k_byte_order_mark.size());
-  const std::string sql{text};
+namespace {
+
+std::vector<Statement> parse_whole(const std::string& sql) {
   const auto tree = parse(sql);
   if (!tree) return parse_piecewise(sql);
   std::vector<Statement> statements;
@@ -447,6 +447,16 @@ std::vector<Statement> parse_script(std::string_view text) {
     classify(*statement, *raw.stmt);
     statements.push_back(std::move(*statement));
   }
+  return statements;
+}
+
+}  // namespace
+
+std::vector<Statement> parse_script(std::string_view text) {
+  constexpr std::string_view k_byte_order_mark = "\xEF\xBB\xBF";
+  if (text.starts_with(k_byte_order_mark)) text.remove_prefix(k_byte_order_mark.size());
+  std::vector<Statement> statements;
+  on_large_stack([&] { statements = parse_whole(std::string{text}); });
   return statements;
 }
 

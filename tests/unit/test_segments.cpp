@@ -261,6 +261,12 @@ TEST_SUITE("sql_script") {
     CHECK(statements[3].text == "SELEC 1 FROM a");
   }
 
+  TEST_CASE("an expression of twenty thousand terms is read without running out of stack") {
+    std::string sql = "SELECT 'a'";
+    for (int i = 0; i < 20'000; ++i) sql += "||'a'";
+    CHECK(parse_script(sql).size() == 1);
+  }
+
   TEST_CASE("a text that cannot even be cut into words stays one statement") {
     for (const auto* broken : {"SELECT 'never closed; SELECT 2;", "/* never closed",
                                "SELECT $$ x; SELECT 1", "CREATE TABLE \"a (i int);\nSELECT 1;"}) {
