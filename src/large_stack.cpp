@@ -7,6 +7,7 @@
 namespace schemagate {
 namespace {
 
+constexpr std::size_t k_harmless_size_bytes = 8UL * 1024;  // 8 MB hold about 6,000 levels
 constexpr std::size_t k_stack_size_bytes = 256UL * 1024 * 1024;
 
 struct Work {
@@ -26,7 +27,8 @@ void* run(void* argument) {
 
 }  // namespace
 
-void on_large_stack(const std::function<void()>& work) {
+void with_stack_for(std::size_t input_size_bytes, const std::function<void()>& work) {
+  if (input_size_bytes <= k_harmless_size_bytes) return work();
   pthread_attr_t attributes;
   pthread_t thread{};
   ::pthread_attr_init(&attributes);

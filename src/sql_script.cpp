@@ -456,7 +456,7 @@ std::vector<Statement> parse_script(std::string_view text) {
   constexpr std::string_view k_byte_order_mark = "\xEF\xBB\xBF";
   if (text.starts_with(k_byte_order_mark)) text.remove_prefix(k_byte_order_mark.size());
   std::vector<Statement> statements;
-  on_large_stack([&] { statements = parse_whole(std::string{text}); });
+  with_stack_for(text.size(), [&] { statements = parse_whole(std::string{text}); });
   return statements;
 }
 
