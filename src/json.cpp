@@ -39,18 +39,6 @@ Json& Json::set(std::string_view key, const std::vector<std::string>& values) {
   return *this;
 }
 
-Json& Json::set(std::string_view key, std::vector<Json> values) {
-  auto list = Document::array();
-  for (auto& value : values) list.push_back(std::move(value.impl_->document));
-  impl_->document[std::string{key}] = std::move(list);
-  return *this;
-}
-
-Json& Json::set(std::string_view key, Json value) {
-  impl_->document[std::string{key}] = std::move(value.impl_->document);
-  return *this;
-}
-
 std::string Json::line() const { return impl_->document.dump(-1, ' ', false, k_replace_invalid); }
 std::string Json::pretty() const { return impl_->document.dump(2, ' ', false, k_replace_invalid); }
 

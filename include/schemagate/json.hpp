@@ -1,7 +1,6 @@
 #pragma once
 // Builds and reads the few JSON documents we exchange: log lines, `--json` reports, marker files.
-// The only file that knows nlohmann-json. A document is a flat object or a nested one built bottom
-// up.
+// The only file that knows nlohmann-json. A document is a flat object.
 
 #include <cstdint>
 #include <memory>
@@ -25,8 +24,6 @@ class Json {
   Json& set(std::string_view key, int value) { return set(key, std::int64_t{value}); }
   Json& set(std::string_view key, bool value);
   Json& set(std::string_view key, const std::vector<std::string>& values);
-  Json& set(std::string_view key, std::vector<Json> values);
-  Json& set(std::string_view key, Json value);
 
   // Members are written in the order they were set; invalid UTF-8 becomes U+FFFD.
   [[nodiscard]] std::string line() const;
