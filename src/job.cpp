@@ -115,7 +115,7 @@ class Job {
   void complete(pg::Session& session, const Verified& verified, std::size_t applied);
   void finish(pg::Session& session, const Lease& lease);
   void record(pg::Session& session, const Lease& lease, const Failure& failure) noexcept;
-  void write_files(const Marker& marker);
+  void write_file(Marker::Status status, const Failure* failure = nullptr);
 
   const Manifest& manifest_;
   Stop& stop_;
@@ -171,10 +171,7 @@ bool Job::is_done_already(pg::Session& session) {
 
 void Job::tell_nothing_to_do() {
   report_.already_done = true;
-  write_files({.status = Marker::Status::complete,
-               .digest = folder_.digest,
-               .error = {},
-               .completed_at = {}});
+  write_file(Marker::Status::complete);
   log::info(fmt::format("nothing to do: release {} is complete, {} applied", id_.release,
                         counted(folder_.migrations.size(), "migration")));
 }
@@ -196,10 +193,7 @@ void Job::begin(pg::Session& session, const Lease& lease) {
 
 // From here on gates of this release are closed.
 void Job::close_gates(pg::Session& session, const Lease& lease) {
-  write_files({.status = Marker::Status::running,
-               .digest = folder_.digest,
-               .error = {},
-               .completed_at = {}});
+  write_file(Marker::Status::running);
   pg::Transaction transaction{session};
   mark_running(session, bookkeeping_, id_, folder_.digest, run_id_);
   lease.check(session);
@@ -260,10 +254,7 @@ void Job::apply_natively(pg::Session& session, const Lease& lease) {
     completed = true;
   });
   if (!completed) finish(session, lease);
-  write_files({.status = Marker::Status::complete,
-               .digest = folder_.digest,
-               .error = {},
-               .completed_at = {}});
+  write_file(Marker::Status::complete);
   log::info(fmt::format("release {} is complete: {} applied now, {} in all", id_.release,
                         report_.applied.size(), counted(folder_.migrations.size(), "migration")));
 }
@@ -284,10 +275,7 @@ void Job::apply_with_command(pg::Session& session, const Lease& lease) {
     }
   }
   finish(session, lease);
-  write_files({.status = Marker::Status::complete,
-               .digest = folder_.digest,
-               .error = {},
-               .completed_at = {}});
+  write_file(Marker::Status::complete);
   log::info(fmt::format("release {} is complete", id_.release));
 }
 
@@ -330,19 +318,21 @@ void Job::record(pg::Session& session, const Lease& lease, const Failure& failur
     lease.check(session);
     transaction.commit();
     if (is_permanent(failure.code())) {
-      write_files({.status = Marker::Status::failed,
-                   .digest = folder_.digest,
-                   .error_code = static_cast<int>(failure.code()),
-                   .error = failure.what(),
-                   .completed_at = {}});
+      write_file(Marker::Status::failed, &failure);
     }
   } catch (const std::exception& e) {
     log::warn(fmt::format("the failure could not be recorded for waiting gates: {}", e.what()));
   }
 }
 
-void Job::write_files(const Marker& marker) {
-  if (!manifest_.marker_file.empty()) write_marker_file(manifest_.marker_file, id_, marker);
+void Job::write_file(Marker::Status status, const Failure* failure) {
+  if (manifest_.marker_file.empty()) return;
+  Marker marker{.status = status, .digest = folder_.digest, .error = {}, .completed_at = {}};
+  if (failure != nullptr) {
+    marker.error_code = static_cast<int>(failure->code());
+    marker.error = failure->what();
+  }
+  write_marker_file(manifest_.marker_file, id_, marker);
 }
 
 }  // namespace
