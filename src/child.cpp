@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "schemagate/fault.hpp"
 #include "schemagate/text.hpp"
 
 extern char** environ;
@@ -175,7 +176,12 @@ std::string find_program(const std::string& name) {
 ChildOutcome run_child(const ChildCommand& command,
                        const std::function<void(std::string_view)>& on_line,
                        const std::stop_token& stop) {
-  return Runner{command, on_line}.run(stop);
+  fault::step("child.start");
+  Runner runner{command, on_line};
+  fault::step("child.started");
+  const auto outcome = runner.run(stop);
+  fault::step("child.ended");
+  return outcome;
 }
 
 }  // namespace schemagate

@@ -221,6 +221,7 @@ bool Lease::Keeper::renew(pg::Session& session) {
 }
 
 void Lease::Keeper::renew_forever(const std::stop_token& done) {
+  name_this_thread("lease-renewer");
   std::optional<pg::Session> session;  // a short run never needs it
   auto pause = std::min<Milliseconds>(k_first_renewal, request_.ttl / 3);
   while (sleep(pause, done)) {
@@ -245,6 +246,7 @@ void Lease::Keeper::renew_forever(const std::stop_token& done) {
 }
 
 void Lease::Keeper::watch_the_clock(const std::stop_token& done) {
+  name_this_thread("lease-clock");
   std::unique_lock lock{mutex_};
   while (!done.stop_requested()) {
     const auto until = trusted_until_;

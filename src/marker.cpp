@@ -9,6 +9,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "schemagate/fault.hpp"
 #include "schemagate/json.hpp"
 #include "schemagate/log.hpp"
 #include "schemagate/statements.hpp"
@@ -88,12 +89,14 @@ void write_marker_file(const std::filesystem::path& file, const ReleaseId& id,
   const auto text = json.pretty() + "\n";
   auto beside = file;
   beside += fmt::format(".{}", ::getpid());
+  fault::step("marker_file.write");
   const int fd = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   const bool written = fd >= 0 &&
                        ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
                        ::fsync(fd) == 0;
   const int error = errno;
   if (fd >= 0) ::close(fd);
+  fault::step("marker_file.rename");
   if (written && ::rename(beside.c_str(), file.c_str()) == 0) return;
   const int reason = written ? errno : error;
   ::unlink(beside.c_str());

@@ -5,9 +5,12 @@
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 #include <pqxx/pqxx>
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <charconv>
 
+#include "schemagate/fault.hpp"
 #include "schemagate/text.hpp"
 
 namespace schemagate::pg {
@@ -122,28 +125,37 @@ struct Session::Impl {
         true);  // 6.x would reconnect silently: new pid, lost settings, no locks
 #endif
   }
+  void fault_point(std::string_view name, std::string_view sql = {}) const {
+    if (fault::point(name, sql)) ::shutdown(conn.sock(), SHUT_RDWR);
+  }
+
   pqxx::connection conn;
   NoticeReceiver notices;
   std::unique_ptr<Listener> listener;
 };
 
 Session::Session(const std::string& conninfo) {
+  if (fault::point("postgres.connect")) throw ConnectionLost{"cut before connecting"};
   try {
     impl_ = std::make_unique<Impl>(conninfo);
   } catch (const pqxx::failure& e) {
     throw ConnectionLost{trimmed(e.what())};
   }
+  impl_->fault_point("postgres.connected");
 }
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 
 Rows Session::query(const std::string& sql, const std::vector<Value>& parameters) {
-  return translate(impl_->conn, sql, [&] {
+  impl_->fault_point("postgres.send", sql);
+  auto rows = translate(impl_->conn, sql, [&] {
     // Transactions are ours to begin and end; libpqxx only carries the statements.
     pqxx::nontransaction carrier{impl_->conn};
     return to_rows(send(carrier, sql, parameters));
   });
+  impl_->fault_point("postgres.answer", sql);
+  return rows;
 }
 
 void Session::execute(const std::string& sql) { query(sql); }

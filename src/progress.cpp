@@ -61,6 +61,7 @@ bool Progress::is_current(const Job& job) const {
 }
 
 void Progress::watch(const std::stop_token& done) {
+  name_this_thread("progress");
   for (;;) {
     std::optional<Job> job;
     {

@@ -81,6 +81,8 @@ bool sleep(Milliseconds duration, const std::stop_token& stop) {
 
 bool sleep(Milliseconds duration, const Stop& stop) { return sleep(duration, stop.token()); }
 
+void name_this_thread(const char* name) { ::pthread_setname_np(::pthread_self(), name); }
+
 SignalWatch::SignalWatch(Stop& stop)
     : signals_{::signalfd(-1, &k_no_signals, SFD_CLOEXEC)}, done_{::eventfd(0, EFD_CLOEXEC)} {
   const auto set = stop_signals();

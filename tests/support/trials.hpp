@@ -1,0 +1,19 @@
+#pragma once
+// What the fault tests tried and saw: the rows of the table in docs/guarantees.md.
+
+#include <string>
+
+namespace testing {
+
+struct Trial {
+  std::string fault;  // what was done: "SIGKILL"
+  std::string where;  // "taking the lease"
+  std::string
+      seen;  // what a user sees, and what the next run did: "exit 137; the next run completes"
+};
+
+// To be called after the checks of the trial. Appends to trials.tsv in the build tree;
+// `times`: how many equal trials this was. tests/faults/table makes the table of it.
+void record(const Trial& trial, int times = 1);
+
+}  // namespace testing
