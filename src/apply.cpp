@@ -47,7 +47,6 @@ class Applier {
   template <class Attempt> void with_retries(const Migration* const& migration, Attempt&& attempt);
   template <class Work> void in_fenced_transaction(Work&& work);
   template <class ReadBack> void commit(pg::Transaction& transaction, ReadBack&& happened);
-  [[noreturn]] void connection_lost(const std::string& reason);
   void reopen();
   void attend_session();
 
@@ -91,28 +90,6 @@ void Applier::reopen() {
   attend_session();
 }
 
-// A successor ends our backends before it works: then the lease is what was lost.
-void Applier::connection_lost(const std::string& reason) {
-  context_.stop.check();
-  const char* const hint = "run again: what is missing will be done then";
-  try {
-    reopen();
-    context_.lease.check(session_);
-  } catch (const pg::ConnectionLost& e) {
-    throw Failure{
-        ExitCode::connection_lost,
-        fmt::format("connection lost while working ({}), and the server cannot be reached "
-                    "to read the outcome back: {}",
-                    reason, e.what()),
-        hint};
-  }
-  throw Failure{
-      ExitCode::connection_lost,
-      fmt::format("connection lost while working: {}; what was not committed is rolled back",
-                  reason),
-      hint};
-}
-
 // Rolls back, waits and tries again while the server says that another moment may be better.
 // `migration` is the one at work, which an attempt may change.
 template <class Attempt>
@@ -122,8 +99,6 @@ void Applier::with_retries(const Migration* const& migration, Attempt&& attempt)
   for (;;) {
     try {
       return attempt();
-    } catch (const pg::ConnectionLost& e) {
-      connection_lost(e.what());
     } catch (const StatementFailed& e) {
       if (!is_retryable(e.error.sqlstate)) throw;
       if (deadline.passed()) throw lock_not_had(*migration, e);
@@ -180,7 +155,7 @@ template <class ReadBack> void Applier::commit(pg::Transaction& transaction, Rea
       committed = happened();
     }
     if (!committed) throw;
-    context_.prisma_lock.acquire(session_);
+    context_.prisma_lock.acquire();
     log::info("the COMMIT had taken place");
   }
 }
@@ -371,10 +346,10 @@ void Applier::alone_segment(const PlannedMigration& planned, std::size_t index,
           context_.bookkeeping.sql(statements::k_start_step),
           {id, planned.migration->name, std::to_string(index), segment.digest(), before});
     });
-    context_.prisma_lock.release(session_);
+    context_.prisma_lock.release();
     run_alone(planned, segment, before, resuming);
     script_.leave();
-    context_.prisma_lock.acquire(session_);
+    context_.prisma_lock.acquire();
   }
   script_.leave();
   in_fenced_transaction([&] { session_.execute(finish_part_sql(planned, index, id)); });
@@ -437,12 +412,8 @@ void Applier::apply(const PlannedMigration& planned) {
   const auto& name = planned.migration->name;
   const auto started_at = Clock::now();
   log::debug(fmt::format("applying {}", name), {{"migration", name}});
-  try {
-    if (planned.is_one_transaction()) one_transaction(planned);
-    else in_segments(planned);
-  } catch (const pg::ConnectionLost& e) {
-    connection_lost(e.what());
-  }
+  if (planned.is_one_transaction()) one_transaction(planned);
+  else in_segments(planned);
   const auto took = std::chrono::duration_cast<Milliseconds>(Clock::now() - started_at);
   log::info(fmt::format("applied {} in {}", name, for_people(took)),
             {{"migration", name}, {"duration_ms", std::to_string(took.count())}});

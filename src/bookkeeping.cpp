@@ -59,16 +59,19 @@ void Bookkeeping::create_if_missing(pg::Session& session) const {
   }
 }
 
+// One message and one implicit transaction: a runner that is paused here holds nobody up.
 void Bookkeeping::create(pg::Session& session) const {
-  pg::Transaction transaction{session};
-  transaction.execute("SET LOCAL lock_timeout = '30s'");
-  transaction.query(sql(statements::k_lock_tables));
-  if (exists(session)) return;  // another runner was first
-  // CREATE SCHEMA IF NOT EXISTS asks for CREATE on the database even where the schema is there.
+  // IF NOT EXISTS asks for CREATE on the database even where the schema is there.
   const auto schema = session.query("SELECT 1 FROM pg_namespace WHERE nspname = $1", {name_});
-  if (schema.empty()) transaction.execute("CREATE SCHEMA " + pg::quote_identifier(name_));
-  transaction.execute(sql(statements::k_create_tables));
-  transaction.commit();
+  std::string text = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;"
+                     "SET LOCAL lock_timeout = '30s';";
+  text += sql(statements::k_lock_tables) + ";";
+  if (schema.empty()) text += "CREATE SCHEMA IF NOT EXISTS " + pg::quote_identifier(name_) + ";";
+  try {
+    session.execute(text + sql(statements::k_create_tables));
+  } catch (const pg::Error&) {
+    if (!exists(session)) throw;  // else another runner was first
+  }
 }
 
 }  // namespace schemagate

@@ -52,7 +52,10 @@ template <class Work> void explaining_database_errors(const Stop& stop, Work&& w
     throw explained(e);
   } catch (const pg::ConnectionLost& e) {
     stop.check();
-    throw Failure{ExitCode::connection_lost, fmt::format("connection lost: {}", e.what()),
+    throw Failure{ExitCode::connection_lost,
+                  fmt::format("connection lost while working: {}; what was not committed is rolled "
+                              "back",
+                              e.what()),
                   "run again: what is missing will be done then"};
   }
 }
@@ -74,6 +77,7 @@ class Job {
   void run() {
     if (is_external()) refuse_destructive_command(settings_.command);
     auto session = wait_until_ready(database_, manifest_.database, stop_);
+    server_major_version_ = session.server_major_version();
     history_.emplace(settings_.schema.empty() ? current_schema(session) : settings_.schema,
                      bookkeeping_);
     if (manifest_.mode == Mode::check) return check_only(session);
@@ -82,13 +86,7 @@ class Job {
     bookkeeping_.create_if_missing(session);
     Lease lease{session, database_, bookkeeping_, lease_request(), stop_};
     try {
-      explaining_database_errors(stop_, [&] {
-        begin(session, lease);
-        // Another runner of this release may have done it while we waited.
-        if (is_done_already(session)) return finish_idle(session, lease);
-        if (is_external()) apply_with_command(session, lease);
-        else apply_natively(session, lease);
-      });
+      explaining_database_errors(stop_, [&] { work(session, lease); });
     } catch (const Failure& failure) {
       record(session, lease, failure);
       lease.release(session);
@@ -106,6 +104,8 @@ class Job {
   bool is_done_already(pg::Session& session);
   void tell_nothing_to_do();
   void finish_idle(pg::Session& session, const Lease& lease);
+  void work(pg::Session& session, const Lease& lease);
+  void reconnect(pg::Session& session, const Lease& lease, const std::string& lost);
   void begin(pg::Session& session, const Lease& lease);
   void close_gates(pg::Session& session, const Lease& lease);
   void apply_natively(pg::Session& session, const Lease& lease);
@@ -126,6 +126,7 @@ class Job {
   Bookkeeping bookkeeping_;
   std::optional<HistoryTable> history_;  // once its schema is known
   ReleaseId id_;
+  int server_major_version_ = 0;
   std::string run_id_;
 };
 
@@ -176,8 +177,37 @@ void Job::tell_nothing_to_do() {
                         counted(folder_.migrations.size(), "migration")));
 }
 
+void Job::work(pg::Session& session, const Lease& lease) {
+  try {
+    session = open_script_session(database_, lease, settings_, server_major_version_);
+    begin(session, lease);
+    // Another runner of this release may have done it while we waited.
+    if (is_done_already(session)) return finish_idle(session, lease);
+    if (is_external()) apply_with_command(session, lease);
+    else apply_natively(session, lease);
+  } catch (const pg::ConnectionLost& e) {
+    stop_.check();
+    reconnect(session, lease, e.what());
+    throw;
+  }
+}
+
+// To record the failure and give the lease back, or to learn that it is the lease that was lost: a
+// successor ends our backends before it works.
+void Job::reconnect(pg::Session& session, const Lease& lease, const std::string& lost) {
+  try {
+    session = open_script_session(database_, lease, settings_, server_major_version_);
+  } catch (const pg::ConnectionLost& e) {
+    throw Failure{ExitCode::connection_lost,
+                  fmt::format("connection lost while working: {}; the server cannot be reached "
+                              "again: {}",
+                              lost, e.what()),
+                  "run again: what is missing will be done then"};
+  }
+  lease.check(session);
+}
+
 void Job::begin(pg::Session& session, const Lease& lease) {
-  session = open_script_session(database_, lease, settings_, session.server_major_version());
   pg::Transaction transaction{session};
   const auto fence = std::to_string(static_cast<std::int64_t>(lease.fence()));
   run_id_ = transaction
@@ -221,8 +251,8 @@ void Job::refuse_unfenced(const std::string& what) const {
 }
 
 void Job::apply_natively(pg::Session& session, const Lease& lease) {
-  PrismaLock prisma_lock{database_, manifest_.lease.wait, stop_};
-  prisma_lock.acquire(session);
+  PrismaLock prisma_lock{session, database_, manifest_.lease.wait, stop_};
+  prisma_lock.acquire();
   const auto history = history_->read(session);
   const auto plan = make_plan(folder_, history, settings_);
   for (const auto& warning : plan.warnings) log::warn(warning);
@@ -245,7 +275,7 @@ void Job::apply_natively(pg::Session& session, const Lease& lease) {
                              .prisma_lock = prisma_lock,
                              .settings = settings_,
                              .stop = stop_,
-                             .server_major_version = session.server_major_version(),
+                             .server_major_version = server_major_version_,
                              .may_run_alone =
                                  !database_.pooled() || manifest_.lease.allow_unfenced};
   bool completed = false;

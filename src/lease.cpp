@@ -278,9 +278,10 @@ void Lease::Keeper::release(pg::Session& session) noexcept {
   try {
     watcher_ = {};
     renewer_ = {};
-    session.execute(
-        "SET application_name = 'schemagate'");  // or a waiting runner would end this backend
-    session.query(bookkeeping_.sql(statements::k_release_lease), identity());
+    // Renamed, or the next runner would end this backend; in one message, so that a runner that is
+    // paused here has done both or neither.
+    session.execute("SET application_name = 'schemagate';" +
+                    pg::with_values(bookkeeping_.sql(statements::k_release_lease), identity()));
   } catch (const std::exception& e) {
     log::debug(fmt::format("the lease could not be released and will expire: {}", e.what()));
   }

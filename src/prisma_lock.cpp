@@ -27,20 +27,28 @@ std::string describe_holder(pg::Session& session) {
 
 }  // namespace
 
-PrismaLock::PrismaLock(const Database& database, Milliseconds wait, Stop& stop)
-    : usable_{!database.pooled()}, wait_{wait}, stop_{stop} {
+PrismaLock::PrismaLock(pg::Session& session, const Database& database, Milliseconds wait,
+                       Stop& stop)
+    : session_{session}, usable_{!database.pooled()}, wait_{wait}, stop_{stop} {
   if (!usable_)
     log::warn(
         "through a pooler Prisma's own lock cannot be held: do not run prisma migrate at the same time "
         "(or set database.direct_url)");
 }
 
-void PrismaLock::acquire(pg::Session& session) {
+PrismaLock::~PrismaLock() {
+  try {
+    if (held_) release();
+  } catch (const std::exception&) {  // it ends with the connection
+  }
+}
+
+void PrismaLock::acquire() {
   if (!usable_) return;
   const Deadline deadline{wait_};
   std::optional<Clock::time_point> told_at;
-  while (session.query("SELECT pg_try_advisory_lock(72707369)").at(0).at(0) != "t") {
-    const auto holder = describe_holder(session);
+  while (session_.query("SELECT pg_try_advisory_lock(72707369)").at(0).at(0) != "t") {
+    const auto holder = describe_holder(session_);
     if (deadline.passed()) {
       throw Failure{
           ExitCode::lease_held, fmt::format("Prisma's migration lock is still held by {}", holder),
@@ -53,10 +61,13 @@ void PrismaLock::acquire(pg::Session& session) {
     sleep(jittered(k_poll), stop_);
     stop_.check();
   }
+  held_ = true;
 }
 
-void PrismaLock::release(pg::Session& session) {
-  if (usable_) session.query("SELECT pg_advisory_unlock(72707369)");
+void PrismaLock::release() {
+  if (!usable_) return;
+  held_ = false;
+  session_.query("SELECT pg_advisory_unlock(72707369)");
 }
 
 }  // namespace schemagate

@@ -12,15 +12,21 @@ namespace schemagate {
 
 class PrismaLock {
  public:
-  // Does nothing through a pooler, where a session lock cannot be held; says so.
-  PrismaLock(const Database& database, Milliseconds wait, Stop& stop);
+  // On `session`, which must outlive this; when it is replaced by a new one, acquire() again. Does
+  // nothing through a pooler, where a session lock cannot be held; says so.
+  PrismaLock(pg::Session& session, const Database& database, Milliseconds wait, Stop& stop);
+  ~PrismaLock();
+  PrismaLock(const PrismaLock&) = delete;
+  PrismaLock& operator=(const PrismaLock&) = delete;
 
   // Throws Failure (lease_held) after `wait`.
-  void acquire(pg::Session& session);
-  void release(pg::Session& session);
+  void acquire();
+  void release();
 
  private:
+  pg::Session& session_;
   bool usable_;
+  bool held_ = false;
   Milliseconds wait_;
   Stop& stop_;
 };

@@ -29,6 +29,7 @@ struct Settings {
   std::string migrations;
   std::string rest;  // further top-level lines
   std::string url;   // empty: the test database's
+  std::map<std::string, std::string> environment;
 };
 
 class Deployment {
@@ -48,10 +49,12 @@ class Deployment {
   [[nodiscard]] const TestDatabase& database() const { return database_; }
 
   [[nodiscard]] Result run(const std::vector<std::string>& more = {}) const {
-    return schemagate(arguments(more), {.environment = {}, .directory = dir_.path()});
+    return schemagate(arguments(more),
+                      {.environment = settings.environment, .directory = dir_.path()});
   }
   [[nodiscard]] Process start(const std::vector<std::string>& more = {}) const {
-    return start_schemagate(arguments(more), {.environment = {}, .directory = dir_.path()});
+    return start_schemagate(arguments(more),
+                            {.environment = settings.environment, .directory = dir_.path()});
   }
 
   // Each row of _prisma_migrations as "NAME STEPS [finished] [rolled-back] [logs]", by start.
