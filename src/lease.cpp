@@ -96,7 +96,6 @@ class Lease::Keeper {
         prefix_{backend_name_prefix(request.name)} {}
 
   void take(pg::Session& session);
-  void start();
   [[nodiscard]] std::string check_sql() const;
   void judge(const pg::Rows& answer) const;
   void release(pg::Session& session) noexcept;
@@ -106,6 +105,7 @@ class Lease::Keeper {
 
  private:
   bool try_to_take(pg::Session& session);
+  void start_renewing();
   void clear_the_way(pg::Session& session, std::int64_t below, const Deadline& deadline);
   void renew_forever(const std::stop_token& done);
   void watch_the_clock(const std::stop_token& done);
@@ -175,6 +175,7 @@ void Lease::Keeper::take(pg::Session& session) {
     sleep(std::min<Milliseconds>(jittered(k_poll), deadline.remaining() + 10ms), stop_);
   }
   application_name = prefix_ + std::to_string(fence);
+  start_renewing();  // clearing the way may take longer than the ttl
   clear_the_way(session, fence, Deadline{std::max<Milliseconds>(request_.ttl, 10s)});
   log::debug(fmt::format("lease {} taken with fence {}", request_.name, fence));
 }
@@ -199,7 +200,7 @@ void Lease::Keeper::clear_the_way(pg::Session& session, std::int64_t below,
   }
 }
 
-void Lease::Keeper::start() {
+void Lease::Keeper::start_renewing() {
   renewer_ = std::jthread{[this](const std::stop_token& done) { renew_forever(done); }};
   watcher_ = std::jthread{[this](const std::stop_token& done) { watch_the_clock(done); }};
 }
@@ -291,7 +292,6 @@ Lease::Lease(pg::Session& session, const Database& database, const Bookkeeping& 
              const LeaseRequest& request, Stop& stop)
     : keeper_{std::make_unique<Keeper>(database, bookkeeping, request, stop)} {
   keeper_->take(session);
-  keeper_->start();
 }
 Lease::~Lease() = default;
 

@@ -47,8 +47,10 @@ const std::vector<std::pair<std::string, std::string>> k_stages = {
     {"-infinity", "giving the lease back"},
 };
 
-// Those of the main thread: what the others do depends on the time.
-std::vector<Point> points_in(const std::filesystem::path& trace) {
+enum class Threads { main, others };
+
+// What the other threads do depends on the time: their points are passed in long runs only.
+std::vector<Point> points_in(const std::filesystem::path& trace, Threads wanted) {
   std::vector<Point> points;
   std::string stage = "connecting";
   std::ifstream stream{trace};
@@ -56,7 +58,12 @@ std::vector<Point> points_in(const std::filesystem::path& trace) {
     const auto tab = line.find('\t');
     const auto name = line.substr(0, tab);
     const auto statement = line.substr(tab + 1);
-    if (name.find('/') != std::string::npos) continue;
+    const auto slash = name.find('/');
+    if ((slash == std::string::npos) != (wanted == Threads::main)) continue;
+    if (wanted == Threads::others) {
+      points.push_back({name, "in the " + name.substr(0, slash) + " thread"});
+      continue;
+    }
     for (const auto& [part, begun] : k_stages)
       if (holds(statement, part)) stage = begun;
     if (name.starts_with("child")) stage = "around an external command";
@@ -73,7 +80,7 @@ struct Reference {
   std::vector<Point> points;
 };
 
-Reference undisturbed(Prepare prepare) {
+Reference undisturbed(Prepare prepare, Threads threads) {
   Deployment shop;
   prepare(shop);
   const auto trace = shop.dir().path() / "trace";
@@ -81,7 +88,7 @@ Reference undisturbed(Prepare prepare) {
   const auto result = shop.run();
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
-  return {outcome_of(shop), points_in(trace)};
+  return {outcome_of(shop), points_in(trace, threads)};
 }
 
 // Most of the time a trial waits for a process to end or a lease to expire.
@@ -175,13 +182,13 @@ void paused(Prepare prepare, const Reference& reference, const Point& point) {
   CHECK(is_lease_free(shop.database()));
   CHECK(eventually([&] { return left_backends(shop.database()).empty(); }));
   record({"SIGSTOP past the ttl, then SIGCONT", point.where,
-          "a second run completes; the first ends with " + std::to_string(awake.exit_code) +
-              " and changes nothing"});
+          "exit " + std::to_string(awake.exit_code) +
+              " when it wakes; the run that took over completes, nothing is changed after it"});
 }
 
-void sweep(Prepare prepare) {
-  const auto reference = undisturbed(prepare);
-  REQUIRE(reference.points.size() > 50);
+void sweep(Prepare prepare, Threads threads = Threads::main) {
+  const auto reference = undisturbed(prepare, threads);
+  REQUIRE(reference.points.size() > (threads == Threads::main ? 50 : 10));
   SUBCASE("killed") {
     for_each(reference.points, [&](const Point& point) {
       broken_off(prepare, reference, point, "kill", "SIGKILL", {137});
@@ -263,4 +270,14 @@ TEST_CASE("crash sweep: an external command") {
         "tool: command, command: [sh, -c, 'psql -qX1 -v ON_ERROR_STOP=1 $DATABASE_URL -f migrate.sql']";
     with_marker_file(shop);
   });
+}
+
+TEST_CASE("crash sweep: what goes on beside a long statement") {
+  sweep(
+      [](Deployment& shop) {
+        shop.settings.lease = "ttl: 3s";
+        shop.migration("1_long", "CREATE TABLE shop (x int); INSERT INTO shop VALUES (1);"
+                                 "SELECT pg_sleep(2.5); INSERT INTO shop VALUES (2);");
+      },
+      Threads::others);
 }

@@ -1,0 +1,85 @@
+// SIGKILL at moments that nobody chose: also in the middle of a statement, where the server goes on
+// working for a client that is gone.
+
+#include <csignal>
+#include <random>
+#include <thread>
+
+#include "e2e/deployment.hpp"
+#include "faults/fingerprint.hpp"
+#include "support/trials.hpp"
+
+using namespace testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr int k_migrations = 40;
+
+// Of every kind, each leaving one row for each time that it was executed.
+std::string script_of(int number) {
+  const auto n = std::to_string(number);
+  const auto table = "shop_" + n;
+  const auto done = "INSERT INTO done VALUES (" + n + ");";
+  const auto create = "CREATE TABLE " + table + " (x int);SELECT pg_sleep(0.01);";
+  switch (number % 5) {
+    case 0: return "BEGIN;" + create + "COMMIT; BEGIN;" + done + "COMMIT;";
+    case 1: return create + done;
+    case 2:
+      return create + "CREATE INDEX CONCURRENTLY " + table + "_x ON " + table + " (x);" + done;
+    case 3:
+      return "CREATE TYPE " + table + "_mood AS ENUM ('sad');" + "ALTER TYPE " + table +
+             "_mood ADD VALUE 'ok';" + done + "CREATE TABLE " + table + " (x " + table +
+             "_mood DEFAULT 'ok');";
+    default: return create + "ALTER TABLE " + table + " ADD y int; VACUUM " + table + ";" + done;
+  }
+}
+
+void prepare(const Deployment& shop) {
+  shop.migration("00_init", "CREATE TABLE done (migration int);");
+  for (int number = 1; number <= k_migrations; ++number)
+    shop.migration((number < 10 ? "0" : "") + std::to_string(number) + "_next", script_of(number));
+}
+
+}  // namespace
+
+TEST_CASE("a long folder is applied exactly once however often its runner is killed") {
+  Deployment undisturbed;
+  prepare(undisturbed);
+  REQUIRE(undisturbed.run().exit_code == 0);
+  const auto reference = work_in(undisturbed.database());
+
+  constexpr unsigned k_seed = 20240229;
+  std::mt19937 random{k_seed};
+  std::uniform_int_distribution<int> moment_ms{20, 250};
+  int kills = 0;
+  while (kills < 200) {
+    Deployment shop;
+    prepare(shop);
+    int exit_code = -1;
+    std::string log;
+    while (exit_code != 0) {
+      auto runner = shop.start();
+      std::this_thread::sleep_for(std::chrono::milliseconds{moment_ms(random)});
+      runner.signal(SIGKILL);
+      const auto result = runner.wait();
+      log += result.err;
+      exit_code = result.exit_code;
+      INFO(log);
+      REQUIRE((exit_code == 0 || exit_code == 137));
+      if (exit_code == 137) ++kills;
+      // The ttl passes, and the marker tells the truth.
+      if (marker_in(shop.database()) != "no tables")
+        shop.database().execute("UPDATE schemagate.lock SET expires_at = '-infinity'");
+      if (marker_in(shop.database()).starts_with("complete"))
+        CHECK(work_in(shop.database()) == reference);
+    }
+    INFO(log);
+    CHECK(work_in(shop.database()) == reference);
+    CHECK(marker_in(shop.database()) == marker_in(undisturbed.database()));
+    CHECK(shop.database().value("SELECT count(*) = count(DISTINCT migration) FROM done") == "t");
+  }
+  record({"SIGKILL", "at a random moment of a folder of all kinds of migrations",
+          "exit 137; the runs after it complete"},
+         kills);
+}
