@@ -1,0 +1,224 @@
+// Many runners at once: killed, told to stop, and of different releases.
+
+#include <algorithm>
+#include <utility>
+
+#include "e2e/gate_fixture.hpp"
+#include "faults/crowd.hpp"
+#include "support/trials.hpp"
+
+using namespace testing;
+
+namespace {
+
+constexpr int k_runners = 20;
+constexpr const char* k_plain = "1_init 1 finished, 2_step 1 finished, 3_step 1 finished, "
+                                "4_step 1 finished, 5_step 1 finished";
+constexpr const char* k_concurrent = "1_init 1 finished, 2_index 1 finished, 3_step 1 finished, "
+                                     "4_index 1 finished, 5_step 1 finished";
+constexpr const char* k_mixed = "1_init 1 finished, 2_mixed 1 finished, 3_enum 1 finished, "
+                                "4_mixed 1 finished";
+
+void check_all_is_given_back(const Deployment& shop) {
+  CHECK(leases_held(shop.database()) == "0");
+  CHECK(no_backend_is_left(shop.database()));
+  CHECK(overlapping_runs(shop.database()) == "0");
+  CHECK(shop.indexes(false).empty());
+}
+
+// For people: nothing here is asserted, because the machine may be busy.
+void tell_hand_overs(const Deployment& shop, const std::vector<Crowd::Kill>& killed) {
+  const auto& database = shop.database();
+  MESSAGE("longest hand-over between two runs: "
+          << database.value("SELECT round(max(extract(epoch FROM started_at - before)), 2) FROM"
+                            "  (SELECT started_at, fence - lag(fence) OVER (ORDER BY fence) AS"
+                            "          step, lag(finished_at) OVER (ORDER BY fence) AS before"
+                            "     FROM schemagate.run) r WHERE step = 1")
+          << " s, runs: " << database.value("SELECT count(*) FROM schemagate.run"));
+  for (const auto& kill : killed)
+    MESSAGE("after the kill of a holder with ttl 3 s the next one began after "
+            << database.value("SELECT round(extract(epoch FROM min(started_at) - '" + kill.at +
+                              "'::timestamptz), 2) FROM schemagate.run WHERE fence > " + kill.fence)
+            << " s");
+}
+
+// 20 runners, of which some are killed and replaced: two that hold the lease, and four others.
+void survive_kills(const Deployment& shop, unsigned seed, const std::string& where) {
+  std::mt19937 random{seed};
+  Crowd crowd{shop, random};
+  crowd.start(k_runners);
+  for (int i = 0; i < 6; ++i) {
+    sleep_ms(between(random, 0, 250));
+    if (i % 3 == 1) crowd.replace_the_holder();
+    else crowd.replace_any();
+  }
+  for (const auto& result : crowd.wait()) CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(crowd.killed() > 0);
+  CHECK(shop.database().value("SELECT status FROM schemagate.marker") == "complete");
+  CHECK(shop.database().value("SELECT count(*) FROM _prisma_migrations") ==
+        std::to_string(shop.history().size()));
+  check_all_is_given_back(shop);
+  tell_hand_overs(shop, crowd.holders_killed());
+  record({.fault = "20 runners at once, some killed (SIGKILL) and started again",
+          .where = where,
+          .seen = "every runner that lives exits 0; every migration was applied once"});
+}
+
+// Every runner is told to stop at some moment of the first second and a half.
+void survive_terms(const Deployment& shop, std::mt19937& random) {
+  Crowd crowd{shop, random};
+  crowd.start(k_runners);
+  std::vector<std::pair<int, std::size_t>> moments;
+  for (std::size_t i = 0; i < crowd.runs().size(); ++i)
+    moments.emplace_back(between(random, 0, 1500), i);
+  std::sort(moments.begin(), moments.end());
+  int now = 0;
+  for (const auto& [moment, index] : moments) {
+    sleep_ms(moment - now);
+    now = moment;
+    crowd.runs()[index].signal(SIGTERM);
+  }
+  for (const auto& result : crowd.wait())
+    CHECK_MESSAGE((result.exit_code == 0 || result.exit_code == 128 + SIGTERM), result.err);
+  // Given back by the one that was told to stop: the ttl is 30 s.
+  if (shop.database().value("SELECT to_regclass('schemagate.lock') IS NULL") == "f")
+    CHECK(leases_held(shop.database()) == "0");
+  const Stopwatch watch;
+  const auto last = shop.run();
+  CHECK_MESSAGE(last.exit_code == 0, last.err);
+  CHECK(watch.seconds() < 20);
+  CHECK(shop.database().value("SELECT status FROM schemagate.marker") == "complete");
+  check_all_is_given_back(shop);
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("concurrency");
+
+TEST_CASE("20 runners with some killed apply plain migrations exactly once") {
+  const auto seed = any_seed();
+  INFO("SCHEMAGATE_SEED=" << seed);
+  const auto shop = release_one("ttl: 3s");
+  plain_folder(shop);
+  survive_kills(shop, seed, "plain migrations");
+  CHECK(calls(shop) == "1, 2, 3, 4, 5");
+  CHECK(joined(shop.history()) == k_plain);
+}
+
+TEST_CASE("20 runners with some killed apply CONCURRENTLY migrations exactly once") {
+  const auto seed = any_seed();
+  INFO("SCHEMAGATE_SEED=" << seed);
+  const auto shop = release_one("ttl: 3s");
+  concurrent_folder(shop);
+  survive_kills(shop, seed, "`CREATE INDEX CONCURRENTLY`");
+  CHECK(calls(shop) == "1, 3, 5");
+  CHECK(shop.indexes(true) == "i2, i4");
+  CHECK(joined(shop.history()) == k_concurrent);
+}
+
+TEST_CASE("20 runners with some killed apply migrations of several parts exactly once") {
+  const auto seed = any_seed();
+  INFO("SCHEMAGATE_SEED=" << seed);
+  const auto shop = release_one("ttl: 3s");
+  mixed_folder(shop);
+  survive_kills(shop, seed, "migrations of several parts");
+  CHECK(calls(shop) == "1, 2a, 2b, 3, 4a, 4b");
+  CHECK(shop.indexes(true) == "i2, i4");
+  CHECK(joined(shop.history()) == k_mixed);
+}
+
+TEST_CASE("20 runners with some killed apply a whole release exactly once") {
+  const auto seed = any_seed();
+  INFO("SCHEMAGATE_SEED=" << seed);
+  const auto shop = release_one("ttl: 3s", "atomic: release");
+  plain_folder(shop);
+  survive_kills(shop, seed, "`atomic: release`");
+  CHECK(calls(shop) == "1, 2, 3, 4, 5");
+  CHECK(joined(shop.history()) == k_plain);
+}
+
+TEST_CASE("20 runners of two releases in any order apply every migration exactly once") {
+  const auto seed = any_seed();
+  INFO("SCHEMAGATE_SEED=" << seed);
+  std::mt19937 random{seed};
+  constexpr int k_rounds = 2;
+  for (int round = 0; round < k_rounds; ++round) {
+    const auto older = release_one("ttl: 3s");
+    const Deployment newer{{.database = {},
+                            .lease = "ttl: 3s",
+                            .migrations = {},
+                            .rest = "release: r2\n",
+                            .url = older.database().url()}};
+    plain_folder(older);
+    plain_folder(newer);
+    newer.migration("6_new", "INSERT INTO calls VALUES ('6');");
+    std::vector<const Deployment*> order(k_runners / 2, &older);
+    order.insert(order.end(), k_runners / 2, &newer);
+    std::shuffle(order.begin(), order.end(), random);
+    std::vector<Process> runs;
+    for (const auto* release : order) runs.push_back(release->start());
+    for (auto& run : runs) {
+      const auto result = run.wait();
+      CHECK_MESSAGE(result.exit_code == 0, result.err);
+    }
+    CHECK(calls(older) == "1, 2, 3, 4, 5, 6");
+    CHECK(joined(older.history()) == k_plain + std::string{", 6_new 1 finished"});
+    CHECK(joined(older.database().column(
+              "SELECT release || ' ' || status FROM schemagate.marker ORDER BY 1")) ==
+          "r1 complete, r2 complete");
+    check_all_is_given_back(older);
+  }
+  record({.fault = "20 runners at once, half of them of the next release",
+          .where = "plain migrations",
+          .seen = "all exit 0; every migration was applied once; both releases are complete"},
+         k_rounds);
+}
+
+TEST_CASE("20 runners told to stop at any moment leave nothing that the next run would wait for") {
+  const auto seed = any_seed();
+  INFO("SCHEMAGATE_SEED=" << seed);
+  std::mt19937 random{seed};
+  constexpr int k_rounds = 2;
+  for (int round = 0; round < k_rounds; ++round) {
+    const auto plain = release_one("ttl: 30s");
+    plain_folder(plain);
+    survive_terms(plain, random);
+    CHECK(calls(plain) == "1, 2, 3, 4, 5");
+    CHECK(plain.database().value("SELECT count(*) FROM _prisma_migrations") == "5");
+
+    const auto mixed = release_one("ttl: 30s");
+    mixed_folder(mixed);
+    survive_terms(mixed, random);
+    CHECK(calls(mixed) == "1, 2a, 2b, 3, 4a, 4b");
+    CHECK(mixed.indexes(true) == "i2, i4");
+    CHECK(mixed.database().value("SELECT count(*) FROM _prisma_migrations") == "4");
+
+    const auto whole = release_one("ttl: 30s", "atomic: release");
+    plain_folder(whole);
+    survive_terms(whole, random);
+    CHECK(calls(whole) == "1, 2, 3, 4, 5");
+  }
+  record({.fault = "SIGTERM to each of 20 runners, at any moment",
+          .where = "plain migrations, several parts, `atomic: release`",
+          .seen = "each exits 143 or 0; the lease is given back; the next run completes at once"},
+         k_rounds * 3);
+}
+
+// The role may not end the backend, so that it stays for as long as the test wants.
+TEST_CASE("SIGTERM while an earlier runner's backend does not end gives the lease back") {
+  const TestRole role{"stuck"};
+  auto shop = release_one("ttl: 30s");
+  plain_folder(shop);
+  shop.database().execute("ALTER DATABASE " + shop.database().name() + " OWNER TO " + role.name());
+  shop.settings.url = shop.database().url_as(role.name());
+  const schemagate::pg::Session stuck{shop.database().url() +
+                                      "?application_name=schemagate:prisma:public:0"};
+  auto run = shop.start();
+  REQUIRE(run.says("cannot be ended"));
+  run.signal(SIGTERM);
+  const auto result = run.wait();
+  CHECK_MESSAGE(result.exit_code == 128 + SIGTERM, result.err);
+  CHECK(leases_held(shop.database()) == "0");
+}
+
+TEST_SUITE_END();
