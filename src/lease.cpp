@@ -176,7 +176,12 @@ void Lease::Keeper::take(pg::Session& session) {
   }
   application_name = prefix_ + std::to_string(fence);
   start_renewing();  // clearing the way may take longer than the ttl
-  clear_the_way(session, fence, Deadline{std::max<Milliseconds>(request_.ttl, 10s)});
+  try {
+    clear_the_way(session, fence, Deadline{std::max<Milliseconds>(request_.ttl, 10s)});
+  } catch (...) {  // it is ours already, and the next runner need not wait for the ttl
+    release(session);
+    throw;
+  }
   log::debug(fmt::format("lease {} taken with fence {}", request_.name, fence));
 }
 
@@ -186,7 +191,6 @@ void Lease::Keeper::clear_the_way(pg::Session& session, std::int64_t below,
   while (!(left = end_older_backends(session, prefix_, below, left)).empty()) {
     if (deadline.passed()) {
       const auto pids = join({left.begin(), left.end()}, ", ");
-      release(session);
       throw Failure{
           ExitCode::lease_held,
           fmt::format("backends of an earlier runner of {} do not end: pid {}", request_.name,
