@@ -47,7 +47,7 @@ void PrismaLock::acquire() {
   if (!usable_) return;
   const Deadline deadline{wait_};
   std::optional<Clock::time_point> told_at;
-  while (session_.query("SELECT pg_try_advisory_lock(72707369)").at(0).at(0) != "t") {
+  while (session_.query("SELECT pg_try_advisory_lock_shared(72707369)").at(0).at(0) != "t") {
     const auto holder = describe_holder(session_);
     if (deadline.passed()) {
       throw Failure{
@@ -67,7 +67,7 @@ void PrismaLock::acquire() {
 void PrismaLock::release() {
   if (!usable_) return;
   held_ = false;
-  session_.query("SELECT pg_advisory_unlock(72707369)");
+  session_.query("SELECT pg_advisory_unlock_shared(72707369)");
 }
 
 }  // namespace schemagate

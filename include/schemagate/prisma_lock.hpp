@@ -1,9 +1,10 @@
 #pragma once
 // Prisma's advisory lock (72707369, session level; Prisma 7.10, flavour/postgres.rs), so that a
-// `prisma migrate deploy` started beside us waits. It is polled for, never waited in: a session
-// that waits inside PostgreSQL holds a snapshot, and CREATE INDEX CONCURRENTLY would wait for that.
-// For the same reason it is let go while a CONCURRENTLY statement runs; Prisma then finds the
-// migration's unfinished row and stops by itself (P3009).
+// `prisma migrate deploy` started beside us waits. Shared among ourselves, whom the lease keeps
+// apart: apps with schemas of their own do not wait for each other. It is polled for, never waited
+// in: a session that waits inside PostgreSQL holds a snapshot, and CREATE INDEX CONCURRENTLY would
+// wait for that. For the same reason it is let go while a CONCURRENTLY statement runs; Prisma then
+// finds the migration's unfinished row and stops by itself (P3009).
 
 #include "schemagate/database.hpp"
 #include "schemagate/wait.hpp"
