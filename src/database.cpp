@@ -11,6 +11,9 @@
 namespace schemagate {
 namespace {
 
+// Our own statements wait for 30 s at most, and the server ends them then.
+constexpr std::chrono::seconds k_answer_within{35};
+
 ConnectionString understood(const std::string& key, const std::string& text) {
   try {
     return ConnectionString{text};
@@ -63,8 +66,10 @@ Database::Database(const Manifest::Database& settings, Purpose purpose)
 }
 
 pg::Session Database::open(const std::string& application_name) const {
-  return pg::Session{address_.conninfo(
+  pg::Session session{address_.conninfo(
       {.application_name = application_name, .connect_timeout = connect_timeout_})};
+  session.limit_answers(k_answer_within);
+  return session;
 }
 
 pg::Session Database::open_with(const std::string& application_name,

@@ -155,7 +155,10 @@ View Gate::look() {
     return view;
   }
   try {
-    if (!session_) session_.emplace(database_->open("schemagate gate"));
+    if (!session_) {
+      session_.emplace(database_->open("schemagate gate"));
+      session_->limit_answers(2 * k_look_within);
+    }
     auto view = look_into_database();
     if (listening_ || std::holds_alternative<Open>(view)) return view;
     if (!may_listen()) {

@@ -55,6 +55,23 @@ std::string sqlstate_of(const pqxx::failure& e) {
   return {};
 }
 
+constexpr auto k_grace = std::chrono::seconds{1};  // beyond a limit that the server keeps
+
+// A peer may acknowledge what we send and yet never answer (a hung pooler): then the connection is
+// given up.
+class AnswerLimit {
+ public:
+  AnswerLimit(int socket, Milliseconds limit) {
+    if (limit.count() == 0) return;
+    thread_ = std::jthread{[socket, limit](const std::stop_token& done) {
+      if (sleep(limit, done)) ::shutdown(socket, SHUT_RDWR);
+    }};
+  }
+
+ private:
+  std::jthread thread_;
+};
+
 template <class Work>
 auto translate(const pqxx::connection& conn, std::string_view sql, Work&& work) {
   const auto fail = [&](const std::string& text, const std::string& sqlstate) {
@@ -129,7 +146,20 @@ struct Session::Impl {
     if (fault::point(name, sql)) ::shutdown(conn.sock(), SHUT_RDWR);
   }
 
+  Rows ask(Milliseconds limit, const std::string& sql, const std::vector<Value>& parameters) {
+    fault_point("postgres.send", sql);
+    auto rows = translate(conn, sql, [&] {
+      const AnswerLimit within{conn.sock(), limit};
+      // Transactions are ours to begin and end; libpqxx only carries the statements.
+      pqxx::nontransaction carrier{conn};
+      return to_rows(send(carrier, sql, parameters));
+    });
+    fault_point("postgres.answer", sql);
+    return rows;
+  }
+
   pqxx::connection conn;
+  Milliseconds answer_limit{0};
   NoticeReceiver notices;
   std::unique_ptr<Listener> listener;
 };
@@ -148,15 +178,10 @@ Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 
 Rows Session::query(const std::string& sql, const std::vector<Value>& parameters) {
-  impl_->fault_point("postgres.send", sql);
-  auto rows = translate(impl_->conn, sql, [&] {
-    // Transactions are ours to begin and end; libpqxx only carries the statements.
-    pqxx::nontransaction carrier{impl_->conn};
-    return to_rows(send(carrier, sql, parameters));
-  });
-  impl_->fault_point("postgres.answer", sql);
-  return rows;
+  return impl_->ask(impl_->answer_limit, sql, parameters);
 }
+
+void Session::limit_answers(Milliseconds limit) { impl_->answer_limit = limit; }
 
 void Session::execute(const std::string& sql) { query(sql); }
 
@@ -176,8 +201,10 @@ void Session::on_notice(std::function<void(std::string)> handler) {
 }
 
 void Session::listen(const std::string& channel) {
-  translate(impl_->conn, {},
-            [&] { impl_->listener = std::make_unique<Listener>(impl_->conn, channel); });
+  translate(impl_->conn, {}, [&] {
+    const AnswerLimit within{impl_->conn.sock(), impl_->answer_limit};
+    impl_->listener = std::make_unique<Listener>(impl_->conn, channel);
+  });
 }
 
 bool Session::wait_for_notification(Milliseconds limit) {
@@ -192,8 +219,10 @@ bool Session::wait_for_notification(Milliseconds limit) {
 Rows Session::query_within(Milliseconds limit, const std::string& sql,
                            const std::vector<Value>& parameters) {
   const auto ms = std::to_string(limit.count());
-  return query("SET LOCAL statement_timeout = " + ms + "; SET LOCAL lock_timeout = " + ms + ";" +
-               with_values(sql, parameters));
+  return impl_->ask(limit + k_grace,
+                    "SET LOCAL statement_timeout = " + ms + "; SET LOCAL lock_timeout = " + ms +
+                        ";" + with_values(sql, parameters),
+                    {});
 }
 
 Transaction::Transaction(Session& session, const std::string& prologue) : session_{session} {

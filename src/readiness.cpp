@@ -14,6 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto k_told_again = 5s;
+constexpr auto k_look_within = 5s;  // the first query
 
 constexpr const char* k_state = R"sql(
 SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', current_database(),
@@ -108,7 +109,7 @@ class Waiter {
   std::optional<pg::Session> attempt() {
     try {
       auto session = database_.open("schemagate");
-      const auto state = session.query(k_state).at(0);
+      const auto state = session.query_within(k_look_within, k_state).at(0);
       check_expected(state, settings_.expect);
       reason_ = not_writable(state);
       if (state.at(4) != std::to_string(session.backend_pid())) database_.found_pooler();

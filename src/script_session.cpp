@@ -29,7 +29,7 @@ Database::Settings our_settings(const Manifest::Migrations& settings) {
 
 pg::Session open_script_session(const Database& database, const Lease& lease,
                                 const Manifest::Migrations& settings, int server_major_version) {
-  if (database.pooled()) return database.open(lease.application_name());
+  if (database.pooled()) return database.open_with(lease.application_name(), {});
   auto defaults = our_settings(settings);
   // A server that does not look whether its client lives goes on with a killed client's statement,
   // and commits (PostgreSQL manual, 20.3).

@@ -16,7 +16,8 @@ class Database {
   enum class Purpose { work, look };
   Database(const Manifest::Database& settings, Purpose purpose);
 
-  // Throws pg::ConnectionLost.
+  // Throws pg::ConnectionLost. For statements of our own: an answer that takes much too long loses
+  // the connection.
   [[nodiscard]] pg::Session open(const std::string& application_name) const;
   // For scripts, on a direct connection: RESET ALL returns to these settings.
   using Settings = std::vector<std::pair<std::string, std::string>>;

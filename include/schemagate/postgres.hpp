@@ -59,7 +59,8 @@ class Session {
 
   // One statement with $n parameters; autocommitted unless a Transaction is open on this session.
   Rows query(const std::string& sql, const std::vector<Value>& parameters = {});
-  // The same, but the server ends it after `limit`, waiting for locks included (57014 or 55P03).
+  // The same, but the server ends it after `limit`, waiting for locks included (57014 or 55P03);
+  // where it does not answer even then, the connection is lost.
   // One message, so that a client that is paused half-way leaves nothing open. Not inside a
   // Transaction.
   Rows query_within(Milliseconds limit, const std::string& sql,
@@ -67,6 +68,9 @@ class Session {
   // One message of the simple protocol: several statements without parameters are one implicit
   // transaction; a statement that refuses transactions must be alone.
   void execute(const std::string& sql);
+
+  // From now on the connection is lost when an answer takes longer. 0: no limit, as at first.
+  void limit_answers(Milliseconds limit);
 
   void cancel() noexcept;  // asks the server to cancel the running statement
   [[nodiscard]] int backend_pid() const;
