@@ -282,3 +282,50 @@ TEST_CASE("a server that is away at first is waited for") {
   CHECK(shop.is_complete());
   testing::record(trial);
 }
+
+TEST_CASE("a COMMIT whose answer is lost is read back where work hangs on it") {
+  // Which COMMIT of the run, what the run then says.
+  struct Commit {
+    const char* where;
+    const char* before;  // the first COMMIT after a message that holds this
+    bool read_back;
+  };
+  const Commit commits[] = {
+      {"creating our tables", "CREATE TABLE \"schemagate\".lock", false},
+      {"beginning the run", "INSERT INTO \"schemagate\".run", false},
+      {"marker: running", "INSERT INTO \"schemagate\".marker", false},
+      {"creating the history table", "CREATE TABLE \"public\".\"_prisma_migrations\"", false},
+      {"a migration in one transaction", "VALUES ('1_init')", true},
+      {"a migration with its own BEGIN and COMMIT", "VALUES ('2_own_transactions')", true},
+      {"beginning a migration of several parts", "VALUES ($1, $2, $3, clock_timestamp())", false},
+      {"a part of a migration", "VALUES (51, 51)", true},
+      {"the last part of a migration", "VALUES ('3_index_between')", true},
+      {"before a statement outside a transaction", "ON CONFLICT (migration_id, segment)", false},
+      {"marker: complete", "pg_notify", false}};
+  const auto expected = undisturbed();
+  Shop shop;
+  for (const auto& commit : commits) {
+    const Proxy proxy{Proxy::Plan{
+        .fault = Proxy::Fault::answer_lost,
+        .when = [text = std::string{commit.before}, seen = false](const auto& message) mutable {
+          seen = seen || holds(std::string{message.bytes}, text);
+          return seen && message.type == 'Q' &&
+                 message.bytes.substr(5) == std::string_view{"COMMIT\0", 7};
+        }}};
+    shop.deployment.settings.url = proxy.url_of(shop.deployment.database());
+    shop.empty();
+    const auto result = shop.deployment.run();
+    INFO(commit.where, "\n", result.err);
+    CHECK(proxy.has_struck());
+    CHECK(result.exit_code == (commit.read_back ? 0 : 14));
+    CHECK(holds(result.err, "the COMMIT had taken place") == commit.read_back);
+    shop.check_history_agrees();
+    CHECK(shop.run_undisturbed().exit_code == 0);
+    CHECK(shop.outcome() == expected.outcome);
+    testing::record({.fault = "COMMIT done, its answer lost",
+                     .where = commit.where,
+                     .seen = commit.read_back
+                                 ? "read back as done: exit 0"
+                                 : "exit 14; the next run finds it done and completes"});
+  }
+}
