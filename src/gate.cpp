@@ -27,9 +27,11 @@ struct Closed {
 };
 using View = std::variant<Open, Closed>;
 
-// Connections beyond this share of max_connections are not held: many replicas may wait.
+// Connections beyond this share of max_connections are not held: many replicas may wait. A standby
+// does not let anybody listen.
 constexpr const char* k_is_room = R"sql(
-SELECT 2 * count(*) < current_setting('max_connections')::integer, pg_backend_pid() FROM pg_stat_activity)sql";
+SELECT 2 * count(*) < current_setting('max_connections')::integer AND NOT pg_is_in_recovery(), pg_backend_pid()
+  FROM pg_stat_activity)sql";
 
 class Gate {
  public:
