@@ -28,7 +28,9 @@ std::string trimmed(std::string text) {
 
 // libpqxx's own words for a connection that the server closed say nothing to a reader.
 std::string lost_because(const std::string& text) {
-  if (text.find("client encoding") != std::string::npos) return "the server closed the connection";
+  if (text.find("client encoding") != std::string::npos ||
+      text.find("reactivation is inhibited") != std::string::npos)
+    return "the server closed the connection (its log says why)";
   return trimmed(text);
 }
 
