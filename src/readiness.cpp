@@ -98,7 +98,7 @@ class Waiter {
                       fmt::format("the database {} is not ready after {}: {}",
                                   database_.address().display(), for_people(settings_.wait),
                                   reason_),
-                      "check the server and the network; database.wait sets how long to wait"};
+                      "check the server (is it the primary?) and the network; database.wait sets how long to wait"};
       }
       tell();
       sleep(std::min(backoff_.next(), deadline_.remaining() + 10ms), stop_);
