@@ -16,6 +16,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
+ExitCode exit_code_of(const StatementFailed& failure) {
+  return lacks_resource(failure.error.sqlstate) ? ExitCode::connection_lost
+                                                : ExitCode::migration_failed;
+}
+
 class Applier {
  public:
   Applier(pg::Session& session, const ApplyContext& context, std::vector<std::string>& applied)
@@ -176,8 +181,8 @@ Failure Applier::record_failure(const Migration& migration, const StatementFaile
     context_.history.insert_rolled_back(session_, random_uuid(), migration.name, migration.checksum,
                                         text);
   });
-  return {ExitCode::migration_failed, text + "\n  nothing of this migration remains",
-          fmt::format("mend {} and deploy again", display_path(migration))};
+  return {exit_code_of(failure), text + "\n  nothing of this migration remains",
+          advice(migration, failure.error.sqlstate)};
 }
 
 void Applier::one_transaction(const PlannedMigration& planned) {
@@ -376,8 +381,7 @@ Failure Applier::record_failure(const PlannedMigration& planned, const Statement
           : fmt::format(
                 "\n  {} of {} parts of this migration stay applied; the next run continues with part {}",
                 index, planned.segments.size(), index + 1);
-  return {ExitCode::migration_failed, text + rest,
-          fmt::format("mend {} and deploy again", display_path(migration))};
+  return {exit_code_of(failure), text + rest, advice(migration, failure.error.sqlstate)};
 }
 
 void Applier::in_segments(const PlannedMigration& planned) {

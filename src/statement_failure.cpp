@@ -23,6 +23,18 @@ bool is_retryable(const std::string& sqlstate) {
   return sqlstate == "55P03" || sqlstate == "40P01" || sqlstate == "40001";
 }
 
+// Class 53, insufficient resources: the script is not to blame, and may work another time.
+bool lacks_resource(const std::string& sqlstate) { return sqlstate.starts_with("53"); }
+
+std::string advice(const Migration& migration, const std::string& sqlstate) {
+  if (lacks_resource(sqlstate)) return "free what is missing on the server, then run again";
+  if (sqlstate == "42501")
+    return "give the role this right or the ownership (deploy/sql/run-role.sql), then run again";
+  if (sqlstate == "57014")
+    return "somebody or a timeout ended the statement: run again, or raise migrations.statement_timeout";
+  return fmt::format("mend {} and deploy again", display_path(migration));
+}
+
 std::string describe(const Migration& migration, const StatementFailed& failure) {
   const auto& e = failure.error;
   std::string text;
