@@ -6,6 +6,20 @@
 #include "schemagate/statements.hpp"
 
 namespace schemagate {
+namespace {
+
+// $1 our schema, $2 the history's
+constexpr const char* k_missing_rights = R"sql(
+SELECT string_agg(format('%s on %I.%I', rights, nspname, relname), '; ' ORDER BY nspname, relname),
+       string_agg(format('GRANT %s ON %I.%I TO %I', rights, nspname, relname, current_user), '; '
+                  ORDER BY nspname, relname)
+  FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace,
+       LATERAL (SELECT string_agg(name, ', ') AS rights FROM unnest('{SELECT,INSERT,UPDATE}'::text[]) AS name
+                 WHERE NOT has_table_privilege(c.oid, name)) AS missing
+ WHERE rights IS NOT NULL AND (nspname = $1 AND relname IN ('lock', 'run', 'step', 'marker')
+                               OR nspname = $2 AND relname = '_prisma_migrations'))sql";
+
+}  // namespace
 
 Bookkeeping::Bookkeeping(const std::string& schema)
     : name_{schema}, schema_{pg::quote_identifier(schema) + "."} {}
@@ -49,7 +63,7 @@ void Bookkeeping::create_if_missing(pg::Session& session) const {
                                 name_, e.message),
                     "choose another one: database.bookkeeping_schema"};
     }
-    if (e.sqlstate != "42501") throw;
+    if (e.sqlstate != "42501" || exists(session)) throw;
     throw Failure{
         ExitCode::refused,
         fmt::format("the role may not use or create schemagate's own tables: {}", e.message),
@@ -57,6 +71,15 @@ void Bookkeeping::create_if_missing(pg::Session& session) const {
                     "CREATE SCHEMA {} AUTHORIZATION <role>",
                     name_)};
   }
+}
+
+void Bookkeeping::check_rights(pg::Session& session, const std::string& history_schema) const {
+  const auto rows = session.query(k_missing_rights, {name_, history_schema});
+  const auto& missing = rows.at(0);
+  if (!missing.at(0)) return;
+  throw Failure{ExitCode::refused,
+                fmt::format("refused: the role lacks rights that a run needs: {}", *missing.at(0)),
+                missing.at(1).value_or("")};
 }
 
 // One message and one implicit transaction: a runner that is paused here holds nobody up.

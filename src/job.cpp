@@ -36,7 +36,9 @@ Failure explained(const pg::Error& e) {
                   e.detail.empty() ? "" : " (" + e.detail + ")");
   if (e.sqlstate == "42501")
     return {ExitCode::refused, text,
-            "the role needs CREATE on the schema and database; see docs/guarantees.md, roles"};
+            "give the role what it lacks: GRANT USAGE ON SCHEMA schemagate; GRANT SELECT, INSERT, UPDATE on "
+            "its tables and on _prisma_migrations; GRANT CREATE ON SCHEMA for the migrations' own "
+            "(deploy/sql/run-role.sql)"};
   const bool passing = e.sqlstate.starts_with("53") || e.sqlstate.starts_with("57") ||
                        e.sqlstate == "25006" || e.sqlstate == "55P03" || e.sqlstate == "40P01" ||
                        e.sqlstate == "40001";
@@ -84,6 +86,7 @@ class Job {
     if (is_done_already(session)) return tell_nothing_to_do();
 
     bookkeeping_.create_if_missing(session);
+    bookkeeping_.check_rights(session, has_history() ? history_->schema() : "");
     Lease lease{session, database_, bookkeeping_, lease_request(), stop_};
     try {
       explaining_database_errors(stop_, [&] { work(session, lease); });
