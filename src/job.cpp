@@ -91,7 +91,6 @@ class Job {
     try {
       explaining_database_errors(stop_, [&] { work(session, lease); });
     } catch (const Failure& failure) {
-      if (failure.code() == ExitCode::connection_lost) connect_again(session, lease);
       record(session, lease, failure);
       lease.release(session);
       throw;
@@ -118,7 +117,6 @@ class Job {
   [[nodiscard]] Verified verified(pg::Session& session);
   void complete(pg::Session& session, const Verified& verified, std::size_t applied);
   void finish(pg::Session& session, const Lease& lease);
-  void connect_again(pg::Session& session, const Lease& lease) noexcept;
   void record(pg::Session& session, const Lease& lease, const Failure& failure) noexcept;
   void write_file(Marker::Status status, const Failure* failure = nullptr);
 
@@ -337,15 +335,6 @@ void Job::finish(pg::Session& session, const Lease& lease) {
   lease.check(session);
   stop_.check();
   transaction.commit();
-}
-
-// To record the failure and to give the lease back, for which the next run would have to wait.
-void Job::connect_again(pg::Session& session, const Lease& lease) noexcept {
-  try {
-    session = database_.open(lease.application_name());
-  } catch (const std::exception& e) {
-    log::debug(fmt::format("cannot connect again: {}", e.what()));
-  }
 }
 
 void Job::record(pg::Session& session, const Lease& lease, const Failure& failure) noexcept {
