@@ -155,7 +155,7 @@ template <class ReadBack> void Applier::commit(pg::Transaction& transaction, Rea
     reopen();
     bool committed = false;
     {
-      pg::Transaction look{session_};
+      pg::Transaction look{session_, context_.lease.name_sql()};
       context_.lease.check(session_);
       committed = happened();
     }
@@ -213,7 +213,7 @@ void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
   std::string last_id;
   try {
     with_retries(at_work, [&] {
-      pg::Transaction transaction{session_};
+      pg::Transaction transaction{session_, context_.lease.name_sql()};
       for (const auto& planned : pending) {
         at_work = planned.migration;
         last_id = random_uuid();

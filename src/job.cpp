@@ -211,7 +211,7 @@ void Job::reconnect(pg::Session& session, const Lease& lease, const std::string&
 }
 
 void Job::begin(pg::Session& session, const Lease& lease) {
-  pg::Transaction transaction{session};
+  pg::Transaction transaction{session, lease.name_sql()};
   const auto fence = std::to_string(static_cast<std::int64_t>(lease.fence()));
   run_id_ = transaction
                 .query(bookkeeping_.sql(statements::k_begin_run),
@@ -227,14 +227,14 @@ void Job::begin(pg::Session& session, const Lease& lease) {
 // From here on gates of this release are closed.
 void Job::close_gates(pg::Session& session, const Lease& lease) {
   write_file(Marker::Status::running);
-  pg::Transaction transaction{session};
+  pg::Transaction transaction{session, lease.name_sql()};
   mark_running(session, bookkeeping_, id_, folder_.digest, run_id_);
   lease.check(session);
   transaction.commit();
 }
 
 void Job::finish_idle(pg::Session& session, const Lease& lease) {
-  pg::Transaction transaction{session};
+  pg::Transaction transaction{session, lease.name_sql()};
   session.query(bookkeeping_.sql(statements::k_finish_run),
                 {run_id_, "complete", "0", std::nullopt, std::nullopt});
   lease.check(session);
@@ -263,7 +263,7 @@ void Job::apply_natively(pg::Session& session, const Lease& lease) {
     refuse_unfenced("a statement that PostgreSQL does not run in a transaction");
   if (!plan.pending.empty()) close_gates(session, lease);
   if (!history.exists) {
-    pg::Transaction transaction{session};
+    pg::Transaction transaction{session, lease.name_sql()};
     history_->create_if_missing(session);
     lease.check(session);
     transaction.commit();
@@ -330,7 +330,7 @@ void Job::complete(pg::Session& session, const Verified& verified, std::size_t a
 
 void Job::finish(pg::Session& session, const Lease& lease) {
   const auto proof = verified(session);
-  pg::Transaction transaction{session};
+  pg::Transaction transaction{session, lease.name_sql()};
   complete(session, proof, report_.applied.size());
   lease.check(session);
   stop_.check();
@@ -340,8 +340,8 @@ void Job::finish(pg::Session& session, const Lease& lease) {
 void Job::record(pg::Session& session, const Lease& lease, const Failure& failure) noexcept {
   if (failure.code() == ExitCode::lease_lost || run_id_.empty()) return;
   try {
-    pg::Transaction transaction{session};
-    transaction.execute("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL");
+    pg::Transaction transaction{session, lease.name_sql()};
+    transaction.execute("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;" + lease.name_sql());
     transaction.query(bookkeeping_.sql(statements::k_finish_run),
                       {run_id_, "failed", std::to_string(report_.applied.size()),
                        std::to_string(static_cast<int>(failure.code())),

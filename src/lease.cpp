@@ -231,7 +231,8 @@ void Lease::Keeper::renew_forever(const std::stop_token& done) {
   auto pause = std::min<Milliseconds>(k_first_renewal, request_.ttl / 3);
   while (sleep(pause, done)) {
     try {
-      if (!session) session.emplace(database_.open(application_name));
+      if (!session)
+        session.emplace(database_.open(database_.pooled() ? "schemagate" : application_name));
       if (!renew(*session)) {
         stop_.request(lost("another runner has taken it, or it had expired"));
         return;
@@ -304,6 +305,9 @@ std::string Lease::check_sql() const { return keeper_->check_sql(); }
 void Lease::judge(const pg::Rows& answer) const { keeper_->judge(answer); }
 Fence Lease::fence() const { return Fence{keeper_->fence}; }
 const std::string& Lease::application_name() const { return keeper_->application_name; }
+std::string Lease::name_sql() const {
+  return "SET LOCAL application_name = " + pg::quote_literal(application_name()) + ";";
+}
 void Lease::release(pg::Session& session) noexcept { keeper_->release(session); }
 
 }  // namespace schemagate

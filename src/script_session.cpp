@@ -29,7 +29,7 @@ Database::Settings our_settings(const Manifest::Migrations& settings) {
 
 pg::Session open_script_session(const Database& database, const Lease& lease,
                                 const Manifest::Migrations& settings, int server_major_version) {
-  if (database.pooled()) return database.open_with(lease.application_name(), {});
+  if (database.pooled()) return database.open_with("schemagate", {});
   auto defaults = our_settings(settings);
   // A server that does not look whether its client lives goes on with a killed client's statement,
   // and commits (PostgreSQL manual, 20.3).
@@ -53,6 +53,7 @@ ScriptSession::ScriptSession(pg::Session& session, const Database& database, con
 std::string ScriptSession::clean_sql(Scope scope) const {
   std::string sql = k_reset;
   if (!database_.pooled()) return sql;  // the connection's own settings are ours
+  if (scope == Scope::transaction) sql += lease_.name_sql();
   for (const auto& [name, value] : our_settings(settings_))
     sql += fmt::format("SET {}{} = {};", scope == Scope::transaction ? "LOCAL " : "", name,
                        name == "search_path" ? value : pg::quote_literal(value));

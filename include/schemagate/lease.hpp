@@ -50,6 +50,9 @@ class Lease {
 
   [[nodiscard]] Fence fence() const;
   [[nodiscard]] const std::string& application_name() const;
+  // For the start of a transaction: it carries our name to its end. All that names us through a
+  // pooler, whose backends must not keep the name: a successor would end them under a neighbour.
+  [[nodiscard]] std::string name_sql() const;
 
   // Gives it back on `session`, so that a waiting runner need not wait for the ttl. Quiet: if this
   // fails the lease expires.
