@@ -117,7 +117,7 @@ class Job {
   [[nodiscard]] Verified verified(pg::Session& session);
   void complete(pg::Session& session, const Verified& verified, std::size_t applied);
   void finish(pg::Session& session, const Lease& lease);
-  void record(pg::Session& session, const Lease& lease, const Failure& failure) noexcept;
+  void record(pg::Session& session, const Lease& lease, const Failure& failure);
   void write_file(Marker::Status status, const Failure* failure = nullptr);
 
   const Manifest& manifest_;
@@ -337,7 +337,8 @@ void Job::finish(pg::Session& session, const Lease& lease) {
   transaction.commit();
 }
 
-void Job::record(pg::Session& session, const Lease& lease, const Failure& failure) noexcept {
+// Throws when the lease is lost: then the failure is of a successor's making, not of the release's.
+void Job::record(pg::Session& session, const Lease& lease, const Failure& failure) {
   if (failure.code() == ExitCode::lease_lost || run_id_.empty()) return;
   try {
     pg::Transaction transaction{session, lease.name_sql()};
@@ -353,6 +354,9 @@ void Job::record(pg::Session& session, const Lease& lease, const Failure& failur
     if (is_permanent(failure.code())) {
       write_file(Marker::Status::failed, &failure);
     }
+  } catch (const Failure& e) {
+    if (e.code() == ExitCode::lease_lost) throw;
+    log::warn(fmt::format("the failure could not be recorded for waiting gates: {}", e.what()));
   } catch (const std::exception& e) {
     log::warn(fmt::format("the failure could not be recorded for waiting gates: {}", e.what()));
   }
