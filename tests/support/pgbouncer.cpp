@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <random>
@@ -28,7 +29,9 @@ bool PgBouncer::is_there() {
   return false;
 }
 
-PgBouncer::PgBouncer(int pool_size) : pool_size_{pool_size} {
+PgBouncer::PgBouncer(int pool_size, std::string settings, std::string server)
+    : pool_size_{pool_size}, settings_{std::move(settings)},
+      server_{server.empty() ? server_host() + ":" + server_port() : std::move(server)} {
   std::filesystem::permissions(files_.path(), std::filesystem::perms{0755});
   for (int attempt = 0; attempt < 20; ++attempt)
     if (start()) return;
@@ -42,34 +45,53 @@ PgBouncer::~PgBouncer() = default;
 bool PgBouncer::start() {
   std::random_device random;
   port_ = 15000 + static_cast<int>(random() % 15000);
-  files_.write("users.txt", "\"postgres\" \"\"\n");
+  return launch();
+}
+
+bool PgBouncer::launch() {
+  const auto colon = server_.find(':');
+  files_.write("users.txt", "\"postgres\" \"\"\n\"app\" \"\"\n");
   const auto ini = files_.write(
       "pgbouncer.ini",
-      "[databases]\n* = host=" + server_host() + " port=" + server_port() +
+      "[databases]\n* = host=" + server_.substr(0, colon) + " port=" + server_.substr(colon + 1) +
           "\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = " + std::to_string(port_) +
           "\nunix_socket_dir =\nauth_type = trust\nauth_file = " +
           (files_.path() / "users.txt").string() +
-          "\npool_mode = transaction\ndefault_pool_size = " + std::to_string(pool_size_) +
-          "\nmax_client_conn = 200\n");
+          "\nadmin_users = postgres\npool_mode = transaction\ndefault_pool_size = " +
+          std::to_string(pool_size_) + "\nmax_client_conn = 200\n" + settings_ + "\n");
   std::vector<std::string> argv{program(), ini.string()};
   if (::getuid() == 0)  // it refuses to run as root
     argv.insert(argv.begin(), {"setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"});
   process_ = std::make_unique<Process>(argv);
-  const auto address = "postgresql://postgres@127.0.0.1:" + std::to_string(port_) + "/postgres";
   return eventually([&] {
            if (!process_->is_running()) return true;
-           try {
-             schemagate::pg::Session{address};
-             return true;
-           } catch (const std::exception&) {
-             return false;
-           }
+           return testing::run({"psql", "-AtXc", "SHOW VERSION", url("postgres", "pgbouncer")})
+                      .exit_code == 0;
          }) &&
          process_->is_running();
 }
 
+void PgBouncer::kill() {
+  process_->signal(SIGKILL);
+  (void)process_->wait();
+}
+
+void PgBouncer::restart() {
+  if (!launch()) throw std::runtime_error{"pgbouncer does not start again"};
+}
+
+std::string PgBouncer::admin(const std::string& command) const {
+  const auto result = testing::run({"psql", "-AtXc", command, url("postgres", "pgbouncer")});
+  if (result.exit_code != 0) throw std::runtime_error{command + ": " + result.err};
+  return result.out;
+}
+
 std::string PgBouncer::url(const TestDatabase& database) const {
-  return "postgresql://postgres@127.0.0.1:" + std::to_string(port_) + "/" + database.name();
+  return url("postgres", database.name());
+}
+
+std::string PgBouncer::url(const std::string& user, const std::string& database) const {
+  return "postgresql://" + user + "@127.0.0.1:" + std::to_string(port_) + "/" + database;
 }
 
 }  // namespace testing

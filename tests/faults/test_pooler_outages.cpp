@@ -1,0 +1,241 @@
+#include "faults/pooled_fixture.hpp"
+
+#include "support/trials.hpp"
+
+using namespace testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+// Its only migration naps until the test lets it go on.
+void napping(Pooled& pooled) {
+  pooled.project.database.execute(
+      "CREATE SCHEMA aside; CREATE TABLE aside.go (id integer);"
+      "CREATE FUNCTION aside.nap() RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
+      "  WHILE NOT EXISTS (SELECT FROM aside.go) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$");
+  pooled.project.migration("20240101000000_nap",
+                           "CREATE TABLE users (id integer PRIMARY KEY);\nSELECT aside.nap();\n"
+                           "INSERT INTO users VALUES (1);");
+}
+
+bool naps(const Pooled& pooled) {
+  return eventually([&] {
+    return pooled.count_backends("query LIKE 'SELECT aside.nap()%' AND state = 'active'") == "1";
+  });
+}
+
+void wake(const Pooled& pooled) {
+  pooled.project.database.execute("INSERT INTO aside.go VALUES (1)");
+}
+
+void check_once_and_clean(const Pooled& pooled, const std::set<std::string>& fresh) {
+  CHECK(pooled.project.database.value("SELECT count(*) FROM users") == "1");
+  CHECK(pooled.project.marker("status") == "complete");
+  check_nothing_is_left(pooled, fresh);
+}
+
+// Every backend of the pool taken, as by clients in long transactions.
+class FullPool {
+ public:
+  explicit FullPool(const Pooled& pooled) {
+    for (int i = 0; i < pooled.pooler.pool_size(); ++i)
+      sessions_.emplace_back(pooled.pooler.url(pooled.project.database) + "?application_name=busy");
+    for (auto& session : sessions_)
+      transactions_.push_back(std::make_unique<pg::Transaction>(session));
+  }
+
+ private:
+  std::vector<pg::Session> sessions_;
+  std::vector<std::unique_ptr<pg::Transaction>> transactions_;
+};
+
+}  // namespace
+
+TEST_SUITE_BEGIN("pooler outages");
+
+TEST_CASE("a pooler killed under a run is named, and the next run completes") {
+  if (!PgBouncer::is_there()) return;
+  Pooled pooled;
+  napping(pooled);
+  pooled.project.set("lease.ttl", "3s");
+  const auto fresh = pooled.backends();
+  auto run = pooled.project.start_run();
+  REQUIRE(naps(pooled));
+  pooled.pooler.kill();
+  const auto cut = run.wait();
+  CHECK(cut.exit_code == 14);
+  CHECK(contains(cut.err, "connection lost"));
+  auto waiting = pooled.project.start_run();
+  REQUIRE(waiting.says("waiting for the database"));
+  pooled.pooler.restart();
+  wake(pooled);
+  const auto next = waiting.wait();
+  CHECK_MESSAGE(next.exit_code == 0, next.err);
+  check_once_and_clean(pooled, fresh);
+  record({.fault = "SIGKILL of the pooler",
+          .where = "while a migration runs",
+          .seen = "exit 14; the next run waits for the pooler and completes"});
+}
+
+TEST_CASE("a pause of the pooler makes a run and a gate wait") {
+  if (!PgBouncer::is_there()) return;
+  Pooled pooled;
+  napping(pooled);
+  wake(pooled);
+  const auto fresh = pooled.backends();
+  auto gate = pooled.project.start_gate();
+  REQUIRE(gate.says("gate closed"));
+  pooled.pooler.admin("PAUSE");
+  auto run = pooled.project.start_run();
+  std::this_thread::sleep_for(2s);
+  CHECK(run.is_running());
+  CHECK(gate.is_running());
+  pooled.pooler.admin("RESUME");
+  const auto result = run.wait();
+  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(gate.wait().exit_code == 0);
+  check_once_and_clean(pooled, fresh);
+  record({.fault = "PAUSE and RESUME of the pooler",
+          .where = "while a run begins and a gate waits",
+          .seen = "both wait, then exit 0"});
+}
+
+TEST_CASE("a full pool makes a run wait, and a query_wait_timeout in it does not end that") {
+  if (!PgBouncer::is_there()) return;
+  for (const auto* settings : {"", "query_wait_timeout = 1"}) {
+    CAPTURE(settings);
+    Pooled pooled{2, settings};
+    napping(pooled);
+    wake(pooled);
+    const auto fresh = pooled.backends();
+    auto full = std::make_unique<FullPool>(pooled);
+    auto run = pooled.project.start_run();
+    std::this_thread::sleep_for(3s);
+    CHECK(run.is_running());
+    full.reset();
+    const auto result = run.wait();
+    CHECK_MESSAGE(result.exit_code == 0, result.err);
+    check_once_and_clean(pooled, fresh);
+  }
+  record({.fault = "the pool is full for 3 s",
+          .where = "when a run begins, with and without query_wait_timeout",
+          .seen = "the run waits and exits 0"},
+         2);
+}
+
+TEST_CASE("behind a pool that stays full database.wait and gate.timeout hold") {
+  if (!PgBouncer::is_there()) return;
+  Pooled pooled{2};
+  napping(pooled);
+  wake(pooled);
+  pooled.project.set("database.wait", "2s").set("gate.timeout", "2s");
+  const FullPool full{pooled};
+  auto run = pooled.project.start_run();
+  auto gate = pooled.project.start_gate();
+  auto probe = pooled.project.start_gate({"--once"});
+  CHECK(eventually([&] { return !run.is_running(); }));
+  CHECK(eventually([&] { return !gate.is_running(); }));
+  CHECK(eventually([&] { return !probe.is_running(); }));
+  if (!run.is_running()) CHECK(run.wait().exit_code == 10);
+  if (!gate.is_running()) CHECK(gate.wait().exit_code == 30);
+  if (!probe.is_running()) CHECK(probe.wait().exit_code == 30);
+}
+
+TEST_CASE("a run behind a pooler that is strict with its clients completes") {
+  if (!PgBouncer::is_there()) return;
+  for (const auto* settings :
+       {"client_idle_timeout = 1", "server_lifetime = 1\nserver_idle_timeout = 1",
+        "server_reset_query = DISCARD ALL\nserver_reset_query_always = 1"}) {
+    CAPTURE(settings);
+    Pooled pooled{3, settings};
+    napping(pooled);
+    pooled.project.set("lease.ttl", "6s");
+    const auto fresh = pooled.backends();
+    auto run = pooled.project.start_run();
+    REQUIRE(naps(pooled));
+    std::this_thread::sleep_for(5s);
+    wake(pooled);
+    const auto result = run.wait();
+    CHECK_MESSAGE(result.exit_code == 0, result.err);
+    check_once_and_clean(pooled, fresh);
+  }
+  record({.fault = "client_idle_timeout = 1, server_lifetime = 1, or server_reset_query_always",
+          .where = "PgBouncer, while a migration runs for 5 s",
+          .seen = "exit 0"},
+         3);
+}
+
+TEST_CASE("where the pooler takes no more clients a run waits, and says so when it gives up") {
+  if (!PgBouncer::is_there()) return;
+  Pooled pooled{2, "max_client_conn = 3"};
+  napping(pooled);
+  wake(pooled);
+  const auto fresh = pooled.backends();
+  std::vector<pg::Session> others;
+  for (int i = 0; i < 3; ++i) others.emplace_back(pooled.pooler.url(pooled.project.database));
+  pooled.project.set("database.wait", "1s");
+  const auto refused = pooled.project.run();
+  CHECK(refused.exit_code == 10);
+  CHECK(contains(refused.err, "no more connections allowed"));
+  pooled.project.set("database.wait", "20s");
+  auto run = pooled.project.start_run();
+  REQUIRE(run.says("no more connections allowed"));
+  others.clear();
+  const auto result = run.wait();
+  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  check_once_and_clean(pooled, fresh);
+  record({.fault = "max_client_conn is reached",
+          .where = "PgBouncer, when a run begins",
+          .seen = "exit 10 after database.wait, with the pooler's words; sooner freed: exit 0"});
+}
+
+TEST_CASE("behind a session pooler runs at once and a killed one leave nothing") {
+  if (!PgBouncer::is_there()) return;
+  Pooled pooled{10, "pool_mode = session\nserver_reset_query = DISCARD ALL"};
+  three_kinds(pooled.project);
+  const auto fresh = pooled.backends();
+  std::vector<Process> runs;
+  for (int i = 0; i < 4; ++i) runs.push_back(pooled.project.start_run());
+  for (auto& run : runs) {
+    const auto result = run.wait();
+    CHECK_MESSAGE(result.exit_code == 0, result.err);
+  }
+  check_nothing_is_left(pooled, fresh);
+  pooled.project.migration("20240104000000_more", "CREATE TABLE more (id integer);")
+      .set("release", "r2");
+  pooled.project.environment["SCHEMAGATE_FAULT"] = "postgres.send:25:kill";
+  CHECK(pooled.project.run().exit_code == 128 + SIGKILL);
+  pooled.project.environment.erase("SCHEMAGATE_FAULT");
+  expire_lease(pooled.project.database);
+  const auto result = pooled.project.run();
+  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  check_nothing_is_left(pooled, fresh);
+  record({.fault = "4 runs at once, then SIGKILL of another",
+          .where = "behind a pooler in session mode",
+          .seen = "exit 0 each; the next run completes; nothing left on the pool's backends"});
+}
+
+TEST_CASE("CONCURRENTLY in a busy pool is refused, and where allowed sets nothing for neighbours") {
+  if (!PgBouncer::is_there()) return;
+  Pooled pooled;
+  auto& project = pooled.project;
+  const auto fresh = pooled.backends();
+  project.migration("20240101000000_users", "CREATE TABLE users (id integer);")
+      .migration("20240102000000_index", "SET lock_timeout = '3s';\nSET search_path = public;\n"
+                                         "CREATE INDEX CONCURRENTLY users_id ON users (id);");
+  Neighbours neighbours{pooled, 3};
+  CHECK(project.run().exit_code == 24);
+  CHECK(project.database.value("SELECT to_regclass('users')") == "NULL");
+  check_nothing_is_left(pooled, fresh);
+  project.set("lease.unfenced", "allow");
+  const auto result = project.run();
+  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(joined(neighbours.troubles()) == "");
+  check_nothing_is_left(pooled, fresh);
+  record(
+      {.fault = "CREATE INDEX CONCURRENTLY",
+       .where = "in a busy pool",
+       .seen = "exit 24; with lease.unfenced: allow exit 0, nothing left on the pool's backends"});
+}
+
+TEST_SUITE_END();
