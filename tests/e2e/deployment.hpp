@@ -29,7 +29,7 @@ struct Settings {
   std::string migrations;
   std::string rest;  // further top-level lines
   std::string url;   // empty: the test database's
-  std::map<std::string, std::string> environment;
+  std::map<std::string, std::string> environment{};
 };
 
 class Deployment {

@@ -46,7 +46,11 @@ std::string server_port() { return between(server_url(), server_host() + ":", '/
 TestDatabase::TestDatabase(bool create) {
   static std::atomic<int> count{0};
   name_ = "t" + std::to_string(::getpid()) + "_" + std::to_string(++count);
-  if (create) schemagate::pg::Session{server_url()}.execute("CREATE DATABASE " + name_);
+  if (!create) return;
+  schemagate::pg::Session session{server_url()};
+  // Four times as fast for an empty database; known since PostgreSQL 15.
+  const bool can_choose = session.server_major_version() >= 15;
+  session.execute("CREATE DATABASE " + name_ + (can_choose ? " STRATEGY file_copy" : ""));
 }
 
 TestDatabase::~TestDatabase() {
