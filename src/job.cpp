@@ -118,6 +118,7 @@ class Job {
   void complete(pg::Session& session, const Verified& verified, std::size_t applied);
   void finish(pg::Session& session, const Lease& lease);
   void record(pg::Session& session, const Lease& lease, const Failure& failure);
+  void write_failure(pg::Session& session, const Lease& lease, const Failure& failure);
   void write_file(Marker::Status status, const Failure* failure = nullptr);
 
   const Manifest& manifest_;
@@ -344,18 +345,11 @@ void Job::finish(pg::Session& session, const Lease& lease) {
 void Job::record(pg::Session& session, const Lease& lease, const Failure& failure) {
   if (failure.code() == ExitCode::lease_lost || run_id_.empty()) return;
   try {
-    pg::Transaction transaction{session, lease.name_sql()};
-    transaction.execute("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;" + lease.name_sql());
-    transaction.query(bookkeeping_.sql(statements::k_finish_run),
-                      {run_id_, "failed", std::to_string(report_.applied.size()),
-                       std::to_string(static_cast<int>(failure.code())),
-                       shortened(log::redact(failure.what()), 4000)});
-    if (is_permanent(failure.code()))
-      mark_failed(session, bookkeeping_, id_, folder_.digest, run_id_, failure);
-    lease.check(session);
-    transaction.commit();
-    if (is_permanent(failure.code())) {
-      write_file(Marker::Status::failed, &failure);
+    try {
+      write_failure(session, lease, failure);
+    } catch (const pg::ConnectionLost& e) {  // idle for as long as an external command took
+      reconnect(session, lease, e.what());
+      write_failure(session, lease, failure);
     }
   } catch (const Failure& e) {
     if (e.code() == ExitCode::lease_lost) throw;
@@ -363,6 +357,20 @@ void Job::record(pg::Session& session, const Lease& lease, const Failure& failur
   } catch (const std::exception& e) {
     log::warn(fmt::format("the failure could not be recorded for waiting gates: {}", e.what()));
   }
+}
+
+void Job::write_failure(pg::Session& session, const Lease& lease, const Failure& failure) {
+  pg::Transaction transaction{session, lease.name_sql()};
+  transaction.execute("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;" + lease.name_sql());
+  transaction.query(bookkeeping_.sql(statements::k_finish_run),
+                    {run_id_, "failed", std::to_string(report_.applied.size()),
+                     std::to_string(static_cast<int>(failure.code())),
+                     shortened(log::redact(failure.what()), 4000)});
+  if (is_permanent(failure.code()))
+    mark_failed(session, bookkeeping_, id_, folder_.digest, run_id_, failure);
+  lease.check(session);
+  transaction.commit();
+  if (is_permanent(failure.code())) write_file(Marker::Status::failed, &failure);
 }
 
 void Job::write_file(Marker::Status status, const Failure* failure) {
