@@ -20,10 +20,10 @@ constexpr const char* k_mixed = "1_init 1 finished, 2_mixed 1 finished, 3_enum 1
                                 "4_mixed 1 finished";
 
 void check_all_is_given_back(const Deployment& shop) {
-  CHECK(leases_held(shop.database()) == "0");
-  CHECK(no_backend_is_left(shop.database()));
-  CHECK(overlapping_runs(shop.database()) == "0");
-  CHECK(shop.indexes(false).empty());
+  REQUIRE(leases_held(shop.database()) == "0");
+  REQUIRE(no_backend_is_left(shop.database()));
+  REQUIRE(overlapping_runs(shop.database()) == "0");
+  REQUIRE(shop.indexes(false).empty());
 }
 
 // For people: nothing here is asserted, because the machine may be busy.
@@ -52,11 +52,11 @@ void survive_kills(const Deployment& shop, unsigned seed, const std::string& whe
     if (i % 3 == 1) crowd.replace_the_holder();
     else crowd.replace_any();
   }
-  for (const auto& result : crowd.wait()) CHECK_MESSAGE(result.exit_code == 0, result.err);
-  CHECK(crowd.killed() > 0);
-  CHECK(shop.database().value("SELECT status FROM schemagate.marker") == "complete");
-  CHECK(shop.database().value("SELECT count(*) FROM _prisma_migrations") ==
-        std::to_string(shop.history().size()));
+  for (const auto& result : crowd.wait()) REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+  REQUIRE(crowd.killed() > 0);
+  REQUIRE(shop.database().value("SELECT status FROM schemagate.marker") == "complete");
+  REQUIRE(shop.database().value("SELECT count(*) FROM _prisma_migrations") ==
+          std::to_string(shop.history().size()));
   check_all_is_given_back(shop);
   tell_hand_overs(shop, crowd.holders_killed());
   record({.fault = "20 runners at once, some killed (SIGKILL) and started again",
@@ -79,15 +79,15 @@ void survive_terms(const Deployment& shop, std::mt19937& random) {
     crowd.runs()[index].signal(SIGTERM);
   }
   for (const auto& result : crowd.wait())
-    CHECK_MESSAGE((result.exit_code == 0 || result.exit_code == 128 + SIGTERM), result.err);
+    REQUIRE_MESSAGE((result.exit_code == 0 || result.exit_code == 128 + SIGTERM), result.err);
   // Given back by the one that was told to stop: the ttl is 30 s.
   if (shop.database().value("SELECT to_regclass('schemagate.lock') IS NULL") == "f")
-    CHECK(leases_held(shop.database()) == "0");
+    REQUIRE(leases_held(shop.database()) == "0");
   const Stopwatch watch;
   const auto last = shop.run();
-  CHECK_MESSAGE(last.exit_code == 0, last.err);
-  CHECK(watch.seconds() < 20);
-  CHECK(shop.database().value("SELECT status FROM schemagate.marker") == "complete");
+  REQUIRE_MESSAGE(last.exit_code == 0, last.err);
+  REQUIRE(watch.seconds() < 20);
+  REQUIRE(shop.database().value("SELECT status FROM schemagate.marker") == "complete");
   check_all_is_given_back(shop);
 }
 
@@ -101,8 +101,8 @@ TEST_CASE("20 runners with some killed apply plain migrations exactly once") {
   const auto shop = release_one("ttl: 3s");
   plain_folder(shop);
   survive_kills(shop, seed, "plain migrations");
-  CHECK(calls(shop) == "1, 2, 3, 4, 5");
-  CHECK(joined(shop.history()) == k_plain);
+  REQUIRE(calls(shop) == "1, 2, 3, 4, 5");
+  REQUIRE(joined(shop.history()) == k_plain);
 }
 
 TEST_CASE("20 runners with some killed apply CONCURRENTLY migrations exactly once") {
@@ -111,9 +111,9 @@ TEST_CASE("20 runners with some killed apply CONCURRENTLY migrations exactly onc
   const auto shop = release_one("ttl: 3s");
   concurrent_folder(shop);
   survive_kills(shop, seed, "`CREATE INDEX CONCURRENTLY`");
-  CHECK(calls(shop) == "1, 3, 5");
-  CHECK(shop.indexes(true) == "i2, i4");
-  CHECK(joined(shop.history()) == k_concurrent);
+  REQUIRE(calls(shop) == "1, 3, 5");
+  REQUIRE(shop.indexes(true) == "i2, i4");
+  REQUIRE(joined(shop.history()) == k_concurrent);
 }
 
 TEST_CASE("20 runners with some killed apply migrations of several parts exactly once") {
@@ -122,9 +122,9 @@ TEST_CASE("20 runners with some killed apply migrations of several parts exactly
   const auto shop = release_one("ttl: 3s");
   mixed_folder(shop);
   survive_kills(shop, seed, "migrations of several parts");
-  CHECK(calls(shop) == "1, 2a, 2b, 3, 4a, 4b");
-  CHECK(shop.indexes(true) == "i2, i4");
-  CHECK(joined(shop.history()) == k_mixed);
+  REQUIRE(calls(shop) == "1, 2a, 2b, 3, 4a, 4b");
+  REQUIRE(shop.indexes(true) == "i2, i4");
+  REQUIRE(joined(shop.history()) == k_mixed);
 }
 
 TEST_CASE("20 runners with some killed apply a whole release exactly once") {
@@ -133,8 +133,8 @@ TEST_CASE("20 runners with some killed apply a whole release exactly once") {
   const auto shop = release_one("ttl: 3s", "atomic: release");
   plain_folder(shop);
   survive_kills(shop, seed, "`atomic: release`");
-  CHECK(calls(shop) == "1, 2, 3, 4, 5");
-  CHECK(joined(shop.history()) == k_plain);
+  REQUIRE(calls(shop) == "1, 2, 3, 4, 5");
+  REQUIRE(joined(shop.history()) == k_plain);
 }
 
 TEST_CASE("20 runners of two releases in any order apply every migration exactly once") {
@@ -159,13 +159,13 @@ TEST_CASE("20 runners of two releases in any order apply every migration exactly
     for (const auto* release : order) runs.push_back(release->start());
     for (auto& run : runs) {
       const auto result = run.wait();
-      CHECK_MESSAGE(result.exit_code == 0, result.err);
+      REQUIRE_MESSAGE(result.exit_code == 0, result.err);
     }
-    CHECK(calls(older) == "1, 2, 3, 4, 5, 6");
-    CHECK(joined(older.history()) == k_plain + std::string{", 6_new 1 finished"});
-    CHECK(joined(older.database().column(
-              "SELECT release || ' ' || status FROM schemagate.marker ORDER BY 1")) ==
-          "r1 complete, r2 complete");
+    REQUIRE(calls(older) == "1, 2, 3, 4, 5, 6");
+    REQUIRE(joined(older.history()) == k_plain + std::string{", 6_new 1 finished"});
+    REQUIRE(joined(older.database().column(
+                "SELECT release || ' ' || status FROM schemagate.marker ORDER BY 1")) ==
+            "r1 complete, r2 complete");
     check_all_is_given_back(older);
   }
   record({.fault = "20 runners at once, half of them of the next release",
@@ -183,20 +183,20 @@ TEST_CASE("20 runners told to stop at any moment leave nothing that the next run
     const auto plain = release_one("ttl: 30s");
     plain_folder(plain);
     survive_terms(plain, random);
-    CHECK(calls(plain) == "1, 2, 3, 4, 5");
-    CHECK(plain.database().value("SELECT count(*) FROM _prisma_migrations") == "5");
+    REQUIRE(calls(plain) == "1, 2, 3, 4, 5");
+    REQUIRE(plain.database().value("SELECT count(*) FROM _prisma_migrations") == "5");
 
     const auto mixed = release_one("ttl: 30s");
     mixed_folder(mixed);
     survive_terms(mixed, random);
-    CHECK(calls(mixed) == "1, 2a, 2b, 3, 4a, 4b");
-    CHECK(mixed.indexes(true) == "i2, i4");
-    CHECK(mixed.database().value("SELECT count(*) FROM _prisma_migrations") == "4");
+    REQUIRE(calls(mixed) == "1, 2a, 2b, 3, 4a, 4b");
+    REQUIRE(mixed.indexes(true) == "i2, i4");
+    REQUIRE(mixed.database().value("SELECT count(*) FROM _prisma_migrations") == "4");
 
     const auto whole = release_one("ttl: 30s", "atomic: release");
     plain_folder(whole);
     survive_terms(whole, random);
-    CHECK(calls(whole) == "1, 2, 3, 4, 5");
+    REQUIRE(calls(whole) == "1, 2, 3, 4, 5");
   }
   record({.fault = "SIGTERM to each of 20 runners, at any moment",
           .where = "plain migrations, several parts, `atomic: release`",
@@ -217,8 +217,8 @@ TEST_CASE("SIGTERM while an earlier runner's backend does not end gives the leas
   REQUIRE(run.says("cannot be ended"));
   run.signal(SIGTERM);
   const auto result = run.wait();
-  CHECK_MESSAGE(result.exit_code == 128 + SIGTERM, result.err);
-  CHECK(leases_held(shop.database()) == "0");
+  REQUIRE_MESSAGE(result.exit_code == 128 + SIGTERM, result.err);
+  REQUIRE(leases_held(shop.database()) == "0");
 }
 
 TEST_SUITE_END();

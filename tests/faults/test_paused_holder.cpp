@@ -133,18 +133,18 @@ TEST_CASE(
   for (std::size_t i = 0; i < all.size(); ++i) {
     CAPTURE(all[i].where);
     const auto second = seconds[i].wait();
-    CHECK_MESSAGE(second.exit_code == 0, second.err);
+    REQUIRE_MESSAGE(second.exit_code == 0, second.err);
     const auto after = content(shops[i]->database());
     firsts[i].signal(SIGCONT);
     const auto woken = firsts[i].wait();
-    CHECK_MESSAGE(woken.exit_code == 12, woken.err);
-    CHECK(holds(woken.err, "lease"));
+    REQUIRE_MESSAGE(woken.exit_code == 12, woken.err);
+    REQUIRE(holds(woken.err, "lease"));
     // The one that had finished gives back the lease that nobody else wanted.
-    if (!all[i].complete) CHECK(difference(after, content(shops[i]->database())).empty());
-    if (all[i].complete) CHECK(shops[i]->run().exit_code == 0);
-    CHECK(calls(*shops[i]) == "2, 3, 4");
-    CHECK(shops[i]->history().size() == 4);
-    CHECK(leases_held(shops[i]->database()) == "0");
+    if (!all[i].complete) REQUIRE(difference(after, content(shops[i]->database())).empty());
+    if (all[i].complete) REQUIRE(shops[i]->run().exit_code == 0);
+    REQUIRE(calls(*shops[i]) == "2, 3, 4");
+    REQUIRE(shops[i]->history().size() == 4);
+    REQUIRE(leases_held(shops[i]->database()) == "0");
     record({.fault = "the holder is paused (SIGSTOP) until its lease expired",
             .where = all[i].where,
             .seen = all[i].complete
@@ -166,13 +166,13 @@ TEST_CASE(
   auto first = start_with(shop, "SCHEMAGATE_FAULT", commit.substr(0, commit.find('\t')) + ":stop");
   REQUIRE(is_paused(first.pid()));
   const auto second = shop.run();
-  CHECK_MESSAGE(second.exit_code == 0, second.err);
+  REQUIRE_MESSAGE(second.exit_code == 0, second.err);
   const auto after = content(shop.database());
   first.signal(SIGCONT);
   const auto woken = first.wait();
-  CHECK_MESSAGE(woken.exit_code == 14, woken.err);
-  CHECK(difference(after, content(shop.database())).empty());
-  CHECK(calls(shop) == "2, 3, 4");
+  REQUIRE_MESSAGE(woken.exit_code == 14, woken.err);
+  REQUIRE(difference(after, content(shop.database())).empty());
+  REQUIRE(calls(shop) == "2, 3, 4");
   record({.fault = "a runner is paused (SIGSTOP)",
           .where = "while it creates the tables of schema `schemagate`",
           .seen = "the server ends its session after 10 s; the next runner exits 0; woken up it "
@@ -197,19 +197,19 @@ TEST_CASE("a holder paused in CREATE INDEX CONCURRENTLY is ended before its succ
   auto second = shop.start();
   REQUIRE(second.says("ending backend " + building));
   REQUIRE(second.says("continuing with part"));
-  CHECK(shop.database().value("SELECT count(*) FROM pg_stat_activity WHERE pid = " + building) ==
-        "0");
+  REQUIRE(shop.database().value("SELECT count(*) FROM pg_stat_activity WHERE pid = " + building) ==
+          "0");
   writer.execute("\tCOMMIT");
   const auto done = second.wait();
-  CHECK_MESSAGE(done.exit_code == 0, done.err);
-  CHECK(shop.indexes(true) == "i2");
-  CHECK(shop.indexes(false).empty());
+  REQUIRE_MESSAGE(done.exit_code == 0, done.err);
+  REQUIRE(shop.indexes(true) == "i2");
+  REQUIRE(shop.indexes(false).empty());
   const auto after = content(shop.database());
   first.signal(SIGCONT);
   const auto woken = first.wait();
-  CHECK_MESSAGE(woken.exit_code == 12, woken.err);
-  CHECK(difference(after, content(shop.database())).empty());
-  CHECK(joined(shop.history()) == "1_init 1 finished, 2_index 1 finished, 3_step 1 finished");
+  REQUIRE_MESSAGE(woken.exit_code == 12, woken.err);
+  REQUIRE(difference(after, content(shop.database())).empty());
+  REQUIRE(joined(shop.history()) == "1_init 1 finished, 2_index 1 finished, 3_step 1 finished");
   record({.fault = "the holder is paused (SIGSTOP) until its lease expired",
           .where = "in `CREATE INDEX CONCURRENTLY`",
           .seen =
@@ -241,18 +241,18 @@ TEST_CASE("a holder paused in its command loses the command's session before the
     if (whole_group) REQUIRE(::kill(-child, SIGSTOP) == 0);
     project.database.execute("UPDATE nap SET seconds = 0");
     const auto second = project.run();
-    CHECK_MESSAGE(second.exit_code == 0, second.err);
+    REQUIRE_MESSAGE(second.exit_code == 0, second.err);
     const auto ended = second.err.find("ending backend");
-    CHECK(ended < second.err.find("running sh"));
-    CHECK(joined(project.database.column("SELECT fence FROM calls")) == "schemagate:app:shop:2");
+    REQUIRE(ended < second.err.find("running sh"));
+    REQUIRE(joined(project.database.column("SELECT fence FROM calls")) == "schemagate:app:shop:2");
     const auto after = content(project.database);
     if (whole_group) ::kill(-child, SIGCONT);
     first.signal(SIGCONT);
     const auto woken = first.wait();
-    CHECK_MESSAGE(woken.exit_code == 12, woken.err);
-    CHECK(difference(after, content(project.database)).empty());
-    CHECK(project.marker("status") == "complete");
-    CHECK(no_backend_is_left(project.database));
+    REQUIRE_MESSAGE(woken.exit_code == 12, woken.err);
+    REQUIRE(difference(after, content(project.database)).empty());
+    REQUIRE(project.marker("status") == "complete");
+    REQUIRE(no_backend_is_left(project.database));
   }
   record({.fault = "the holder is paused (SIGSTOP) until its lease expired",
           .where = "in an external command, paused or not",
@@ -284,15 +284,15 @@ TEST_CASE("what the command of a paused holder begins anew is ended while its su
   auto second = project.start_run();
   REQUIRE(second.says("running sh"));
   // It came back, and goes again with a renewal of the second.
-  CHECK(eventually([&] { return sessions_of_the_first() == "1"; }));
-  CHECK(eventually([&] { return sessions_of_the_first() == "0"; }));
+  REQUIRE(eventually([&] { return sessions_of_the_first() == "1"; }));
+  REQUIRE(eventually([&] { return sessions_of_the_first() == "0"; }));
   const auto done = second.wait();
-  CHECK_MESSAGE(done.exit_code == 0, done.err);
+  REQUIRE_MESSAGE(done.exit_code == 0, done.err);
   first.signal(SIGCONT);
   const auto woken = first.wait();
-  CHECK_MESSAGE(woken.exit_code == 12, woken.err);
-  CHECK(joined(project.database.column("SELECT what FROM calls")) == "new");
-  CHECK(no_backend_is_left(project.database));
+  REQUIRE_MESSAGE(woken.exit_code == 12, woken.err);
+  REQUIRE(joined(project.database.column("SELECT what FROM calls")) == "new");
+  REQUIRE(no_backend_is_left(project.database));
   record({.fault = "the holder is paused (SIGSTOP) until its lease expired",
           .where = "in an external command that connects again and again",
           .seen = "each new session under the old name is ended within a third of `lease.ttl`; the "

@@ -78,23 +78,23 @@ TEST_CASE("Prisma's engine and up to five runs at once apply every migration exa
     }
     for (auto& run : runs) {
       const auto result = run.wait();
-      CHECK_MESSAGE(result.exit_code == 0, result.err);
+      REQUIRE_MESSAGE(result.exit_code == 0, result.err);
     }
     const auto outcome = PrismaEngine::outcome(prisma.wait());
     // P3009: it came while a run was in CREATE INDEX CONCURRENTLY, whose row is unfinished.
-    CHECK_MESSAGE((outcome == "ok" || outcome == "P3009"), outcome);
+    REQUIRE_MESSAGE((outcome == "ok" || outcome == "P3009"), outcome);
     if (outcome != "ok") {
       ++refused;
       const auto again = PrismaEngine::start_deploy(shop.folder(), shop.database()).wait();
-      CHECK(PrismaEngine::outcome(again) == "ok");
+      REQUIRE(PrismaEngine::outcome(again) == "ok");
     }
     if (shop.database().value("SELECT sum(applied) FROM schemagate.run") == "0") ++prisma_first;
-    CHECK(calls(shop) == "1, 2, 4");
-    CHECK(joined(shop.history()) == k_all);
-    CHECK(shop.indexes(true) == "i3");
-    CHECK(shop.indexes(false).empty());
-    CHECK(shop.database().value("SELECT status FROM schemagate.marker") == "complete");
-    CHECK(leases_held(shop.database()) == "0");
+    REQUIRE(calls(shop) == "1, 2, 4");
+    REQUIRE(joined(shop.history()) == k_all);
+    REQUIRE(shop.indexes(true) == "i3");
+    REQUIRE(shop.indexes(false).empty());
+    REQUIRE(shop.database().value("SELECT status FROM schemagate.marker") == "complete");
+    REQUIRE(leases_held(shop.database()) == "0");
   }
   MESSAGE("Prisma did all the work in " << prisma_first << " rounds, was refused in " << refused);
   record({.fault = "`prisma migrate deploy` at the same moment as 1 to 5 runs",
@@ -116,8 +116,8 @@ TEST_CASE("Prisma's engine that waits for a run gives up or is let in, and the r
   REQUIRE(shop.is_running("SELECT aside.wait()"));
   auto impatient = PrismaEngine::start_deploy(shop.folder(), shop.database());
   REQUIRE(eventually([&] { return !waiting_for_prismas_lock(shop.database()).empty(); }));
-  CHECK(PrismaEngine::outcome(impatient.wait()) == "P1002");  // after 10 s
-  CHECK(run.is_running());
+  REQUIRE(PrismaEngine::outcome(impatient.wait()) == "P1002");  // after 10 s
+  REQUIRE(run.is_running());
 
   // Its backend goes on waiting, without a client.
   const auto left_behind = waiting_for_prismas_lock(shop.database()).size();
@@ -125,12 +125,12 @@ TEST_CASE("Prisma's engine that waits for a run gives up or is let in, and the r
   REQUIRE(
       eventually([&] { return waiting_for_prismas_lock(shop.database()).size() > left_behind; }));
   shop.database().execute("SELECT nextval('aside.door')");
-  CHECK(PrismaEngine::outcome(lucky.wait()) == "P3009");
+  REQUIRE(PrismaEngine::outcome(lucky.wait()) == "P3009");
   const auto result = run.wait();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
-  CHECK(calls(shop) == "1, 2, 4");
-  CHECK(joined(shop.history()) == k_all);
-  CHECK(shop.indexes(true) == "i3");
+  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+  REQUIRE(calls(shop) == "1, 2, 4");
+  REQUIRE(joined(shop.history()) == k_all);
+  REQUIRE(shop.indexes(true) == "i3");
   record({.fault = "`prisma migrate deploy` waits for a run",
           .where = "for longer than 10 s",
           .seen = "Prisma gives up with P1002; the run goes on and exits 0"});
@@ -150,22 +150,22 @@ TEST_CASE(
   OldTransaction old{shop.database()};
   auto run = shop.start();
   REQUIRE(shop.is_running("CREATE INDEX CONCURRENTLY"));
-  CHECK(run.says("pid " + std::to_string(old.pid())));
+  REQUIRE(run.says("pid " + std::to_string(old.pid())));
   std::vector<Process> others;
   for (int i = 0; i < 5; ++i) others.push_back(shop.start());
-  for (auto& other : others) CHECK(other.says("waiting for the lease"));
+  for (auto& other : others) REQUIRE(other.says("waiting for the lease"));
   const auto prisma = PrismaEngine::start_deploy(shop.folder(), shop.database()).wait();
-  CHECK(PrismaEngine::outcome(prisma) == "P3009");
-  CHECK(index_waits_for(shop.database()) == "{" + std::to_string(old.pid()) + "}");
+  REQUIRE(PrismaEngine::outcome(prisma) == "P3009");
+  REQUIRE(index_waits_for(shop.database()) == "{" + std::to_string(old.pid()) + "}");
   old.end();
   const auto result = run.wait();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
   for (auto& other : others) {
     const auto waited = other.wait();
-    CHECK_MESSAGE(waited.exit_code == 0, waited.err);
+    REQUIRE_MESSAGE(waited.exit_code == 0, waited.err);
   }
-  CHECK(joined(shop.history()) == k_all);
-  CHECK(shop.indexes(true) == "i3");
+  REQUIRE(joined(shop.history()) == k_all);
+  REQUIRE(shop.indexes(true) == "i3");
   record({.fault = "the app holds an old transaction",
           .where = "in `CREATE INDEX CONCURRENTLY`, five runs and Prisma beside it",
           .seen =
@@ -182,21 +182,21 @@ TEST_CASE("runs that wait for Prisma's engine do not hold up the index that it b
   REQUIRE(eventually([&] { return index_waits_for(shop.database()) != "(no row)"; }));
   std::vector<Process> runs;
   for (int i = 0; i < 5; ++i) runs.push_back(shop.start());
-  CHECK(eventually([&] {
+  REQUIRE(eventually([&] {
     return std::any_of(runs.begin(), runs.end(), [](const auto& run) {
       return holds(run.output_so_far(), "waiting for Prisma's migration lock");
     });
   }));
-  CHECK(index_waits_for(shop.database()) == "{" + std::to_string(old.pid()) + "}");
+  REQUIRE(index_waits_for(shop.database()) == "{" + std::to_string(old.pid()) + "}");
   old.end();
-  CHECK(PrismaEngine::outcome(prisma.wait()) == "ok");
+  REQUIRE(PrismaEngine::outcome(prisma.wait()) == "ok");
   for (auto& run : runs) {
     const auto result = run.wait();
-    CHECK_MESSAGE(result.exit_code == 0, result.err);
+    REQUIRE_MESSAGE(result.exit_code == 0, result.err);
   }
-  CHECK(calls(shop) == "1, 2, 4");
-  CHECK(joined(shop.history()) == k_all);
-  CHECK(shop.indexes(true) == "i3");
+  REQUIRE(calls(shop) == "1, 2, 4");
+  REQUIRE(joined(shop.history()) == k_all);
+  REQUIRE(shop.indexes(true) == "i3");
   record({.fault = "`prisma migrate deploy` is in `CREATE INDEX CONCURRENTLY`",
           .where = "waiting for Prisma's lock, five runs",
           .seen = "no deadlock: Prisma finishes, then all runs exit 0"});

@@ -53,14 +53,14 @@ TEST_CASE("two apps with schemas of their own in one database migrate at the sam
   auto second = b.start();
   const auto one = first.wait();
   const auto two = second.wait();
-  CHECK_MESSAGE(one.exit_code == 0, one.err);
-  CHECK_MESSAGE(two.exit_code == 0, two.err);
-  CHECK_FALSE(holds(one.err + two.err, "waiting for"));
-  CHECK(joined(database.column("SELECT name || ' ' || fence FROM schemagate.lock ORDER BY 1")) ==
-        "prisma:a 1, prisma:b 1");
-  CHECK(database.value("SELECT count(*) FROM a._prisma_migrations") == "1");
-  CHECK(database.value("SELECT count(*) FROM b._prisma_migrations") == "1");
-  CHECK(markers(database) == "a complete, b complete");
+  REQUIRE_MESSAGE(one.exit_code == 0, one.err);
+  REQUIRE_MESSAGE(two.exit_code == 0, two.err);
+  REQUIRE_FALSE(holds(one.err + two.err, "waiting for"));
+  REQUIRE(joined(database.column("SELECT name || ' ' || fence FROM schemagate.lock ORDER BY 1")) ==
+          "prisma:a 1, prisma:b 1");
+  REQUIRE(database.value("SELECT count(*) FROM a._prisma_migrations") == "1");
+  REQUIRE(database.value("SELECT count(*) FROM b._prisma_migrations") == "1");
+  REQUIRE(markers(database) == "a complete, b complete");
   record({.fault = "two apps in one database at the same time",
           .where = "each with a schema of its own (`?schema=`)",
           .seen = "neither waits for the other; both exit 0"});
@@ -75,14 +75,14 @@ TEST_CASE("20 runners of two apps that share a history work one after the other"
   for (int i = 0; i < 20; ++i) runs.push_back(i % 2 == 0 ? a.start() : b.start());
   for (auto& run : runs) {
     const auto result = run.wait();
-    CHECK_MESSAGE(result.exit_code == 0, result.err);
+    REQUIRE_MESSAGE(result.exit_code == 0, result.err);
   }
-  CHECK(calls(a) == "1, 2, 3, 4, 5");
-  CHECK(a.history().size() == 5);
-  CHECK(a.database().column("SELECT name FROM schemagate.lock") ==
-        std::vector<std::string>{"prisma:public"});
-  CHECK(overlapping_runs(a.database()) == "0");
-  CHECK(markers(a.database()) == "a complete, b complete");
+  REQUIRE(calls(a) == "1, 2, 3, 4, 5");
+  REQUIRE(a.history().size() == 5);
+  REQUIRE(a.database().column("SELECT name FROM schemagate.lock") ==
+          std::vector<std::string>{"prisma:public"});
+  REQUIRE(overlapping_runs(a.database()) == "0");
+  REQUIRE(markers(a.database()) == "a complete, b complete");
   record({.fault = "two apps in one database at the same time",
           .where = "with one history",
           .seen = "one works, the others wait; every migration was applied once; all exit 0"});
@@ -105,13 +105,13 @@ TEST_CASE("20 runners of two apps with external commands run each command once, 
   for (int i = 0; i < 20; ++i) runs.push_back(projects[i % 2]->start_run());
   for (auto& run : runs) {
     const auto result = run.wait();
-    CHECK_MESSAGE(result.exit_code == 0, result.err);
+    REQUIRE_MESSAGE(result.exit_code == 0, result.err);
   }
-  CHECK(joined(database.column("SELECT what FROM calls ORDER BY what")) == "a, b");
-  CHECK(joined(database.column("SELECT name FROM schemagate.lock ORDER BY 1")) == "app:a, app:b");
-  CHECK(markers(database) == "a complete, b complete");
-  CHECK(leases_held(database) == "0");
-  CHECK(no_backend_is_left(database));
+  REQUIRE(joined(database.column("SELECT what FROM calls ORDER BY what")) == "a, b");
+  REQUIRE(joined(database.column("SELECT name FROM schemagate.lock ORDER BY 1")) == "app:a, app:b");
+  REQUIRE(markers(database) == "a complete, b complete");
+  REQUIRE(leases_held(database) == "0");
+  REQUIRE(no_backend_is_left(database));
   record({.fault = "two apps in one database at the same time",
           .where = "each with an external command",
           .seen = "neither waits for the other; each command runs once; all exit 0"});
