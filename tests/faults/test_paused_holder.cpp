@@ -137,8 +137,10 @@ TEST_CASE(
     const auto after = content(shops[i]->database());
     firsts[i].signal(SIGCONT);
     const auto woken = firsts[i].wait();
-    REQUIRE_MESSAGE(woken.exit_code == 12, woken.err);
-    REQUIRE(holds(woken.err, "lease"));
+    // All done and committed: whether the lost lease is still noticed is a matter of moments.
+    const bool may_be_content = all[i].complete && woken.exit_code == 0;
+    REQUIRE_MESSAGE((woken.exit_code == 12 || may_be_content), woken.err);
+    if (!may_be_content) REQUIRE(holds(woken.err, "lease"));
     // The one that had finished gives back the lease that nobody else wanted.
     if (!all[i].complete) REQUIRE(difference(after, content(shops[i]->database())).empty());
     if (all[i].complete) REQUIRE(shops[i]->run().exit_code == 0);
@@ -147,11 +149,12 @@ TEST_CASE(
     REQUIRE(leases_held(shops[i]->database()) == "0");
     record({.fault = "the holder is paused (SIGSTOP) until its lease expired",
             .where = all[i].where,
-            .seen = all[i].complete
-                        ? "a waiting runner finds all done and exits 0; woken up it exits 12, and "
-                          "run again 0"
-                        : "a waiting runner takes over and exits 0; woken up it exits 12 and has "
-                          "changed nothing"});
+            .seen =
+                all[i].complete
+                    ? "a waiting runner finds all done and exits 0; woken up it exits 0 or 12, and "
+                      "run again 0"
+                    : "a waiting runner takes over and exits 0; woken up it exits 12 and has "
+                      "changed nothing"});
   }
 }
 
