@@ -59,7 +59,8 @@ class SmallServer {
     if (::getuid() == 0)
       argv.insert(argv.begin(),
                   {"setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"});
-    const auto result = run(argv);
+    // The server was told its data directory relative to this one.
+    const auto result = run(argv, {.environment = {}, .directory = directory()});
     REQUIRE_MESSAGE(result.exit_code == 0, result.err);
   }
 
