@@ -221,7 +221,7 @@ void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
         session_.execute("SET CONSTRAINTS ALL DEFERRED;" +
                          script_.prologue(planned.segments.front()));
         script_.run(planned.segments.front(), at_work->name);
-        script_.conclude(
+        script_.conclude_part(
             context_.history.insert_applied_sql(last_id, at_work->name, at_work->checksum,
                                                 pg::quote_literal(started_at) + "::timestamptz"));
         log::info(fmt::format("ran {} (commits with the release)", at_work->name));

@@ -92,10 +92,14 @@ void ScriptSession::run(const Segment& segment, const std::string& label) {
 }
 
 void ScriptSession::conclude(const std::string& bookkeeping) {
+  lease_.judge(conclude_part(bookkeeping + ";" + lease_.check_sql()));
+}
+
+pg::Rows ScriptSession::conclude_part(const std::string& bookkeeping) {
   stop_.check();
   try {
-    lease_.judge(session_.query("SET CONSTRAINTS ALL IMMEDIATE;" + clean_sql(Scope::transaction) +
-                                bookkeeping + ";" + lease_.check_sql()));
+    return session_.query("SET CONSTRAINTS ALL IMMEDIATE;" + clean_sql(Scope::transaction) +
+                          bookkeeping);
   } catch (const pg::Error& e) {
     stop_.check();
     throw StatementFailed{e, nullptr};

@@ -32,6 +32,10 @@ class ScriptSession {
   // Checks deferred constraints, cleans the session, runs `bookkeeping` (SQL) and the fence check,
   // all in one message: COMMIT has no surprises left.
   void conclude(const std::string& bookkeeping);
+  // The same without the fence check, where the transaction goes on for long: the check locks the
+  // lease's row, and the lease could not be renewed until the COMMIT. Returns what `bookkeeping`
+  // did.
+  pg::Rows conclude_part(const std::string& bookkeeping);
 
   // For a transaction of bookkeeping alone.
   [[nodiscard]] std::string bookkeeping_prologue() const { return clean_sql(Scope::transaction); }
