@@ -115,6 +115,17 @@ TEST_CASE("with atomic: release a failing check takes every migration back") {
   CHECK(shop.tables() == "a, b");
 }
 
+TEST_CASE("with atomic: release a run keeps its lease for longer than the ttl") {
+  Deployment shop = atomic();
+  shop.settings.lease = "ttl: 3s";
+  shop.migration("1_a", "CREATE TABLE a (x int);");
+  shop.migration("2_b", "SELECT pg_sleep(5);\nCREATE TABLE b (x int);");
+  const auto result = shop.run();
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(shop.tables() == "a, b");
+}
+
 TEST_CASE("with atomic: migration a failing check keeps the migrations and the gate closed") {
   Deployment shop{{.database = {},
                    .lease = {},
