@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "schemagate/text.hpp"
+
 namespace schemagate {
 
 using namespace std::chrono_literals;
@@ -111,7 +113,11 @@ void ScriptSession::clean() { session_.execute(clean_sql(Scope::session)); }
 void ScriptSession::leave() { session_.execute(k_reset); }
 
 void ScriptSession::apply_settings(const Segment& segment) {
-  for (const auto& setting : segment.settings) execute(setting, "setting");
+  for (const auto& setting : segment.settings) {
+    // A successor finds this connection by our name only, at every moment.
+    if (lower_case(setting.text).find("application_name") != std::string::npos) continue;
+    execute(setting, "setting");
+  }
 }
 
 void ScriptSession::run_alone(const Segment& segment, const std::string& label) {
@@ -123,9 +129,6 @@ void ScriptSession::run_alone(const Segment& segment, const std::string& label) 
   session_.execute(before);
   lease_.check(session_);
   apply_settings(segment);
-  // A script may have chosen another name; a successor must find ours. Pooled backends are shared.
-  if (!database_.pooled())
-    session_.execute("SET application_name = " + pg::quote_literal(lease_.application_name()));
   execute(statement, label);
 }
 

@@ -41,8 +41,9 @@ class ScriptSession {
   [[nodiscard]] std::string bookkeeping_prologue() const { return clean_sql(Scope::transaction); }
 
   // Outside of transactions:
-  void clean();                                 // ours again: role, settings, limits
-  void apply_settings(const Segment& segment);  // the script's; then its statements can be resolved
+  void clean();  // ours again: role, settings, limits
+  // The script's, but for application_name; then its statements can be resolved.
+  void apply_settings(const Segment& segment);
   void leave();  // nothing of the script's or of our limits stays behind on the backend
   // The one statement of a segment that stands alone: fence check, the script's settings,
   // statement.
