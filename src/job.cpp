@@ -35,10 +35,11 @@ Failure explained(const pg::Error& e) {
       fmt::format("the database refused our own bookkeeping: ERROR {}: {}{}", e.sqlstate, e.message,
                   e.detail.empty() ? "" : " (" + e.detail + ")");
   if (e.sqlstate == "42501")
-    return {ExitCode::refused, text,
-            "give the role what it lacks: GRANT USAGE ON SCHEMA schemagate; GRANT SELECT, INSERT, UPDATE on "
-            "its tables and on _prisma_migrations; GRANT CREATE ON SCHEMA for the migrations' own "
-            "(deploy/sql/run-role.sql)"};
+    return {
+        ExitCode::refused, text,
+        "give the role what it lacks: GRANT USAGE ON SCHEMA schemagate; GRANT SELECT, INSERT, UPDATE on "
+        "its tables and on _prisma_migrations; GRANT CREATE ON SCHEMA for the migrations' own "
+        "(deploy/sql/run-role.sql)"};
   const bool passing = e.sqlstate.starts_with("53") || e.sqlstate.starts_with("57") ||
                        e.sqlstate == "25006" || e.sqlstate == "55P03" || e.sqlstate == "40P01" ||
                        e.sqlstate == "40001";

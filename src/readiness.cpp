@@ -94,11 +94,11 @@ class Waiter {
       if (auto session = attempt()) return std::move(*session);
       if (std::exchange(created_, false)) continue;
       if (deadline_.passed()) {
-        throw Failure{ExitCode::not_ready,
-                      fmt::format("the database {} is not ready after {}: {}",
-                                  database_.address().display(), for_people(settings_.wait),
-                                  reason_),
-                      "check the server (is it the primary?) and the network; database.wait sets how long to wait"};
+        throw Failure{
+            ExitCode::not_ready,
+            fmt::format("the database {} is not ready after {}: {}", database_.address().display(),
+                        for_people(settings_.wait), reason_),
+            "check the server (is it the primary?) and the network; database.wait sets how long to wait"};
       }
       tell();
       sleep(std::min(backoff_.next(), deadline_.remaining() + 10ms), stop_);

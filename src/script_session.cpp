@@ -36,8 +36,8 @@ pg::Session open_script_session(const Database& database, const Lease& lease,
   // A server that does not look whether its client lives goes on with a killed client's statement,
   // and commits (PostgreSQL manual, 20.3).
   if (server_major_version >= 14) defaults.emplace_back("client_connection_check_interval", "2s");
-  // The role's own limits are meant for sessions that were forgotten. Ours is idle while an external
-  // command works or a lock is waited for.
+  // The role's own limits are meant for sessions that were forgotten. Ours is idle while an
+  // external command works or a lock is waited for.
   defaults.emplace_back("idle_in_transaction_session_timeout", "0");
   if (server_major_version >= 14) defaults.emplace_back("idle_session_timeout", "0");
   if (server_major_version >= 17) defaults.emplace_back("transaction_timeout", "0");

@@ -21,8 +21,8 @@ class Bookkeeping {
   // Creates the tables if they do not exist; any number of runners may do so at once. Throws
   // Failure (refused) when a newer schemagate made them or the role may not create them.
   void create_if_missing(pg::Session& session) const;
-  // Throws Failure (refused), with the GRANT, when the role lacks a right on one of our tables or on
-  // the history in `history_schema`: better now than between two migrations.
+  // Throws Failure (refused), with the GRANT, when the role lacks a right on one of our tables or
+  // on the history in `history_schema`: better now than between two migrations.
   void check_rights(pg::Session& session, const std::string& history_schema) const;
 
  private:

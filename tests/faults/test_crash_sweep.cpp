@@ -5,6 +5,7 @@
 #include <atomic>
 #include <csignal>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <thread>
 
@@ -18,6 +19,21 @@ namespace {
 
 using Prepare = void (*)(Deployment&);
 
+// One deployment after the other in the same database: making a new one takes longer than a run.
+struct Site {
+  explicit Site(Prepare prepare) : session{shop.database().connect()} { prepare(shop); }
+
+  void reset() {
+    shop.settings.environment.clear();
+    session.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public;"
+                    "DROP SCHEMA IF EXISTS schemagate CASCADE");
+    std::filesystem::remove(shop.dir().path() / "marker.json");
+  }
+
+  Deployment shop;
+  pg::Session session;
+};
+
 // What the migrations made, what the gate sees, and no trace of a runner.
 struct Outcome {
   std::string work;
@@ -25,9 +41,7 @@ struct Outcome {
   bool operator==(const Outcome&) const = default;
 };
 
-Outcome outcome_of(const Deployment& shop) {
-  return {work_in(shop.database()), marker_in(shop.database())};
-}
+Outcome outcome_of(Site& site) { return {work_in(site.session), marker_in(site.session)}; }
 
 struct Point {
   std::string name;   // "postgres.send:7"
@@ -81,23 +95,25 @@ struct Reference {
 };
 
 Reference undisturbed(Prepare prepare, Threads threads) {
-  Deployment shop;
-  prepare(shop);
-  const auto trace = shop.dir().path() / "trace";
-  shop.settings.environment = {{"SCHEMAGATE_FAULT_TRACE", trace.string()}};
-  const auto result = shop.run();
+  Site site{prepare};
+  const auto trace = site.shop.dir().path() / "trace";
+  site.shop.settings.environment = {{"SCHEMAGATE_FAULT_TRACE", trace.string()}};
+  const auto result = site.shop.run();
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
-  return {outcome_of(shop), points_in(trace, threads)};
+  return {outcome_of(site), points_in(trace, threads)};
 }
 
 // Most of the time a trial waits for a process to end or a lease to expire.
-template <class Trial> void for_each(const std::vector<Point>& points, Trial&& trial) {
+template <class Trial>
+void for_each(const std::vector<Point>& points, Prepare prepare, Trial&& trial) {
   std::atomic<std::size_t> next = 0;
   const auto work = [&] {
+    Site site{prepare};
     for (auto i = next++; i < points.size(); i = next++) {
       try {
-        trial(points[i]);
+        site.reset();
+        trial(site, points[i]);
       } catch (const std::exception& e) {
         FAIL_CHECK(points[i].name << ": " << e.what());
       }
@@ -109,44 +125,47 @@ template <class Trial> void for_each(const std::vector<Point>& points, Trial&& t
 
 // A dead or paused holder keeps its lease for the ttl: let that time pass at once. Where a paused
 // holder has the row locked, it passes as it does in real life.
-void let_the_lease_expire(const Deployment& shop) {
-  if (shop.database().value("SELECT to_regclass('schemagate.lock') IS NULL") == "t") return;
+void let_the_lease_expire(Site& site) {
+  if (marker_in(site.session) == "no tables") return;
   try {
-    shop.database().execute("SET lock_timeout = '50ms';"
-                            "UPDATE schemagate.lock SET expires_at = '-infinity'");
-  } catch (const schemagate::pg::Error&) {
+    site.session.execute("SET lock_timeout = '50ms';"
+                         "UPDATE schemagate.lock SET expires_at = '-infinity'");
+  } catch (const pg::Error&) {
   }
 }
 
-void check_marker_is_true(const Deployment& shop, const Reference& reference) {
-  if (marker_in(shop.database()) == reference.outcome.marker)
-    CHECK(work_in(shop.database()) == reference.outcome.work);
+void check_marker_is_true(Site& site, const Reference& reference) {
+  if (marker_in(site.session) == reference.outcome.marker)
+    CHECK(work_in(site.session) == reference.outcome.work);
 }
 
-void check_next_run_completes(Deployment& shop, const Reference& reference) {
-  shop.settings.environment.clear();
-  let_the_lease_expire(shop);
-  const auto result = shop.run();
-  INFO("the next run: " << result.err);
-  CHECK(result.exit_code == 0);
-  CHECK(work_in(shop.database()) == reference.outcome.work);
-  CHECK(marker_in(shop.database()) == reference.outcome.marker);
-  CHECK(is_lease_free(shop.database()));
-  CHECK(eventually([&] { return left_backends(shop.database()).empty(); }));
+void check_all_is_done(Site& site, const Reference& reference) {
+  CHECK(work_in(site.session) == reference.outcome.work);
+  CHECK(marker_in(site.session) == reference.outcome.marker);
+  CHECK(is_lease_free(site.session));
+  CHECK(eventually([&] { return left_backends(site.session).empty(); }));
 }
 
-void broken_off(Prepare prepare, const Reference& reference, const Point& point,
-                const std::string& action, const std::string& fault,
-                const std::set<int>& possible_codes) {
-  Deployment shop;
-  prepare(shop);
-  shop.settings.environment = {{"SCHEMAGATE_FAULT", point.name + ":" + action}};
-  const auto broken = shop.run();
-  INFO(fault << " at " << point.name << " (" << point.where << "): " << broken.err);
-  CHECK(possible_codes.contains(broken.exit_code));
-  check_marker_is_true(shop, reference);
-  check_next_run_completes(shop, reference);
-  record({fault, point.where,
+struct Fault {
+  std::string name;    // in a user's words
+  std::string action;  // of a fault point
+  std::set<int> possible_codes;
+};
+
+void broken_off(Site& site, const Reference& reference, const Point& point, const Fault& fault) {
+  site.shop.settings.environment = {{"SCHEMAGATE_FAULT", point.name + ":" + fault.action}};
+  const auto broken = site.shop.run();
+  INFO(fault.name << " at " << point.name << " (" << point.where << "): " << broken.err);
+  CHECK(fault.possible_codes.contains(broken.exit_code));
+  check_marker_is_true(site, reference);
+
+  site.shop.settings.environment.clear();
+  let_the_lease_expire(site);
+  const auto next = site.shop.run();
+  INFO("the next run: " << next.err);
+  CHECK(next.exit_code == 0);
+  check_all_is_done(site, reference);
+  record({fault.name, point.where,
           "exit " + std::to_string(broken.exit_code) + "; the next run completes"});
 }
 
@@ -156,31 +175,27 @@ bool is_stopped(const Process& process) {
   return name_end != std::string::npos && stat[name_end + 2] == 'T';
 }
 
-void paused(Prepare prepare, const Reference& reference, const Point& point) {
-  Deployment shop;
-  prepare(shop);
-  shop.settings.lease = "ttl: 3s";
-  shop.settings.environment = {{"SCHEMAGATE_FAULT", point.name + ":stop"}};
-  auto sleeper = shop.start();
+void paused(Site& site, const Reference& reference, const Point& point) {
+  site.shop.settings.lease = "ttl: 3s";
+  site.shop.settings.environment = {{"SCHEMAGATE_FAULT", point.name + ":stop"}};
+  auto sleeper = site.shop.start();
   INFO("paused at " << point.name << " (" << point.where << ")");
   CHECK(eventually([&] { return is_stopped(sleeper); }));
-  check_marker_is_true(shop, reference);
+  check_marker_is_true(site, reference);
 
-  shop.settings.environment.clear();
-  let_the_lease_expire(shop);
-  const auto successor = shop.run();
+  site.shop.settings.environment.clear();
+  let_the_lease_expire(site);
+  const auto successor = site.shop.run();
   INFO("the successor: " << successor.err);
   CHECK(successor.exit_code == 0);
-  CHECK(outcome_of(shop) == reference.outcome);
+  CHECK(outcome_of(site) == reference.outcome);
 
   sleeper.signal(SIGCONT);
   const auto awake = sleeper.wait();
   INFO("the one that was paused: " << awake.err);
   // Before it had the lease it may find all done; after its last commit, too.
   CHECK((awake.exit_code == 0 || awake.exit_code == 12));
-  CHECK(outcome_of(shop) == reference.outcome);
-  CHECK(is_lease_free(shop.database()));
-  CHECK(eventually([&] { return left_backends(shop.database()).empty(); }));
+  check_all_is_done(site, reference);
   record({"SIGSTOP past the ttl, then SIGCONT", point.where,
           "exit " + std::to_string(awake.exit_code) +
               " when it wakes; the run that took over completes, nothing is changed after it"});
@@ -189,24 +204,15 @@ void paused(Prepare prepare, const Reference& reference, const Point& point) {
 void sweep(Prepare prepare, Threads threads = Threads::main) {
   const auto reference = undisturbed(prepare, threads);
   REQUIRE(reference.points.size() > (threads == Threads::main ? 50 : 10));
-  SUBCASE("killed") {
-    for_each(reference.points, [&](const Point& point) {
-      broken_off(prepare, reference, point, "kill", "SIGKILL", {137});
-    });
-  }
-  SUBCASE("its connection lost") {
-    for_each(reference.points, [&](const Point& point) {
-      broken_off(prepare, reference, point, "cut", "connection lost", {0, 10, 14});
-    });
-  }
-  SUBCASE("out of memory") {
-    for_each(reference.points, [&](const Point& point) {
-      broken_off(prepare, reference, point, "error", "out of memory", {0, 1});
-    });
-  }
-  SUBCASE("paused") {
-    for_each(reference.points, [&](const Point& point) { paused(prepare, reference, point); });
-  }
+  std::optional<Fault> fault;
+  SUBCASE("killed") { fault = {"SIGKILL", "kill", {137}}; }
+  SUBCASE("its connection lost") { fault = {"connection lost", "cut", {0, 10, 14}}; }
+  SUBCASE("out of memory") { fault = {"out of memory", "error", {0, 1}}; }
+  SUBCASE("paused") {}
+  for_each(reference.points, prepare, [&](Site& site, const Point& point) {
+    if (fault) broken_off(site, reference, point, *fault);
+    else paused(site, reference, point);
+  });
 }
 
 void with_marker_file(Deployment& shop) { shop.settings.rest = "marker: {file: marker.json}\n"; }
@@ -267,7 +273,7 @@ TEST_CASE("crash sweep: an external command") {
     shop.dir().write("migrate.sql", "CREATE TABLE IF NOT EXISTS shop (x int PRIMARY KEY);"
                                     "INSERT INTO shop VALUES (1) ON CONFLICT DO NOTHING;");
     shop.settings.migrations =
-        "tool: command, command: [sh, -c, 'psql -qX1 -v ON_ERROR_STOP=1 $DATABASE_URL -f migrate.sql']";
+        "allow_empty: true, tool: command, command: [sh, -c, 'psql -qX1 -v ON_ERROR_STOP=1 $DATABASE_URL -f migrate.sql']";
     with_marker_file(shop);
   });
 }
