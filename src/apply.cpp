@@ -167,7 +167,7 @@ template <class ReadBack> void Applier::commit(pg::Transaction& transaction, Rea
 
 void Applier::quietly(const std::function<void()>& record) {
   try {
-    script_.leave();
+    script_.clean();
     in_fenced_transaction(record);
   } catch (const std::exception& e) {
     log::warn(fmt::format("the failure could not be recorded in the history: {}", e.what()));
@@ -203,7 +203,10 @@ void Applier::one_transaction(const PlannedMigration& planned) {
         !context_.may_run_alone)
       throw record_failure(migration, e);
     // Only the server could tell: a procedure that commits, a partitioned table to be rebuilt.
-    in_segments(with_statement_alone(planned, *e.statement));
+    const auto cut = with_statement_alone(planned, *e.statement);
+    if (context_.database.pooled() && cut.sets_outside_transactions())
+      throw record_failure(migration, e);
+    in_segments(cut);
   }
 }
 
@@ -296,7 +299,7 @@ void Applier::drop_left_invalid(const Migration& migration, const Segment& segme
   script_.clean();
   for (const auto& name : names) {
     context_.lease.check(session_);
-    session_.execute("SET lock_timeout = 0; SET statement_timeout = 0");
+    script_.wait_without_limits();
     session_.execute("DROP INDEX CONCURRENTLY " + name);
     log::warn(
         fmt::format("migration {}: dropped the INVALID index {} that an aborted CONCURRENTLY left",
@@ -353,10 +356,10 @@ void Applier::alone_segment(const PlannedMigration& planned, std::size_t index,
     });
     context_.prisma_lock.release();
     run_alone(planned, segment, before, resuming);
-    script_.leave();
+    script_.clean();
     context_.prisma_lock.acquire();
   }
-  script_.leave();
+  script_.clean();
   in_fenced_transaction([&] { session_.execute(finish_part_sql(planned, index, id)); });
 }
 

@@ -115,6 +115,7 @@ class Job {
   void apply_natively(pg::Session& session, const Lease& lease);
   void apply_with_command(pg::Session& session, const Lease& lease);
   void refuse_unfenced(const std::string& what) const;
+  void refuse_settings_through_a_pooler(pg::Session& session, const Plan& plan) const;
   [[nodiscard]] Verified verified(pg::Session& session);
   void complete(pg::Session& session, const Verified& verified, std::size_t applied);
   void finish(pg::Session& session, const Lease& lease);
@@ -258,14 +259,30 @@ void Job::refuse_unfenced(const std::string& what) const {
       "set database.direct_url to the server's own address; or accept the risk with lease.unfenced: allow"};
 }
 
+// Outside of transactions a SET would stay on a pooled backend, which is another client's next.
+void Job::refuse_settings_through_a_pooler(pg::Session& session, const Plan& plan) const {
+  const bool other_schema =
+      !settings_.schema.empty() && settings_.schema != current_schema(session);
+  if (!database_.pooled() || (!plan.sets_outside_transactions() && !other_schema)) return;
+  throw Failure{
+      ExitCode::refused,
+      fmt::format("refused: {} cannot be set through a pooler ({}) for a statement that PostgreSQL "
+                  "does not run in a transaction",
+                  other_schema ? "the search_path" : "what the script SETs",
+                  database_.address().display()),
+      "set database.direct_url to the server's own address"};
+}
+
 void Job::apply_natively(pg::Session& session, const Lease& lease) {
   PrismaLock prisma_lock{session, database_, manifest_.lease.wait, stop_};
   prisma_lock.acquire();
   const auto history = history_->read(session);
   const auto plan = make_plan(folder_, history, settings_);
   for (const auto& warning : plan.warnings) log::warn(warning);
-  if (plan.needs_direct_connection())
+  if (plan.needs_direct_connection()) {
     refuse_unfenced("a statement that PostgreSQL does not run in a transaction");
+    refuse_settings_through_a_pooler(session, plan);
+  }
   if (!plan.pending.empty()) close_gates(session, lease);
   if (!history.exists) {
     pg::Transaction transaction{session, lease.name_sql()};

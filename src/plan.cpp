@@ -240,6 +240,17 @@ std::string location(const Migration& migration, int line, int column) {
   return fmt::format("{}:{}:{}", display_path(migration), line, column);
 }
 
+bool PlannedMigration::sets_outside_transactions() const {
+  return std::any_of(segments.begin(), segments.end(), [](const auto& segment) {
+    return !segment.transactional && !segment.settings.empty();
+  });
+}
+
+bool Plan::sets_outside_transactions() const {
+  return std::any_of(pending.begin(), pending.end(),
+                     [](const auto& planned) { return planned.sets_outside_transactions(); });
+}
+
 bool Plan::needs_direct_connection() const {
   return std::any_of(pending.begin(), pending.end(), [](const auto& planned) {
     return std::any_of(planned.segments.begin(), planned.segments.end(),

@@ -52,12 +52,12 @@ ScriptSession::ScriptSession(pg::Session& session, const Database& database, con
     : session_{session}, database_{database}, lease_{lease}, settings_{settings}, stop_{stop},
       progress_{database} {}
 
-std::string ScriptSession::clean_sql(Scope scope) const {
+std::string ScriptSession::clean_sql() const {
   std::string sql = k_reset;
   if (!database_.pooled()) return sql;  // the connection's own settings are ours
-  if (scope == Scope::transaction) sql += lease_.name_sql();
+  sql += lease_.name_sql();
   for (const auto& [name, value] : our_settings(settings_))
-    sql += fmt::format("SET {}{} = {};", scope == Scope::transaction ? "LOCAL " : "", name,
+    sql += fmt::format("SET LOCAL {} = {};", name,
                        name == "search_path" ? value : pg::quote_literal(value));
   return sql;
 }
@@ -81,7 +81,7 @@ void ScriptSession::execute(const Statement& statement, const std::string& label
 
 std::string ScriptSession::prologue(const Segment& segment) const {
   // Direct: clean since conclude(), leave() or the roll-back that came before.
-  auto sql = database_.pooled() ? clean_sql(Scope::transaction) : std::string{};
+  auto sql = database_.pooled() ? clean_sql() : std::string{};
   // A line of its own: the script's words may end with a comment.
   if (!segment.transaction_options.empty())
     sql += "SET TRANSACTION " + segment.transaction_options + "\n;";
@@ -100,17 +100,20 @@ void ScriptSession::conclude(const std::string& bookkeeping) {
 pg::Rows ScriptSession::conclude_part(const std::string& bookkeeping) {
   stop_.check();
   try {
-    return session_.query("SET CONSTRAINTS ALL IMMEDIATE;" + clean_sql(Scope::transaction) +
-                          bookkeeping);
+    return session_.query("SET CONSTRAINTS ALL IMMEDIATE;" + clean_sql() + bookkeeping);
   } catch (const pg::Error& e) {
     stop_.check();
     throw StatementFailed{e, nullptr};
   }
 }
 
-void ScriptSession::clean() { session_.execute(clean_sql(Scope::session)); }
+void ScriptSession::clean() {
+  if (!database_.pooled()) session_.execute(k_reset);
+}
 
-void ScriptSession::leave() { session_.execute(k_reset); }
+void ScriptSession::wait_without_limits() {
+  if (!database_.pooled()) session_.execute("SET lock_timeout = 0; SET statement_timeout = 0");
+}
 
 void ScriptSession::apply_settings(const Segment& segment) {
   for (const auto& setting : segment.settings) {
@@ -122,11 +125,11 @@ void ScriptSession::apply_settings(const Segment& segment) {
 
 void ScriptSession::run_alone(const Segment& segment, const std::string& label) {
   const auto& statement = segment.statements.front();
-  auto before = clean_sql(Scope::session);
+  clean();
   // CONCURRENTLY waits for old transactions without blocking reads or writes; a lock_timeout would
   // only make it leave invalid indexes and half-detached partitions behind.
-  if (statement.what.find("CONCURRENTLY") != std::string::npos) before += "SET lock_timeout = 0;";
-  session_.execute(before);
+  if (!database_.pooled() && statement.what.find("CONCURRENTLY") != std::string::npos)
+    session_.execute("SET lock_timeout = 0");
   lease_.check(session_);
   apply_settings(segment);
   execute(statement, label);

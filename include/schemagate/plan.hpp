@@ -25,6 +25,8 @@ struct PlannedMigration {
   [[nodiscard]] bool is_one_transaction() const {
     return row_id.empty() && segments.size() == 1 && segments.front().transactional;
   }
+  // A statement outside of transactions comes after the script's own SET.
+  [[nodiscard]] bool sets_outside_transactions() const;
 };
 
 struct Plan {
@@ -32,6 +34,7 @@ struct Plan {
   std::vector<std::string> warnings;
 
   [[nodiscard]] bool needs_direct_connection() const;
+  [[nodiscard]] bool sets_outside_transactions() const;
 };
 
 // Throws Failure: (history) failed rows (P3009), a non-empty schema without history (P3005), a

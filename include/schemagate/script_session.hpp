@@ -38,13 +38,14 @@ class ScriptSession {
   pg::Rows conclude_part(const std::string& bookkeeping);
 
   // For a transaction of bookkeeping alone.
-  [[nodiscard]] std::string bookkeeping_prologue() const { return clean_sql(Scope::transaction); }
+  [[nodiscard]] std::string bookkeeping_prologue() const { return clean_sql(); }
 
-  // Outside of transactions:
+  // Outside of transactions. Through a pooler nothing is set here: it would stay on a backend that
+  // is another client's next.
   void clean();  // ours again: role, settings, limits
+  void wait_without_limits();
   // The script's, but for application_name; then its statements can be resolved.
   void apply_settings(const Segment& segment);
-  void leave();  // nothing of the script's or of our limits stays behind on the backend
   // The one statement of a segment that stands alone: fence check, the script's settings,
   // statement.
   void run_alone(const Segment& segment, const std::string& label);
@@ -52,8 +53,7 @@ class ScriptSession {
   [[nodiscard]] Progress::Blocker last_blocker() const { return progress_.last_blocker(); }
 
  private:
-  enum class Scope { transaction, session };
-  [[nodiscard]] std::string clean_sql(Scope scope) const;
+  [[nodiscard]] std::string clean_sql() const;
   void execute(const Statement& statement, const std::string& label);
 
   pg::Session& session_;

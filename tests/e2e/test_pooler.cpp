@@ -239,8 +239,7 @@ TEST_CASE("with lease.unfenced allow CONCURRENTLY works through a pooler and lea
   if (!PgBouncer::is_there()) return;
   GateProject project;
   project.migration(k_first, "CREATE TABLE users (id integer);");
-  project.migration(k_second,
-                    "SET lock_timeout = '3s';\nCREATE INDEX CONCURRENTLY users_id ON users (id);");
+  project.migration(k_second, "CREATE INDEX CONCURRENTLY users_id ON users (id);");
   project.set("lease.unfenced", "allow");
   const PgBouncer pooler;
   const auto before = settings_of_all_backends(pooler, project.database);

@@ -158,30 +158,6 @@ TEST_CASE(
   }
 }
 
-// There is no lease before there are tables.
-TEST_CASE(
-    "a runner paused while it creates our tables does not keep the next one waiting for ever") {
-  const auto points = points_of(short_folder);
-  const auto create = find(points, 0, "postgres.send", "CREATE TABLE \"schemagate\".lock");
-  const auto commit = points[find(points, create, "postgres.send", "\tCOMMIT")];
-  const auto shop = release_one("ttl: 3s");
-  short_folder(shop);
-  auto first = start_with(shop, "SCHEMAGATE_FAULT", commit.substr(0, commit.find('\t')) + ":stop");
-  REQUIRE(is_paused(first.pid()));
-  const auto second = shop.run();
-  REQUIRE_MESSAGE(second.exit_code == 0, second.err);
-  const auto after = content(shop.database());
-  first.signal(SIGCONT);
-  const auto woken = first.wait();
-  REQUIRE_MESSAGE(woken.exit_code == 14, woken.err);
-  REQUIRE(difference(after, content(shop.database())).empty());
-  REQUIRE(calls(shop) == "2, 3, 4");
-  record({.fault = "a runner is paused (SIGSTOP)",
-          .where = "while it creates the tables of schema `schemagate`",
-          .seen = "the server ends its session after 10 s; the next runner exits 0; woken up it "
-                  "exits 14 and has changed nothing"});
-}
-
 TEST_CASE("a holder paused in CREATE INDEX CONCURRENTLY is ended before its successor builds") {
   const auto shop = release_one("ttl: 3s");
   shop.migration("1_init", k_init);
