@@ -35,9 +35,16 @@ std::vector<Token> tokens_of(const std::string& sql) {
     for (std::size_t i = 0; scan != nullptr && i < scan->n_tokens; ++i) {
       const auto* token = scan->tokens[i];
       const auto start = static_cast<std::size_t>(token->start);
-      tokens.push_back(
-          {std::string_view{sql}.substr(start, static_cast<std::size_t>(token->end) - start),
-           token->token});
+      auto end = static_cast<std::size_t>(token->end);
+      // libpg_query gives U&'...' and U&"..." a wrong end. Up to the next token there are blanks
+      // only.
+      if (token->token == PG_QUERY__TOKEN__USCONST || token->token == PG_QUERY__TOKEN__UIDENT) {
+        const auto next = i + 1 < scan->n_tokens
+                              ? static_cast<std::size_t>(scan->tokens[i + 1]->start)
+                              : sql.size();
+        end = sql.find_last_not_of(" \t\r\n\f\v", next - 1) + 1;
+      }
+      tokens.push_back({std::string_view{sql}.substr(start, end - start), token->token});
     }
     if (scan != nullptr) ::pg_query__scan_result__free_unpacked(scan, nullptr);
   }

@@ -229,6 +229,16 @@ TEST_SUITE("sql_script") {
     CHECK(only("SELECT 1\n-- note\n;").text == "SELECT 1");
   }
 
+  TEST_CASE("strings and names with Unicode escapes are part of a statement to their end") {
+    for (const auto* sql : {"SELECT U&'a'", "DROP TABLE U&\"a b\"", "SELECT u&'a''b'\n  'c; d'",
+                            "SELECT U&'!0041' UESCAPE '!'", "TRUNCAT U&\"a\""}) {
+      CAPTURE(std::string{sql});
+      CHECK(only(sql).text == sql);
+      CHECK(only(std::string{sql} + " /* c */ ; -- d").text == sql);
+    }
+    CHECK(mentions(only("SELECT U&'a new b'"), "new"));
+  }
+
   TEST_CASE("what only a client can do is unsupported") {
     CHECK(kind("COPY a FROM STDIN") == Kind::unsupported);
     CHECK(kind("COPY a TO STDOUT") == Kind::unsupported);
