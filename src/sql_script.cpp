@@ -386,16 +386,17 @@ Tree parse(const std::string& sql) {
   return tree;
 }
 
+// Not by pg_query_split_with_scanner, which leaves out what holds no keyword: "TRUNCAT a;".
 std::vector<Range> split_at_semicolons(const std::string& sql) {
-  std::vector<Range> ranges;
-  const auto split = ::pg_query_split_with_scanner(sql.c_str());
-  for (int i = 0; split.error == nullptr && i < split.n_stmts; ++i) {
-    const auto start = static_cast<std::size_t>(split.stmts[i]->stmt_location);
-    const auto length = static_cast<std::size_t>(split.stmts[i]->stmt_len);
-    ranges.push_back({start, length == 0 ? sql.size() : start + length});
+  std::vector<Range> ranges = {{0, sql.size()}};
+  int depth = 0;  // a rule's actions stand in parentheses
+  for (const auto& token : tokens_of(sql)) {
+    if (token.text == "(") ++depth;
+    if (token.text == ")" && depth > 0) --depth;
+    if (token.text != ";" || depth > 0) continue;
+    ranges.back().end = static_cast<std::size_t>(token.text.data() - sql.data());
+    ranges.push_back({ranges.back().end + 1, sql.size()});
   }
-  ::pg_query_free_split_result(split);
-  if (ranges.empty()) ranges.push_back({0, sql.size()});
   return ranges;
 }
 
@@ -435,10 +436,6 @@ std::vector<Statement> parse_piecewise(const std::string& sql) {
   return statements;
 }
 
-}  // namespace
-
-namespace {
-
 std::vector<Statement> parse_whole(const std::string& sql) {
   const auto tree = parse(sql);
   if (!tree) return parse_piecewise(sql);
@@ -457,18 +454,6 @@ std::vector<Statement> parse_whole(const std::string& sql) {
   return statements;
 }
 
-}  // namespace
-
-std::vector<Statement> parse_script(std::string_view text) {
-  constexpr std::string_view k_byte_order_mark = "\xEF\xBB\xBF";
-  if (text.starts_with(k_byte_order_mark)) text.remove_prefix(k_byte_order_mark.size());
-  std::vector<Statement> statements;
-  with_stack_for(text.size(), [&] { statements = parse_whole(std::string{text}); });
-  return statements;
-}
-
-namespace {
-
 bool holds_word(std::string_view text, const std::string& word) {
   const auto is_part_of_word = [](char c) {
     return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
@@ -483,6 +468,14 @@ bool holds_word(std::string_view text, const std::string& word) {
 }
 
 }  // namespace
+
+std::vector<Statement> parse_script(std::string_view text) {
+  constexpr std::string_view k_byte_order_mark = "\xEF\xBB\xBF";
+  if (text.starts_with(k_byte_order_mark)) text.remove_prefix(k_byte_order_mark.size());
+  std::vector<Statement> statements;
+  with_stack_for(text.size(), [&] { statements = parse_whole(std::string{text}); });
+  return statements;
+}
 
 bool mentions(const Statement& statement, const std::string& value) {
   std::string quoted;

@@ -277,6 +277,12 @@ TEST_SUITE("sql_script") {
     CHECK(parse_script(sql).size() == 1);
   }
 
+  TEST_CASE("a statement without a single keyword is not left out") {
+    CHECK(positions("SELECT 1;\nTRUNCAT a;\nSELECT 2;") == "1:1 2:1 3:1");
+    CHECK(positions("typo") == "1:1");
+    CHECK(positions("typo; ; SELECT (1; 2);\ntypo") == "1:1 1:9 2:1");
+  }
+
   TEST_CASE("a text that cannot even be cut into words stays one statement") {
     for (const auto* broken : {"SELECT 'never closed; SELECT 2;", "/* never closed",
                                "SELECT $$ x; SELECT 1", "CREATE TABLE \"a (i int);\nSELECT 1;"}) {
