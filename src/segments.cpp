@@ -17,6 +17,12 @@ void refuse_what_loses_work(const std::vector<Statement>& script) {
   for (const auto& statement : script) {
     switch (statement.kind) {
       case Kind::begin:
+        if (open != nullptr && !statement.options.empty())
+          throw ScriptRefused{
+              statement,
+              fmt::format("BEGIN {} inside the BEGIN of line {} would come too late",
+                          statement.options, open->line),
+              "write the options behind the first BEGIN, or COMMIT before this one"};
         if (open == nullptr) open = &statement;
         break;
       case Kind::commit: open = nullptr; break;

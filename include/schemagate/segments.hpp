@@ -7,7 +7,7 @@
 // PostgreSQL forces it: around a statement that refuses transactions, before the first use of a new
 // enum value, and at a COMMIT that ends a SET LOCAL, an ON COMMIT table or an isolation level. What
 // would lose work silently is refused: BEGIN without COMMIT, ROLLBACK, CONCURRENTLY inside BEGIN
-// ... COMMIT, COPY FROM STDIN.
+// ... COMMIT, COPY FROM STDIN; and a BEGIN with options inside another one, which would cut that.
 
 #include <stdexcept>
 #include <string>

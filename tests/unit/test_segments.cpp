@@ -442,6 +442,12 @@ TEST_SUITE("segments") {
     CHECK(refusal("SELEC 1 FROM a;\nROLLBACK;").starts_with("2:1 ROLLBACK"));
   }
 
+  TEST_CASE("a BEGIN with options does not cut the block it stands in") {
+    CHECK(refusal("BEGIN;\nSELECT 1;\nBEGIN ISOLATION LEVEL SERIALIZABLE;\nSELECT 2;\nCOMMIT") ==
+          "3:1 BEGIN ISOLATION LEVEL SERIALIZABLE inside the BEGIN of line 1 would come too late");
+    CHECK(shape("BEGIN; SELECT 1; BEGIN; SELECT 2; COMMIT") == "2T");
+  }
+
   TEST_CASE("a refusal comes with advice where there is any") {
     try {
       (void)segments("BEGIN; SELECT 1;");
