@@ -77,9 +77,10 @@ bool continue_after(PlannedMigration& planned, const std::map<int, Step>& steps)
     const auto index = static_cast<std::size_t>(number);
     const bool is_same =
         index < planned.segments.size() && planned.segments[index].digest() == step.digest;
-    if (step.finished && !is_same) return false;
-    if (step.finished) planned.first_segment = index + 1;
-    else if (is_same) planned.interrupted = step;
+    const bool is_next = index == planned.first_segment;  // a gap would be skipped for good
+    if (step.finished && !(is_same && is_next)) return false;
+    if (step.finished) ++planned.first_segment;
+    else if (is_same && is_next) planned.interrupted = step;
   }
   return true;
 }

@@ -276,6 +276,20 @@ TEST_SUITE("plan") {
     CHECK(refusal(folder_of({{"1_a", ""}}), history).code == ExitCode::history);
   }
 
+  TEST_CASE("a half-done migration whose record has a gap is not continued behind it") {
+    const auto folder = folder_of({{"1_a", k_mixed}});
+    const auto parts = split_into_segments(parse_script(k_mixed));
+    auto history = history_of({row("1_a", k_mixed)});
+    history.steps["id-1_a"] = {
+        {1, {.digest = parts[1].digest(), .evidence = "", .finished = true}}};
+    CHECK(refusal(folder, history).code == ExitCode::history);
+    history.steps["id-1_a"] = {
+        {1, {.digest = parts[1].digest(), .evidence = "a_pkey", .finished = false}}};
+    const auto plan = make_plan(folder, history, {});
+    CHECK(plan.pending.at(0).first_segment == 0);
+    CHECK(plan.pending.at(0).interrupted.evidence.empty());
+  }
+
   TEST_CASE("a failed row without recorded progress of ours is not resumed") {
     auto history = history_of({row("1_a", k_mixed)});
     history.steps["another id"] = {{0, {}}};
