@@ -143,6 +143,12 @@ void ConnectionString::read_url(const std::string& text) {
   if (path.find('@') != std::string::npos ||
       (authority.find('@') == std::string::npos && behind.find('@') != std::string::npos))
     throw ConnectionStringError{k_write_encoded};
+  // A fragment says nothing to a server. A raw # in the password stands before the @.
+  const auto host = scheme_end + 3 + authority.rfind('@') + 1;  // npos + 1 is 0
+  if (const auto hash = text.find('#', host); hash != std::string::npos) {
+    text_ = text.substr(0, hash);
+    return read_url(text_);
+  }
   raw_password_ = password_of(authority);
   // WHATWG (and so Prisma) lets a password hold raw @; libpq would take the first one as the end.
   for (auto at = authority.find('@'); at != authority.rfind('@'); at = authority.find('@'))
@@ -167,10 +173,13 @@ void ConnectionString::read_url(const std::string& text) {
 
 void ConnectionString::read_url_parameters(const std::string& query) {
   std::vector<Parameter> given;
-  for (const auto& pair : split(query.substr(0, query.find('#')), '&')) {
+  for (const auto& pair : split(query, '&')) {
     if (pair.empty()) continue;
     const auto equals = std::min(pair.find('='), pair.size());
     const auto key = percent_decoded(pair.substr(0, equals), "parameters");
+    // "p@ss?word@host": what is no parameter is the rest of a password.
+    if (pair.find('@') != std::string::npos && key != "schema" && !libpq_knows(key))
+      throw ConnectionStringError{k_write_encoded};
     given.push_back({key, percent_decoded(pair.substr(std::min(equals + 1, pair.size())), key)});
   }
   bool requires_tls = false;
@@ -281,10 +290,8 @@ std::string ConnectionString::with_application_name(const std::string& name) con
     named.set("application_name", name);
     return named.as_key_value();
   }
-  const auto host = text_.find('@') == std::string::npos ? 0 : text_.rfind('@');
-  const auto without_fragment = text_.substr(0, text_.find('#', host));
-  const char separator = without_fragment.find('?') == std::string::npos ? '?' : '&';
-  return fmt::format("{}{}application_name={}", without_fragment, separator, percent_encoded(name));
+  const char separator = text_.find('?') == std::string::npos ? '?' : '&';
+  return fmt::format("{}{}application_name={}", text_, separator, percent_encoded(name));
 }
 
 std::string ConnectionString::host() const {

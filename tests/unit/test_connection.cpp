@@ -243,6 +243,32 @@ TEST_SUITE("connection") {
     }
   }
 
+  TEST_CASE("a password with a raw @ and a raw question mark is refused without quoting it") {
+    for (const auto* url :
+         {"postgresql://u:p@ss?hunter2@h/d", "postgresql://u:p@ss/d?hunter2=x@h/d",
+          "postgresql://u:p@ss/d?sslhunter2@h/d", "postgresql://u:p@ss/d?hunter2=%zz@h/d"}) {
+      CAPTURE(std::string{url});
+      const auto error = error_of(url);
+      CHECK(contains(error, "%3F"));
+      CHECK_FALSE(contains(error, "hunter2"));
+    }
+    const ConnectionString fine{"postgresql://u:p@h/d?user=me@corp&schema=a@b"};
+    CHECK(fine.value("user") == "me@corp");
+    CHECK(fine.schema() == "a@b");
+  }
+
+  TEST_CASE("a fragment is left out, for us and for a tool") {
+    for (const auto* url : {"postgresql://u:a#b@h/d#x", "postgresql://u:a#b@h/d?schema=s#x@y"}) {
+      CAPTURE(std::string{url});
+      const ConnectionString connection{url};
+      CHECK(connection.value("password") == "a#b");
+      CHECK(connection.database() == "d");
+      const ConnectionString for_tool{connection.with_application_name("us")};
+      CHECK(for_tool.value("application_name") == "us");
+      CHECK(for_tool.database() == "d");
+    }
+  }
+
   TEST_CASE("no error text holds a part of the string that may be secret") {
     for (const auto* text :
          {"alice:hunter2://x@h/d", "alice:hunter2@h/d", "hunter2", "host=h password='hunter2",
