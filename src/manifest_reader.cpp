@@ -1,6 +1,7 @@
 #include "schemagate/manifest_reader.hpp"
 
 #include <fmt/core.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -13,6 +14,27 @@
 
 namespace schemagate {
 
+namespace {
+
+// Where documents start, and nothing else of them.
+struct DocumentStarts : YAML::EventHandler {
+  using Mark = YAML::Mark;
+  using Anchor = YAML::anchor_t;
+  using Style = YAML::EmitterStyle::value;
+  void OnDocumentStart(const Mark& mark) override { last = mark; }
+  void OnDocumentEnd() override {}
+  void OnNull(const Mark&, Anchor) override {}
+  void OnAlias(const Mark&, Anchor) override {}
+  void OnScalar(const Mark&, const std::string&, Anchor, const std::string&) override {}
+  void OnSequenceStart(const Mark&, const std::string&, Anchor, Style) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const Mark&, const std::string&, Anchor, Style) override {}
+  void OnMapEnd() override {}
+  Mark last;
+};
+
+}  // namespace
+
 struct ManifestReader::Document {
   std::map<std::string, YAML::Node> nodes;  // by path
 };
@@ -22,9 +44,13 @@ ManifestReader::ManifestReader(const std::string& yaml, const std::filesystem::p
     : file_{file}, environment_{environment}, keys_{keys}, document_{std::make_unique<Document>()} {
   YAML::Node root;
   try {
-    const auto documents = YAML::LoadAll(yaml);
-    if (documents.size() > 1) complain("", documents[1].Mark(), "a manifest is one YAML document");
-    if (!documents.empty()) root = documents[0];
+    root = YAML::Load(yaml);
+    // LoadAll never ends where a comma follows a document (yaml-cpp 0.7).
+    std::istringstream text{yaml};
+    YAML::Parser parser{text};
+    DocumentStarts starts;
+    if (parser.HandleNextDocument(starts) && parser.HandleNextDocument(starts))
+      complain("", starts.last, "a manifest is one YAML document");
   } catch (const YAML::Exception& e) {
     complain("", e.mark, e.msg);
     throw_mistakes();

@@ -579,6 +579,33 @@ TEST_SUITE("manifest") {
     }
   }
 
+  TEST_CASE("what a variable holds never stands in a message, whatever key it was put at") {
+    const Variables set{{"DATABASE_URL", "postgresql://u:hunter2@h/d"}};
+    for (const auto* rest :
+         {"url: {file: '${DATABASE_URL}'}", "wait: '${DATABASE_URL}'", "create: '${DATABASE_URL}'",
+          "expect: {min_version: '${DATABASE_URL}'}"}) {
+      const auto said = mistakes(
+          "version: 1\nmigrations: {directory: d}\ndatabase: {" + std::string{rest} + "}\n", set);
+      REQUIRE(said.size() == 1);
+      CHECK(said[0].find("hunter2") == std::string::npos);
+      CHECK(said[0].find("${DATABASE_URL}") != std::string::npos);
+    }
+    const auto said = mistakes(k_smallest + "mode: ${DATABASE_URL}\n", set);
+    REQUIRE(said.size() == 1);
+    CHECK(said[0].find("hunter2") == std::string::npos);
+  }
+
+  TEST_CASE("a stray comma is a mistake and ends nothing else") {
+    CHECK_FALSE(mistakes(",version: 1\n").empty());
+    CHECK(mistakes("{version: 1, database: {url: x}, migrations: {directory: d}},\n") ==
+          Messages{"m.yaml:1:61: a manifest is one YAML document"});
+  }
+
+  TEST_CASE("a mistake is one line, also about a key of several") {
+    CHECK(mistakes(k_smallest + "\"a\\nb\": 1\n") ==
+          Messages{"m.yaml:6:1: unknown key \"a b\"; did you mean \"app\"?"});
+  }
+
   TEST_CASE("a manifest that cannot be read is a usage failure with a hint") {
     const testing::TempDir dir;
     for (const auto& file : {dir.path() / "nope.yaml", dir.path()}) {
