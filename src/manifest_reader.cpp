@@ -79,6 +79,11 @@ const ManifestKey* ManifestReader::find_key(const std::string& path) const {
   return found == keys_.end() ? nullptr : &*found;
 }
 
+std::string ManifestReader::as_written(const std::string& path) const {
+  const auto* node = find(path);
+  return node == nullptr ? "" : node->Scalar();
+}
+
 bool ManifestReader::is_section(const std::string& path) const {
   return std::any_of(keys_.begin(), keys_.end(),
                      [&](const auto& key) { return key.path.starts_with(path + "."); });
@@ -96,7 +101,9 @@ std::vector<std::string> ManifestReader::names_below(const std::string& section)
 
 void ManifestReader::complain(const std::string& path, const YAML::Mark& mark,
                               const std::string& message) {
-  mistakes_.push_back({path, mark.line + 1, mark.column + 1, message});
+  auto line = message;  // a quoted key may hold several
+  std::replace_if(line.begin(), line.end(), [](unsigned char c) { return c < ' '; }, ' ');
+  mistakes_.push_back({path, mark.line + 1, mark.column + 1, line});
 }
 
 void ManifestReader::complain(const std::string& path, const std::string& message) {
@@ -244,7 +251,7 @@ std::string ManifestReader::secret(const std::string& path) {
     complain(path, file_node.Mark(),
              fmt::format("cannot read the secret file {} (missing, empty, or no "
                          "permission)",
-                         *name));
+                         file_node.Scalar()));
     return {};
   }
   return trim(content.str());
@@ -256,7 +263,7 @@ Milliseconds ManifestReader::duration(const std::string& path) {
   if (const auto parsed = parse_duration(given_text)) return *parsed;
   if (!is_good(path)) return {};
   complain(path, fmt::format("\"{}\" must be a duration like 500ms, 30s, 2m or 1h, not \"{}\"",
-                             path, given_text));
+                             path, as_written(path)));
   return parse_duration(find_key(path)->fallback).value_or(Milliseconds{});
 }
 
@@ -267,24 +274,25 @@ int ManifestReader::integer(const std::string& path) {
   const auto [end, error] =
       std::from_chars(given_text.data(), given_text.data() + given_text.size(), number);
   if (error == std::errc{} && end == given_text.data() + given_text.size()) return number;
-  complain(path, fmt::format("\"{}\" must be a whole number, not \"{}\"", path, given_text));
+  complain(path, fmt::format("\"{}\" must be a whole number, not \"{}\"", path, as_written(path)));
   return 0;
 }
 
 bool ManifestReader::boolean(const std::string& path) {
   const auto given_text = text(path);
   if (given_text != "true" && given_text != "false")
-    complain(path, fmt::format("\"{}\" must be true or false, not \"{}\"", path, given_text));
+    complain(path, fmt::format("\"{}\" must be true or false, not \"{}\"", path, as_written(path)));
   return given_text == "true";
 }
 
 std::size_t ManifestReader::choice(const std::string& path) {
   auto value = text(path);
+  auto written = as_written(path);
   auto name = path;
   // Set for one deploy by the platform, without editing the file.
   if (const auto forced = environment_("SCHEMAGATE_MODE");
       path == "mode" && forced && !forced->empty()) {
-    value = *forced;
+    written = value = *forced;
     name = "$SCHEMAGATE_MODE";
   }
   const auto choices = split(find_key(path)->choices, '|');
@@ -292,7 +300,7 @@ std::size_t ManifestReader::choice(const std::string& path) {
   if (found != choices.end()) return static_cast<std::size_t>(found - choices.begin());
   const auto meant = closest(value, choices);
   complain(path,
-           fmt::format("\"{}\" must be one of {}, not \"{}\"{}", name, join(choices, ", "), value,
+           fmt::format("\"{}\" must be one of {}, not \"{}\"{}", name, join(choices, ", "), written,
                        meant.empty() ? "" : fmt::format("; did you mean \"{}\"?", meant)));
   return 0;
 }

@@ -61,6 +61,8 @@ class ManifestReader {
   void walk(const YAML::Node& map, const std::string& section);
   void complain(const std::string& path, const YAML::Mark& mark, const std::string& message);
   [[nodiscard]] const YAML::Node* find(const std::string& path) const;
+  // For messages: what a variable holds may be a secret.
+  [[nodiscard]] std::string as_written(const std::string& path) const;
   [[nodiscard]] const ManifestKey* find_key(const std::string& path) const;
   [[nodiscard]] bool is_section(const std::string& path) const;
   [[nodiscard]] std::vector<std::string> names_below(const std::string& section) const;
