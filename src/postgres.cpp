@@ -298,6 +298,7 @@ std::optional<Position> find_position(const std::vector<std::string_view>& lines
       continue;
     int number = 1;
     std::from_chars(line.data() + 5, line.data() + colon, number);
+    number = std::max(number, 1);  // a RAISE may print what looks like an excerpt
     std::size_t start = 0;
     for (int n = 1; n < number && start != std::string_view::npos; ++n) {
       const auto end = sql.find('\n', start);

@@ -115,6 +115,7 @@ TEST_SUITE("postgres errors") {
     CHECK(at(pg::parse_error("ERROR:  x\nLINE 1: abc\n", "42601", "abc")) == "nowhere");
     CHECK(at(pg::parse_error("ERROR:  x\nLINE 1: abc\n  ^\n", "42601", "abc")) == "nowhere");
     CHECK(at(pg::parse_error("ERROR:  x\nLINE x: abc\n        ^\n", "42601", "abc")) == "1:1");
+    CHECK(at(pg::parse_error("ERROR:  x\nLINE 0: abc\n        ^\n", "42601", "abc")) == "1:1");
   }
 
   TEST_CASE("detail, hint and context are kept apart") {
