@@ -2,6 +2,7 @@
 // way; then a run that nobody disturbs. In the end the database must hold what an undisturbed run
 // makes, and on the way there its marker must never have said more than was true.
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <fstream>
@@ -48,11 +49,13 @@ struct Point {
   std::string where;  // in a user's words
 };
 
+constexpr const char* k_has_lease = "before the first migration";
+
 // What a run is at, told by a part of the statement that begins it.
 const std::vector<std::pair<std::string, std::string>> k_stages = {
     {"hashtextextended", "creating its own tables"},
     {"schemagate\".lock AS held", "taking the lease"},
-    {"INTO \"schemagate\".run", "before the first migration"},
+    {"INTO \"schemagate\".run", k_has_lease},
     {"shop", "in a migration"},
     {"CONCURRENTLY", "in CREATE INDEX CONCURRENTLY"},
     {"schemagate\".step", "recording a part of a migration"},
@@ -61,10 +64,13 @@ const std::vector<std::pair<std::string, std::string>> k_stages = {
     {"-infinity", "giving the lease back"},
 };
 
-enum class Threads { main, others };
+enum class Part {
+  whole,
+  work,          // what comes before the lease is had is the same for all kinds of migrations
+  other_threads  // what they do depends on the time: their points are passed in long runs only
+};
 
-// What the other threads do depends on the time: their points are passed in long runs only.
-std::vector<Point> points_in(const std::filesystem::path& trace, Threads wanted) {
+std::vector<Point> points_in(const std::filesystem::path& trace, Part part) {
   std::vector<Point> points;
   std::string stage = "connecting";
   std::ifstream stream{trace};
@@ -73,8 +79,8 @@ std::vector<Point> points_in(const std::filesystem::path& trace, Threads wanted)
     const auto name = line.substr(0, tab);
     const auto statement = line.substr(tab + 1);
     const auto slash = name.find('/');
-    if ((slash == std::string::npos) != (wanted == Threads::main)) continue;
-    if (wanted == Threads::others) {
+    if ((slash == std::string::npos) == (part == Part::other_threads)) continue;
+    if (part == Part::other_threads) {
       points.push_back({name, "in the " + name.substr(0, slash) + " thread"});
       continue;
     }
@@ -86,6 +92,10 @@ std::vector<Point> points_in(const std::filesystem::path& trace, Threads wanted)
                                                          : stage;
     points.push_back({name, where});
   }
+  if (part == Part::work)
+    points.erase(points.begin(), std::find_if(points.begin(), points.end(), [](const auto& point) {
+                   return point.where == k_has_lease;
+                 }));
   return points;
 }
 
@@ -94,14 +104,14 @@ struct Reference {
   std::vector<Point> points;
 };
 
-Reference undisturbed(Prepare prepare, Threads threads) {
+Reference undisturbed(Prepare prepare, Part part) {
   Site site{prepare};
   const auto trace = site.shop.dir().path() / "trace";
   site.shop.settings.environment = {{"SCHEMAGATE_FAULT_TRACE", trace.string()}};
   const auto result = site.shop.run();
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
-  return {outcome_of(site), points_in(trace, threads)};
+  return {outcome_of(site), points_in(trace, part)};
 }
 
 // Most of the time a trial waits for a process to end or a lease to expire.
@@ -110,7 +120,7 @@ void for_each(const std::vector<Point>& points, Prepare prepare, Trial&& trial) 
   std::atomic<std::size_t> next = 0;
   const auto work = [&] {
     Site site{prepare};
-    for (auto i = next++; i < points.size(); i = next++) {
+    for (std::size_t i = 0; (i = next.fetch_add(each_nth())) < points.size();) {
       try {
         site.reset();
         trial(site, points[i]);
@@ -201,9 +211,9 @@ void paused(Site& site, const Reference& reference, const Point& point) {
               " when it wakes; the run that took over completes, nothing is changed after it"});
 }
 
-void sweep(Prepare prepare, Threads threads = Threads::main) {
-  const auto reference = undisturbed(prepare, threads);
-  REQUIRE(reference.points.size() > (threads == Threads::main ? 50 : 10));
+void sweep(Prepare prepare, Part part = Part::work) {
+  const auto reference = undisturbed(prepare, part);
+  REQUIRE(reference.points.size() > (part == Part::other_threads ? 10 : 40));
   std::optional<Fault> fault;
   SUBCASE("killed") { fault = {"SIGKILL", "kill", {137}}; }
   SUBCASE("its connection lost") { fault = {"connection lost", "cut", {0, 10, 14}}; }
@@ -220,11 +230,13 @@ void with_marker_file(Deployment& shop) { shop.settings.rest = "marker: {file: m
 }  // namespace
 
 TEST_CASE("crash sweep: plain migrations") {
-  sweep([](Deployment& shop) {
-    shop.migration("1_init", "CREATE TABLE shop (x int); INSERT INTO shop VALUES (1);");
-    shop.migration("2_next", "ALTER TABLE shop ADD y int; INSERT INTO shop VALUES (2, 2);");
-    with_marker_file(shop);
-  });
+  sweep(
+      [](Deployment& shop) {
+        shop.migration("1_init", "CREATE TABLE shop (x int); INSERT INTO shop VALUES (1);");
+        shop.migration("2_next", "ALTER TABLE shop ADD y int; INSERT INTO shop VALUES (2, 2);");
+        with_marker_file(shop);
+      },
+      Part::whole);
 }
 
 TEST_CASE("crash sweep: a script with its own BEGIN and COMMIT") {
@@ -281,9 +293,9 @@ TEST_CASE("crash sweep: an external command") {
 TEST_CASE("crash sweep: what goes on beside a long statement") {
   sweep(
       [](Deployment& shop) {
-        shop.settings.lease = "ttl: 3s";
+        shop.settings.lease = "ttl: 6s";
         shop.migration("1_long", "CREATE TABLE shop (x int); INSERT INTO shop VALUES (1);"
                                  "SELECT pg_sleep(2.5); INSERT INTO shop VALUES (2);");
       },
-      Threads::others);
+      Part::other_threads);
 }

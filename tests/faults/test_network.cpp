@@ -164,6 +164,7 @@ int trial(Shop& shop, const Undisturbed& expected, Proxy::Fault fault, int numbe
 // At each (or each `step`th) message of one of these types, two trials at a time. How many there
 // were.
 int try_at_each(const std::string& types, Proxy::Fault fault, std::size_t step = 1) {
+  step *= testing::each_nth();
   const auto expected = undisturbed();
   std::vector<int> numbers;
   for (std::size_t i = 0; i < expected.messages.size(); ++i)

@@ -233,7 +233,8 @@ TEST_CASE("CONCURRENTLY in a busy pool is refused, and where allowed sets nothin
   project.set("lease.unfenced", "allow");
   const auto setting = project.run();
   CHECK(setting.exit_code == 24);
-  CHECK(setting.err.find("what the script SETs cannot be set through a pooler") != std::string::npos);
+  CHECK(setting.err.find("what the script SETs cannot be set through a pooler") !=
+        std::string::npos);
   project.migration("20240102000000_index", "CREATE INDEX CONCURRENTLY users_id ON users (id);");
   const auto result = project.run();
   CHECK_MESSAGE(result.exit_code == 0, result.err);

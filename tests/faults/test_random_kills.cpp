@@ -54,7 +54,7 @@ TEST_CASE("a long folder is applied exactly once however often its runner is kil
   std::mt19937 random{k_seed};
   std::uniform_int_distribution<int> moment_ms{20, 250};
   int kills = 0;
-  while (kills < 200) {
+  while (kills < 200 / static_cast<int>(each_nth())) {
     Deployment shop;
     prepare(shop);
     auto session = shop.database().connect();

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <stdexcept>
 
 namespace testing {
@@ -15,6 +16,11 @@ void record(const Trial& trial, int times) {
   if (fd < 0 || ::write(fd, line.data(), line.size()) != static_cast<ssize_t>(line.size()))
     throw std::runtime_error{"cannot append to " SCHEMAGATE_TRIALS};
   ::close(fd);
+}
+
+std::size_t each_nth() {
+  const char* number = std::getenv("SCHEMAGATE_TEST_EACH");
+  return number == nullptr ? 1 : std::stoul(number);
 }
 
 }  // namespace testing

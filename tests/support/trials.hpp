@@ -1,6 +1,7 @@
 #pragma once
 // What the fault tests tried and saw: the rows of the table in docs/guarantees.md.
 
+#include <cstddef>
 #include <string>
 
 namespace testing {
@@ -15,5 +16,9 @@ struct Trial {
 // To be called after the checks of the trial. Appends to trials.tsv in the build tree;
 // `times`: how many equal trials this was. tests/faults/table makes the table of it.
 void record(const Trial& trial, int times = 1);
+
+// A sweep tries each Nth point only: N = 1, or what SCHEMAGATE_TEST_EACH says, for builds in which
+// everything is slow.
+[[nodiscard]] std::size_t each_nth();
 
 }  // namespace testing
