@@ -84,8 +84,8 @@ std::vector<Point> points_in(const std::filesystem::path& trace, Part part) {
       points.push_back({name, "in the " + name.substr(0, slash) + " thread"});
       continue;
     }
-    for (const auto& [part, begun] : k_stages)
-      if (holds(statement, part)) stage = begun;
+    for (const auto& [sign, begun] : k_stages)
+      if (holds(statement, sign)) stage = begun;
     if (name.starts_with("child")) stage = "around an external command";
     const auto where = statement == "COMMIT"             ? "at a COMMIT"
                        : name.starts_with("marker_file") ? "writing the marker's file"
@@ -213,7 +213,7 @@ void paused(Site& site, const Reference& reference, const Point& point) {
 
 void sweep(Prepare prepare, Part part = Part::work) {
   const auto reference = undisturbed(prepare, part);
-  REQUIRE(reference.points.size() > (part == Part::other_threads ? 10 : 40));
+  REQUIRE(reference.points.size() > (part == Part::other_threads ? 10 : 30));
   std::optional<Fault> fault;
   SUBCASE("killed") { fault = {"SIGKILL", "kill", {137}}; }
   SUBCASE("its connection lost") { fault = {"connection lost", "cut", {0, 10, 14}}; }
