@@ -105,7 +105,7 @@ void Applier::with_retries(const Migration* const& migration, Attempt&& attempt)
     try {
       return attempt();
     } catch (const StatementFailed& e) {
-      if (!is_retryable(e.error.sqlstate)) throw;
+      if (!is_retryable(e.error)) throw;
       if (deadline.passed()) throw lock_not_had(*migration, e);
       const auto pause = std::min(backoff.next(), deadline.remaining() + 10ms);
       const auto blocker = script_.last_blocker().text;

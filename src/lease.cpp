@@ -286,7 +286,7 @@ void Lease::Keeper::release(pg::Session& session) noexcept {
     renewer_ = {};
     // Renamed, or the next runner would end this backend; in one message, so that a runner that is
     // paused here has done both or neither.
-    session.execute("SET application_name = 'schemagate';" +
+    session.execute((database_.pooled() ? "" : "SET application_name = 'schemagate';") +
                     pg::with_values(bookkeeping_.sql(statements::k_release_lease), identity()));
   } catch (const std::exception& e) {
     log::debug(fmt::format("the lease could not be released and will expire: {}", e.what()));

@@ -17,10 +17,14 @@ std::string without_password(const std::string& text, std::size_t size_max) {
 
 }  // namespace
 
-// 55P03 lock_not_available, 40P01 deadlock_detected, 40001 serialization_failure: the same
-// statement may work a moment later.
-bool is_retryable(const std::string& sqlstate) {
-  return sqlstate == "55P03" || sqlstate == "40P01" || sqlstate == "40001";
+// 55P03 lock_not_available, 40P01 deadlock_detected, 40001 serialization_failure; and 23505 or
+// XX000 where another session made or altered the same object of the catalogue at the same moment:
+// there IF NOT EXISTS does not look twice.
+bool is_retryable(const pg::Error& error) {
+  const auto& state = error.sqlstate;
+  const auto says = [&](const char* part) { return error.message.find(part) != std::string::npos; };
+  return state == "55P03" || state == "40P01" || state == "40001" ||
+         (state == "23505" && says("\"pg_")) || (state == "XX000" && says("tuple concurrently"));
 }
 
 // Class 53, insufficient resources: the script is not to blame, and may work another time.

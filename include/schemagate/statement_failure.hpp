@@ -18,9 +18,9 @@ struct StatementFailed : std::runtime_error {
   const Statement* statement;  // null: at the end of the script (deferred constraints, bookkeeping)
 };
 
-// The same statement may work a moment later: lock_not_available, deadlock_detected,
-// serialization_failure.
-[[nodiscard]] bool is_retryable(const std::string& sqlstate);
+// The same statement may work a moment later: a lock, a deadlock, a serialization failure, or a race
+// for an object of the catalogue.
+[[nodiscard]] bool is_retryable(const pg::Error& error);
 // It does not run inside a transaction block, which only the server could tell.
 [[nodiscard]] bool refuses_transactions(const std::string& sqlstate);
 // What was to be created exists, or what was to be dropped does not.

@@ -66,6 +66,28 @@ TEST_CASE("two apps with schemas of their own in one database migrate at the sam
           .seen = "neither waits for the other; both exit 0"});
 }
 
+TEST_CASE("a migration that meets another app's CREATE SCHEMA IF NOT EXISTS tries again") {
+  const TestDatabase database;
+  const Deployment shop{app("shop", database.url())};
+  shop.migration("1_init", "CREATE SCHEMA IF NOT EXISTS shared; CREATE TABLE shop (x int);");
+  auto other = database.connect();
+  other.execute("BEGIN; CREATE SCHEMA shared");
+  auto run = shop.start();
+  REQUIRE(eventually([&] {
+    return database.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                          "   AND query LIKE 'CREATE SCHEMA IF NOT EXISTS shared%'"
+                          "   AND datname = current_database()") == "1";
+  }));
+  other.execute("COMMIT");
+  const auto result = run.wait();
+  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+  REQUIRE(holds(result.err, "pg_namespace_nspname_index"));
+  REQUIRE(holds(result.err, "rolled back, trying again"));
+  record({.fault = "two apps create the same shared object",
+          .where = "in a migration",
+          .seen = "exit 0 after a second try"});
+}
+
 TEST_CASE("20 runners of two apps that share a history work one after the other") {
   const Deployment a{app("a", {})};
   const Deployment b{app("b", a.database().url())};

@@ -19,6 +19,10 @@ const Result& packages() {
 }  // namespace
 
 bool PrismaEngine::is_there() {
+  if (const char* why = std::getenv("SCHEMAGATE_WITHOUT_PRISMA")) {
+    MESSAGE("SKIPPED: no Prisma engine wanted: " << why);
+    return false;
+  }
   if (packages().exit_code == 0) return true;
   MESSAGE("SKIPPED: Prisma's engine cannot be had: " << packages().err);
   CHECK_MESSAGE(std::getenv("SCHEMAGATE_REQUIRE_POSTGRES") == nullptr,
