@@ -18,8 +18,8 @@ struct StatementFailed : std::runtime_error {
   const Statement* statement;  // null: at the end of the script (deferred constraints, bookkeeping)
 };
 
-// The same statement may work a moment later: a lock, a deadlock, a serialization failure, or a race
-// for an object of the catalogue.
+// The same statement may work a moment later: a lock, a deadlock, a serialization failure, or a
+// race for an object of the catalogue.
 [[nodiscard]] bool is_retryable(const pg::Error& error);
 // It does not run inside a transaction block, which only the server could tell.
 [[nodiscard]] bool refuses_transactions(const std::string& sqlstate);
