@@ -105,7 +105,7 @@ TEST_CASE(
       "CREATE TABLE v (x int);\nSELECT count(pg_logical_emit_message(false, 'x', "
       "repeat('y', 1000000))) FROM generate_series(1, (SELECT rows FROM aside.load) * 8);\n");
   server.execute("CHECKPOINT");
-  disk.fill();
+  disk.fill(1'000'000);  // enough for a table, too little for the next file of the log
   check_told(shop.run(), 14, "connection lost", "run again");
   disk.free();
   (void)server.control({"stop", "-m", "immediate", "-s"});  // it may have given up by itself

@@ -71,11 +71,14 @@ bool SmallDisk::is_possible() {
   return false;
 }
 
-void SmallDisk::fill() const {
-  std::ofstream stream{path_ / "filler", std::ios::binary};
+void SmallDisk::fill(std::uintmax_t left_bytes) const {
+  const auto filler = path_ / "filler";
+  std::ofstream stream{filler, std::ios::binary};
   const std::string page(4096, 'x');
   while (stream << page << std::flush) {
   }
+  stream.close();
+  std::filesystem::resize_file(filler, std::filesystem::file_size(filler) - left_bytes);
 }
 
 void SmallDisk::free() const { std::filesystem::remove(path_ / "filler"); }

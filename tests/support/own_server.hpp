@@ -2,6 +2,7 @@
 // A PostgreSQL server of one test case, for what would hurt the others: stopped, crashed, full,
 // read-only. Gone with the object.
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -28,7 +29,7 @@ class SmallDisk {
   [[nodiscard]] static bool is_possible();
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  void fill() const;  // to the last byte
+  void fill(std::uintmax_t left_bytes = 0) const;
   void free() const;  // what fill() took
 
  private:
