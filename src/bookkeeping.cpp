@@ -45,8 +45,11 @@ bool Bookkeeping::exists(pg::Session& session) const {
 void Bookkeeping::create_if_missing(pg::Session& session) const {
   try {
     if (!exists(session)) create(session);
-    const auto rows = session.query(sql(statements::k_read_version));
-    const int version = std::stoi(rows.at(0).at(0).value_or("0"));
+    int version = read_version(session);
+    if (version < statements::k_tables_version) {
+      upgrade(session, version);
+      version = read_version(session);
+    }
     if (version > statements::k_tables_version) {
       throw Failure{
           ExitCode::refused,
@@ -63,7 +66,14 @@ void Bookkeeping::create_if_missing(pg::Session& session) const {
                                 name_, e.message),
                     "choose another one: database.bookkeeping_schema"};
     }
-    if (e.sqlstate != "42501" || exists(session)) throw;
+    if (e.sqlstate != "42501") throw;
+    if (exists(session)) {
+      throw Failure{ExitCode::refused,
+                    fmt::format("schemagate's own tables in schema {} are of an older version, and "
+                                "the role may not change them: {}",
+                                name_, e.message),
+                    "run once as the role that owns them"};
+    }
     throw Failure{
         ExitCode::refused,
         fmt::format("the role may not use or create schemagate's own tables: {}", e.message),
@@ -82,16 +92,38 @@ void Bookkeeping::check_rights(pg::Session& session, const std::string& history_
                 missing.at(1).value_or("")};
 }
 
-// One message and one implicit transaction: a runner that is paused here holds nobody up.
+int Bookkeeping::read_version(pg::Session& session) const {
+  return std::stoi(session.query(sql(statements::k_read_version)).at(0).at(0).value_or("0"));
+}
+
+// The start of a message that changes the tables. One message is one implicit transaction: a runner
+// that is paused here holds nobody up.
+std::string Bookkeeping::locked_sql() const {
+  return std::string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;"
+                     "SET LOCAL lock_timeout = '30s';"} +
+         statements::k_lock_tables + ";";
+}
+
+void Bookkeeping::upgrade(pg::Session& session, int version) const {
+  std::string text = locked_sql();
+  for (auto from = static_cast<std::size_t>(version); from <= statements::k_upgrades.size(); ++from)
+    text += sql(statements::k_upgrades.at(from - 1));
+  try {
+    session.execute(text);
+  } catch (const pg::Error&) {
+    if (read_version(session) == version) throw;  // else another runner was first
+  }
+}
+
 void Bookkeeping::create(pg::Session& session) const {
   // IF NOT EXISTS asks for CREATE on the database even where the schema is there.
   const auto schema = session.query("SELECT 1 FROM pg_namespace WHERE nspname = $1", {name_});
-  std::string text = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;"
-                     "SET LOCAL lock_timeout = '30s';";
-  text += sql(statements::k_lock_tables) + ";";
+  std::string text = locked_sql();
   if (schema.empty()) text += "CREATE SCHEMA IF NOT EXISTS " + pg::quote_identifier(name_) + ";";
+  text += sql(statements::k_create_tables);
+  for (const auto* step : statements::k_upgrades) text += sql(step);
   try {
-    session.execute(text + sql(statements::k_create_tables));
+    session.execute(text);
   } catch (const pg::Error&) {
     if (!exists(session)) throw;  // else another runner was first
   }

@@ -6,10 +6,9 @@
 
 #include "schemagate/database.hpp"
 #include "schemagate/history.hpp"
-#include "schemagate/job.hpp"
 #include "schemagate/log.hpp"
 #include "schemagate/marker.hpp"
-#include "schemagate/migrations.hpp"
+#include "schemagate/target.hpp"
 #include "schemagate/text.hpp"
 
 namespace schemagate {

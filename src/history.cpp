@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "schemagate/statements.hpp"
+#include "schemagate/text.hpp"
 
 namespace schemagate {
 namespace {
@@ -18,7 +19,10 @@ SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespac
 
 constexpr const char* k_read = R"sql(
 SELECT id, migration_name, checksum, coalesce(logs, ''), finished_at IS NOT NULL, rolled_back_at IS NOT NULL,
-       CASE WHEN finished_at IS NULL THEN to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') END
+       applied_steps_count, coalesce(logs = '' AND started_at = finished_at AND applied_steps_count = 0, false),
+       CASE WHEN $1 OR finished_at IS NULL
+            THEN to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') END,
+       CASE WHEN $1 THEN to_char(finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') END
   FROM {} ORDER BY started_at)sql";
 
 constexpr const char* k_create = R"sql(
@@ -50,7 +54,7 @@ HistoryTable::HistoryTable(const std::string& schema, const Bookkeeping& bookkee
       table_{pg::quote_identifier(schema) + "." + pg::quote_identifier("_prisma_migrations")},
       bookkeeping_{bookkeeping} {}
 
-History HistoryTable::read(pg::Session& session) const {
+History HistoryTable::read(pg::Session& session, Times times) const {
   History history;
   history.exists = session.query("SELECT to_regclass($1) IS NOT NULL", {table_}).at(0).at(0) == "t";
   if (!history.exists) {
@@ -59,13 +63,17 @@ History HistoryTable::read(pg::Session& session) const {
     return history;
   }
   bool unfinished = false;
-  for (const auto& row : session.query(fmt::format(k_read, table_))) {
+  for (const auto& row :
+       session.query(fmt::format(k_read, table_), {times == Times::all ? "t" : "f"})) {
     const auto text = [&](std::size_t i) { return row[i].value_or(""); };
     history.rows.push_back({.id = text(0),
                             .name = text(1),
                             .checksum = text(2),
                             .logs = text(3),
-                            .started_at = text(6),
+                            .started_at = text(8),
+                            .finished_at = text(9),
+                            .steps = std::stoi(text(6)),
+                            .by_resolve = text(7) == "t",
                             .finished = text(4) == "t",
                             .rolled_back = text(5) == "t"});
     unfinished = unfinished || history.rows.back().failed();
@@ -138,6 +146,24 @@ void HistoryTable::set_rolled_back(pg::Session& session, const std::string& id,
       fmt::format("UPDATE {} SET logs = $2, rolled_back_at = clock_timestamp() WHERE id = $1",
                   table_),
       {id, logs});
+}
+
+void HistoryTable::mark_applied(pg::Session& session, const std::string& name,
+                                const std::string& checksum) const {
+  session.query(fmt::format("UPDATE {} SET rolled_back_at = clock_timestamp() WHERE migration_name "
+                            "= $1 AND finished_at IS NULL AND rolled_back_at IS NULL",
+                            table_),
+                {name});
+  session.query(
+      fmt::format("INSERT INTO {} (id, checksum, logs, started_at, finished_at, migration_name) "
+                  "SELECT $1, $2, '', at, at, $3 FROM clock_timestamp() AS at",
+                  table_),
+      {random_uuid(), checksum, name});
+}
+
+void HistoryTable::mark_rolled_back(pg::Session& session, const std::string& id) const {
+  session.query(
+      fmt::format("UPDATE {} SET rolled_back_at = clock_timestamp() WHERE id = $1", table_), {id});
 }
 
 bool HistoryTable::is_finished(pg::Session& session, const std::string& id) const {

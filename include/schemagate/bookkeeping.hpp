@@ -18,8 +18,9 @@ class Bookkeeping {
 
   // One look, changes nothing: false where the tables do not exist yet.
   [[nodiscard]] bool exists(pg::Session& session) const;
-  // Creates the tables if they do not exist; any number of runners may do so at once. Throws
-  // Failure (refused) when a newer schemagate made them or the role may not create them.
+  // Creates the tables if they do not exist, and brings older ones up to date; any number of
+  // runners may do so at once. Throws Failure (refused) when a newer schemagate made them or the
+  // role may not create them.
   void create_if_missing(pg::Session& session) const;
   // Throws Failure (refused), with the GRANT, when the role lacks a right on one of our tables or
   // on the history in `history_schema`: better now than between two migrations.
@@ -27,6 +28,9 @@ class Bookkeeping {
 
  private:
   void create(pg::Session& session) const;
+  void upgrade(pg::Session& session, int version) const;
+  [[nodiscard]] int read_version(pg::Session& session) const;
+  [[nodiscard]] std::string locked_sql() const;
 
   std::string name_;
   std::string schema_;  // quoted where necessary

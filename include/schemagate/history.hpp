@@ -17,7 +17,10 @@ struct HistoryRow {
   std::string name;
   std::string checksum;
   std::string logs;
-  std::string started_at;  // only of rows that did not finish
+  std::string started_at;        // only of rows that did not finish, or with Times::all
+  std::string finished_at = {};  // only with Times::all
+  int steps = 1;                 // applied_steps_count: 0 also where a person said so (resolve)
+  bool by_resolve = false;       // as `resolve --applied` writes it, Prisma's and ours
   bool finished = false;
   bool rolled_back = false;
 
@@ -47,7 +50,8 @@ class HistoryTable {
  public:
   HistoryTable(const std::string& schema, const Bookkeeping& bookkeeping);
 
-  [[nodiscard]] History read(pg::Session& session) const;
+  enum class Times { unfinished, all };
+  [[nodiscard]] History read(pg::Session& session, Times times = Times::unfinished) const;
 
   // Under the lease:
   void create_if_missing(pg::Session& session) const;  // the schema too, as Prisma does
@@ -66,6 +70,12 @@ class HistoryTable {
   void set_failed(pg::Session& session, const std::string& id, const std::string& logs) const;
   void forget_logs(pg::Session& session, const std::string& id) const;  // it is tried again
   void set_rolled_back(pg::Session& session, const std::string& id, const std::string& logs) const;
+
+  // A person's or the evidence's word, as Prisma's `migrate resolve` writes it (Prisma 7.10,
+  // mark_migration_applied.rs, mark_migration_rolled_back.rs).
+  void mark_applied(pg::Session& session, const std::string& name,
+                    const std::string& checksum) const;  // unfinished rows become rolled back
+  void mark_rolled_back(pg::Session& session, const std::string& id) const;
 
   [[nodiscard]] bool is_finished(pg::Session& session, const std::string& id) const;
   [[nodiscard]] const std::string& schema() const { return schema_; }

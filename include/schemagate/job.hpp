@@ -19,7 +19,4 @@ struct RunReport {
 // Fills `report` as it goes, so that it is right also when a Failure is thrown.
 void run(const Manifest& manifest, Stop& stop, RunReport& report);
 
-// The release that a run and its gate mean: the manifest's, or the folder's digest.
-[[nodiscard]] std::string release_of(const Manifest& manifest, const std::string& folder_digest);
-
 }  // namespace schemagate

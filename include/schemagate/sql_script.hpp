@@ -1,6 +1,6 @@
 #pragma once
-// Reads an SQL script into statements that know what they mean for transactions. The only file that
-// knows libpg_query (the PostgreSQL 15 grammar). Pure. What that grammar does not know (newer
+// Reads an SQL script into statements that know what they mean for transactions (libpg_query, the
+// PostgreSQL 15 grammar). Pure. What that grammar does not know (newer
 // syntax, or a mistake) stays one opaque statement and is left for the server to judge; only its
 // first words are looked at then.
 // Which statements refuse transaction blocks: PreventInTransactionBlock in PostgreSQL's utility.c.

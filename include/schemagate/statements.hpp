@@ -3,12 +3,14 @@
 // configured schema in place of "schemagate.". Only the server's clock is stored or compared.
 // The formats are described in docs/internals.md.
 
+#include <array>
+
 namespace schemagate::statements {
 
 // --- tables
 // ---------------------------------------------------------------------------------------
 
-inline constexpr int k_tables_version = 1;
+inline constexpr int k_tables_version = 2;
 
 // Two first runs may meet here; the lock lasts only as long as the transaction that creates.
 inline constexpr const char* k_lock_tables =
@@ -66,6 +68,14 @@ CREATE TABLE schemagate.marker (
 CREATE TABLE schemagate.version (version integer NOT NULL);
 INSERT INTO schemagate.version VALUES (1);
 )sql";
+
+// From each version to the next; the first one leads from 1 to 2. Each raises the version itself.
+inline constexpr std::array k_upgrades = {
+    R"sql(
+ALTER TABLE schemagate.run ADD COLUMN note text;
+UPDATE schemagate.version SET version = 2;
+)sql",
+};
 
 inline constexpr const char* k_read_version = "SELECT version FROM schemagate.version";
 
@@ -126,6 +136,10 @@ inline constexpr const char* k_terminate_backend = "SELECT pg_terminate_backend(
 inline constexpr const char* k_begin_run = R"sql(
 INSERT INTO schemagate.run (app, release, fence, mode, digest, tool_version, host)
 VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id)sql";
+
+// $1 id, $2 what was settled, by whom and why: one line each
+inline constexpr const char* k_note_run = R"sql(
+UPDATE schemagate.run SET note = concat_ws(E'\n', note, $2) WHERE id = $1)sql";
 
 // $1 id, $2 status, $3 applied, $4 error code, $5 error
 inline constexpr const char* k_finish_run = R"sql(

@@ -102,3 +102,54 @@ TEST_CASE("tables that a newer schemagate made are refused") {
     CHECK(std::string{failure.what()}.find("version 99") != std::string::npos);
   }
 }
+
+TEST_CASE("tables of version 1 are brought up to date once, by whichever runner comes first") {
+  const TestDatabase database;
+  const Bookkeeping bookkeeping{"schemagate"};
+  database.execute(
+      "CREATE SCHEMA schemagate;" + bookkeeping.sql(schemagate::statements::k_create_tables) +
+      "INSERT INTO schemagate.run (app, release, fence, mode, digest, tool_version, host)"
+      " VALUES ('a', 'r', 1, 'prisma', 'd', '0.1', 'h')");
+  std::barrier together{4};
+  std::vector<std::string> errors(4);
+  std::vector<std::thread> runners;
+  for (auto& error : errors) {
+    runners.emplace_back([&] {
+      auto session = database.connect();
+      together.arrive_and_wait();
+      try {
+        bookkeeping.create_if_missing(session);
+      } catch (const std::exception& e) {
+        error = e.what();
+      }
+    });
+  }
+  for (auto& runner : runners) runner.join();
+  for (const auto& error : errors) CHECK(error == "");
+  CHECK(database.value("SELECT version FROM schemagate.version") ==
+        std::to_string(schemagate::statements::k_tables_version));
+  CHECK(database.value("SELECT count(*) FROM schemagate.run WHERE note IS NULL") == "1");
+}
+
+TEST_CASE("older tables of another role are refused with the way out") {
+  const TestDatabase database;
+  const Bookkeeping bookkeeping{"schemagate"};
+  database.execute(
+      "CREATE SCHEMA schemagate;" + bookkeeping.sql(schemagate::statements::k_create_tables) +
+      "CREATE ROLE sg_upgrade_reader_" + database.name() +
+      " LOGIN;"
+      "GRANT USAGE ON SCHEMA schemagate TO sg_upgrade_reader_" +
+      database.name() + "; GRANT SELECT ON ALL TABLES IN SCHEMA schemagate TO sg_upgrade_reader_" +
+      database.name());
+  schemagate::pg::Session session{database.url_as("sg_upgrade_reader_" + database.name())};
+  try {
+    bookkeeping.create_if_missing(session);
+    FAIL("it was not refused");
+  } catch (const schemagate::Failure& failure) {
+    CHECK(failure.code() == schemagate::ExitCode::refused);
+    CHECK(failure.hint() == "run once as the role that owns them");
+  }
+  session = schemagate::pg::Session{database.url()};
+  database.execute("DROP OWNED BY sg_upgrade_reader_" + database.name() +
+                   "; DROP ROLE sg_upgrade_reader_" + database.name());
+}

@@ -1,0 +1,224 @@
+#include "schemagate/evidence.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "schemagate/text.hpp"
+#include "stages.hpp"
+
+namespace schemagate {
+namespace {
+
+using Verdict = Evidence::Verdict;
+using Sight = Evidence::Sight;
+
+constexpr std::size_t k_statement_size_max = 100;
+constexpr std::size_t k_differences_max = 8;
+
+struct Fit {
+  std::size_t least;
+  std::size_t most;
+};
+
+struct Comparison {
+  std::optional<Fit> fit;
+  std::size_t closest = 0;
+  std::vector<std::string> differences;  // of the closest
+};
+
+// `stages`: the numbers of statements to be tried, in ascending order.
+Comparison compare(const std::vector<const Effects*>& effects,
+                   const std::vector<std::size_t>& stages, const Catalogue& catalogue) {
+  Comparison result;
+  std::optional<std::size_t> fewest;
+  Stages stage{catalogue, effects};
+  auto next = stages.begin();
+  for (std::size_t done = 0; done <= effects.size(); ++done) {
+    if (done > 0) stage.advance(*effects[done - 1]);
+    if (next == stages.end() || *next != done) continue;
+    ++next;
+    if (stage.fits()) result.fit = Fit{result.fit ? result.fit->least : done, done};
+    if (fewest && stage.mismatch_count() > *fewest) continue;
+    fewest = stage.mismatch_count();
+    result.closest = done;
+    result.differences = stage.differences();
+  }
+  if (result.differences.size() > k_differences_max) result.differences.resize(k_differences_max);
+  return result;
+}
+
+std::vector<const Effects*> pointers_to(const std::vector<Effects>& effects) {
+  std::vector<const Effects*> pointers;
+  for (const auto& one : effects) pointers.push_back(&one);
+  return pointers;
+}
+
+std::vector<std::size_t> stages_of(const Script& script) {
+  std::vector<std::size_t> stages = {0};
+  bool in_block = false;
+  for (std::size_t i = 0; i < script.statements.size(); ++i) {
+    const auto kind = script.statements[i].kind;
+    if (kind == Statement::Kind::begin) in_block = true;
+    if (kind == Statement::Kind::commit) in_block = false;
+    if (!in_block) stages.push_back(i + 1);
+  }
+  if (stages.back() != script.statements.size()) stages.push_back(script.statements.size());
+  return stages;
+}
+
+// Whatever it is that a stage further on has in place need not be done again.
+std::size_t in_place(const std::vector<Effects>& effects, const Fit& fit) {
+  auto done = fit.least;
+  while (done < fit.most && effects[done].visible) ++done;
+  return done;
+}
+
+Verdict verdict_of(const std::vector<Effects>& effects, const std::optional<Fit>& fit) {
+  if (!fit) return Verdict::contradictory;
+  if (in_place(effects, *fit) == effects.size()) return Verdict::all_there;
+  const auto most = effects.begin() + static_cast<std::ptrdiff_t>(fit->most);
+  if (fit->least == 0 &&
+      std::all_of(effects.begin(), most, [](const auto& one) { return one.repeatable; }))
+    return Verdict::none_there;
+  return fit->least > 0 && fit->most < effects.size() ? Verdict::part_there : Verdict::not_visible;
+}
+
+Sight sight_of(const Effects& effects, std::size_t index, const Fit& fit, Verdict verdict) {
+  if (effects.effects.empty() && effects.visible) return Sight::of_no_account;
+  if (verdict == Verdict::none_there || index >= fit.most) return Sight::not_done;
+  return index < fit.least || effects.visible ? Sight::done : Sight::not_visible;
+}
+
+}  // namespace
+
+std::string SchemaObject::describe() const {
+  const auto whole = (schema.empty() || schema == "public" ? "" : schema + ".") + name;
+  switch (kind) {
+    case Kind::schema: return "schema " + whole;
+    case Kind::extension: return "extension " + whole;
+    case Kind::relation: return "relation " + whole;
+    case Kind::column: return fmt::format("column {}.{}", whole, part);
+    case Kind::constraint: return fmt::format("constraint {} of {}", part, whole);
+    case Kind::trigger: return fmt::format("trigger {} of {}", part, whole);
+    case Kind::policy: return fmt::format("policy {} of {}", part, whole);
+    case Kind::type: return "type " + whole;
+    case Kind::enum_value: return fmt::format("value '{}' of {}", part, whole);
+    case Kind::function: return "function " + whole;
+  }
+  return whole;
+}
+
+std::string TypeName::describe() const {
+  return name + (modifier.empty() ? "" : "(" + modifier + ")") + (is_array ? "[]" : "");
+}
+
+Script script_of(const std::string& sql) {
+  Script script{.statements = parse_script(sql), .effects = {}};
+  for (const auto& statement : script.statements) script.effects.push_back(effects_of(statement));
+  return script;
+}
+
+const Statement* Evidence::next() const {
+  const auto found = std::find_if(lines.begin(), lines.end(),
+                                  [](const auto& line) { return line.sight == Sight::not_done; });
+  return found == lines.end() ? nullptr : found->statement;
+}
+
+Evidence judge(const Script& script, const Catalogue& catalogue) {
+  const auto effects = pointers_to(script.effects);
+  const auto comparison = compare(effects, stages_of(script), catalogue);
+  Evidence evidence;
+  evidence.verdict = verdict_of(script.effects, comparison.fit);
+  if (comparison.fit) {
+    evidence.done_at_least =
+        evidence.verdict == Verdict::none_there ? 0 : in_place(script.effects, *comparison.fit);
+    evidence.done_at_most = comparison.fit->most;
+  }
+  Stages stage{catalogue, effects};
+  for (std::size_t i = 0; i < effects.size(); ++i) {
+    stage.advance(*effects[i]);
+    auto difference = stage.difference(*effects[i]);
+    auto sight = Sight::of_no_account;
+    if (comparison.fit) {
+      sight = sight_of(*effects[i], i, *comparison.fit, evidence.verdict);
+    } else if (!effects[i]->effects.empty()) {
+      sight = difference.empty() ? Sight::done : Sight::not_done;
+    } else if (!effects[i]->visible) {
+      sight = Sight::not_visible;
+    }
+    if (sight != Sight::not_done) difference.clear();
+    evidence.lines.push_back({&script.statements[i], sight, difference});
+  }
+  return evidence;
+}
+
+std::vector<std::string> report(const Evidence& evidence, std::size_t lines_max) {
+  std::vector<std::string> lines;
+  for (const auto& line : evidence.lines) {
+    if (line.sight == Sight::of_no_account) continue;
+    if (lines.size() == lines_max) {
+      lines.emplace_back("...");
+      break;
+    }
+    auto statement = line.statement->text;
+    std::replace(statement.begin(), statement.end(), '\n', ' ');
+    const auto* mark = line.sight == Sight::done       ? "done"
+                       : line.sight == Sight::not_done ? "not done"
+                                                       : "cannot be seen";
+    lines.push_back(fmt::format("line {}: {}: {}{}", line.statement->line, mark,
+                                shortened(statement, k_statement_size_max),
+                                line.difference.empty() ? "" : " (" + line.difference + ")"));
+  }
+  return lines;
+}
+
+Prefix judge_sequence(const std::vector<const Script*>& scripts, const Catalogue& catalogue) {
+  std::vector<const Effects*> effects;
+  std::vector<std::size_t> stages = {0};
+  for (const auto* script : scripts) {
+    for (const auto& one : script->effects) effects.push_back(&one);
+    if (effects.size() > stages.back()) stages.push_back(effects.size());
+  }
+  const auto comparison = compare(effects, stages, catalogue);
+  const auto scripts_before = [&](std::size_t stage) {
+    std::size_t statements = 0;
+    std::size_t count = 0;
+    while (count < scripts.size() && statements + scripts[count]->effects.size() <= stage)
+      statements += scripts[count++]->effects.size();
+    return count;
+  };
+  return {.length = comparison.fit ? scripts_before(comparison.fit->most) : 0,
+          .fits = comparison.fit.has_value(),
+          .closest = scripts_before(comparison.closest),
+          .differences = comparison.fit ? std::vector<std::string>{} : comparison.differences};
+}
+
+Remains remains_of_first(const std::vector<const Script*>& scripts, const Catalogue& catalogue) {
+  Remains remains;
+  Effects first;
+  std::vector<const Effects*> effects;
+  for (const auto& one : scripts.front()->effects)
+    first.effects.insert(first.effects.end(), one.effects.begin(), one.effects.end());
+  effects.push_back(&first);
+  for (std::size_t i = 1; i < scripts.size(); ++i) {
+    for (std::size_t at = 0; at < scripts[i]->effects.size(); ++at) {
+      const auto& one = scripts[i]->effects[at];
+      effects.push_back(&one);
+      if (one.visible || one.repeatable) continue;
+      const auto word = lower_case(scripts[i]->statements[at].text.substr(0, 6));
+      const bool data = word == "insert" || word == "update" || word == "delete";
+      remains.is_certain = remains.is_certain && data;
+    }
+  }
+  Stages stage{catalogue, effects};
+  for (const auto* one : effects) stage.advance(*one);
+  for (const auto& [object, difference] : stage.of_first()) {
+    ++remains.expected;
+    if (!difference.empty()) remains.missing.push_back(difference);
+  }
+  return remains;
+}
+
+}  // namespace schemagate
