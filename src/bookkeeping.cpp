@@ -101,7 +101,7 @@ int Bookkeeping::read_version(pg::Session& session) const {
 std::string Bookkeeping::locked_sql() const {
   return std::string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;"
                      "SET LOCAL lock_timeout = '30s';"} +
-         statements::k_lock_tables + ";";
+         sql(statements::k_lock_tables) + ";";
 }
 
 void Bookkeeping::upgrade(pg::Session& session, int version) const {
