@@ -284,9 +284,9 @@ bool Applier::was_done_before(const PlannedMigration& planned, const Segment& se
           "{}: an earlier run was interrupted in this statement ({}); how far it came cannot be told",
           location(*planned.migration, statement.line, statement.column), statement.what),
       fmt::format(
-          "look at its work; then npx prisma migrate resolve --rolled-back \"{0}\" to run the whole "
-          "script again, or --applied \"{0}\" if all of it is done",
-          planned.migration->name)};
+          "look at its work; then schemagate resolve {0} --rolled-back to run the whole script again, or "
+          "schemagate resolve {0} --applied if all of it is done",
+          shell_word(planned.migration->name))};
 }
 
 void Applier::drop_left_invalid(const Migration& migration, const Segment& segment,

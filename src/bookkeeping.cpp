@@ -42,6 +42,16 @@ bool Bookkeeping::exists(pg::Session& session) const {
               .empty();
 }
 
+bool Bookkeeping::may_read(pg::Session& session, const std::string& table) const {
+  return !session
+              .query(
+                  "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                  "WHERE n.nspname = $1 AND c.relname = $2 AND has_schema_privilege(n.oid, 'USAGE') "
+                  "AND has_table_privilege(c.oid, 'SELECT')",
+                  {name_, table})
+              .empty();
+}
+
 void Bookkeeping::create_if_missing(pg::Session& session) const {
   try {
     if (!exists(session)) create(session);

@@ -91,6 +91,13 @@ Sight sight_of(const Effects& effects, std::size_t index, const Fit& fit, Verdic
   return index < fit.least || effects.visible ? Sight::done : Sight::not_visible;
 }
 
+// Data apart: a DO block, a call or a statement of newer syntax may make or drop anything.
+bool may_change_unseen(const Statement& statement, const Effects& effects) {
+  if (effects.visible || effects.repeatable) return false;
+  const auto text = lower_case(statement.text.substr(0, 6));
+  return text != "insert" && text != "update" && text != "delete";
+}
+
 }  // namespace
 
 std::string SchemaObject::describe() const {
@@ -195,28 +202,25 @@ Prefix judge_sequence(const std::vector<const Script*>& scripts, const Catalogue
           .differences = comparison.fit ? std::vector<std::string>{} : comparison.differences};
 }
 
-Remains remains_of_first(const std::vector<const Script*>& scripts, const Catalogue& catalogue) {
-  Remains remains;
-  Effects first;
-  std::vector<const Effects*> effects;
-  for (const auto& one : scripts.front()->effects)
-    first.effects.insert(first.effects.end(), one.effects.begin(), one.effects.end());
-  effects.push_back(&first);
-  for (std::size_t i = 1; i < scripts.size(); ++i) {
+std::vector<Remains> remains_of(const std::vector<const Script*>& scripts,
+                                const Catalogue& catalogue) {
+  std::vector<Effects> merged(scripts.size());
+  std::vector<Remains> remains(scripts.size());
+  bool is_certain = true;
+  for (auto i = scripts.size(); i-- > 0;) {
+    remains[i].is_certain = is_certain;
     for (std::size_t at = 0; at < scripts[i]->effects.size(); ++at) {
       const auto& one = scripts[i]->effects[at];
-      effects.push_back(&one);
-      if (one.visible || one.repeatable) continue;
-      const auto word = lower_case(scripts[i]->statements[at].text.substr(0, 6));
-      const bool data = word == "insert" || word == "update" || word == "delete";
-      remains.is_certain = remains.is_certain && data;
+      merged[i].effects.insert(merged[i].effects.end(), one.effects.begin(), one.effects.end());
+      is_certain = is_certain && !may_change_unseen(scripts[i]->statements[at], one);
     }
   }
-  Stages stage{catalogue, effects};
-  for (const auto* one : effects) stage.advance(*one);
-  for (const auto& [object, difference] : stage.of_first()) {
-    ++remains.expected;
-    if (!difference.empty()) remains.missing.push_back(difference);
+  Stages stage{catalogue, pointers_to(merged)};
+  for (const auto& one : merged) stage.advance(one);
+  for (const auto& survivor : stage.survivors()) {
+    auto& its = remains[survivor.advance - 1];
+    ++its.expected;
+    if (!survivor.difference.empty()) its.missing.push_back(survivor.difference);
   }
   return remains;
 }

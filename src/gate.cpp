@@ -2,8 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <variant>
-
 #include "schemagate/database.hpp"
 #include "schemagate/history.hpp"
 #include "schemagate/log.hpp"
@@ -19,12 +17,6 @@ using namespace std::chrono_literals;
 constexpr auto k_told_again = 10s;
 constexpr auto k_stop_checked = 200ms;  // while waiting for a notification
 constexpr auto k_look_within = 5s;      // one query
-
-struct Open {};
-struct Closed {
-  std::string why;
-};
-using View = std::variant<Open, Closed>;
 
 // Connections beyond this share of max_connections are not held: many replicas may wait. A standby
 // does not let anybody listen.
@@ -52,26 +44,30 @@ class Gate {
     for (;;) {
       stop_.check();
       const auto view = look();
-      if (std::holds_alternative<Open>(view))
+      if (view.state == State::open)
         return log::info(fmt::format("gate open: release {}", id_.release));
-      const auto& why = std::get<Closed>(view).why;
-      if (options_.once || deadline.passed()) throw still_closed(why);
-      tell(why);
+      if (view.state == State::failed) throw failed(view.why);
+      if (options_.once || deadline.passed()) throw still_closed(view.why);
+      tell(view.why);
       pause(deadline);
     }
   }
 
  private:
-  View look();
-  View judge(const std::optional<Marker>& marker);
-  View look_into_database();
-  View compare_with_history();
+  using State = GateView::State;
+
+  GateView look();
+  GateView look_into_database();
+  GateView look_into_file();
+  std::vector<std::string> missing_in_history();
   std::optional<Marker> marker_in_database();
+  [[nodiscard]] const std::string* digest() const { return folder_ ? &folder_->digest : nullptr; }
   bool may_listen();
   void hang_up();
   void pause(const Deadline& deadline);
   void tell(const std::string& why);
   [[nodiscard]] Failure still_closed(const std::string& why) const;
+  [[nodiscard]] static Failure failed(const std::string& why);
 
   const Manifest& manifest_;
   const GateOptions& options_;
@@ -83,33 +79,9 @@ class Gate {
   std::optional<pg::Session> session_;  // held only while listening
   bool listening_ = false;
   bool has_tables_ = true;
-  bool is_at_work_ = false;  // as the last marker said, for this content
   std::string told_;
   Clock::time_point told_at_;
 };
-
-View Gate::judge(const std::optional<Marker>& marker) {
-  is_at_work_ = false;
-  if (!marker) return Closed{fmt::format("no run for release {} yet", id_.release)};
-  // The same id was used for other content: its outcome says nothing about this image's.
-  if (folder_ && marker->digest != folder_->digest) {
-    return Closed{fmt::format(
-        "the last run for release {} was for other migrations than this image holds", id_.release)};
-  }
-  switch (marker->status) {
-    case Marker::Status::complete: return Open{};
-    case Marker::Status::running:
-      is_at_work_ = true;
-      return Closed{fmt::format("a run for release {} is at work", id_.release)};
-    case Marker::Status::failed: break;
-  }
-  throw Failure{ExitCode::gate_failed,
-                fmt::format("the run for release {} failed with code {}: {}", id_.release,
-                            marker->error_code, marker->error),
-                marker->error.find("\nhint: ") == std::string::npos
-                    ? "mend what it says and run it again"
-                    : ""};
-}
 
 std::optional<Marker> Gate::marker_in_database() {
   try {
@@ -121,28 +93,28 @@ std::optional<Marker> Gate::marker_in_database() {
   }
 }
 
-View Gate::look_into_database() {
+GateView Gate::look_into_database() {
   has_tables_ = true;
   // The history first: what it lacks a run may add, and still be at its checks, before we come to
   // look at the marker.
-  std::optional<View> by_history;
-  if (manifest_.gate.match == GateMatch::migrations) by_history = compare_with_history();
-  const auto view = judge(marker_in_database());
-  if (by_history && !is_at_work_) return *by_history;
-  if (!has_tables_) return Closed{"no run has happened on this database yet"};
+  const bool by_history = manifest_.gate.match == GateMatch::migrations;
+  const auto missing = by_history ? missing_in_history() : std::vector<std::string>{};
+  auto view = gate_view(id_, marker_in_database(), digest(), by_history ? &missing : nullptr);
+  if (!by_history && !has_tables_) view.why = "no run has happened on this database yet";
   return view;
 }
 
-// For images whose release nobody marks: the migrations themselves, unless a run for this very
-// release is at work (its checks are still to come) or has failed.
-View Gate::compare_with_history() {
+std::vector<std::string> Gate::missing_in_history() {
   const auto given = manifest_.migrations.schema.empty() ? database_->address().schema()
                                                          : manifest_.migrations.schema;
   const HistoryTable table{given.empty() ? current_schema(*session_) : given, bookkeeping_};
-  const auto missing = not_applied(*folder_, table.read(*session_), manifest_.migrations.edited);
-  if (missing.empty()) return Open{};
-  return Closed{missing.front() +
-                (missing.size() > 1 ? fmt::format(" (and {} more)", missing.size() - 1) : "")};
+  return not_applied(*folder_, table.read(*session_), manifest_.migrations.edited);
+}
+
+GateView Gate::look_into_file() {
+  auto view = gate_view(id_, read_marker_file(options_.file, id_), digest(), nullptr);
+  if (view.state == State::closed) view.why += fmt::format(" (in {})", options_.file.string());
+  return view;
 }
 
 // Worth a held connection only while there is room for everybody else, and not through a pooler.
@@ -152,20 +124,18 @@ bool Gate::may_listen() {
   return rows.at(0).at(0) == "t" && rows.at(0).at(1) == std::to_string(session_->backend_pid());
 }
 
-View Gate::look() {
-  if (!options_.file.empty()) {
-    auto view = judge(read_marker_file(options_.file, id_));
-    if (auto* closed = std::get_if<Closed>(&view))
-      closed->why += fmt::format(" (in {})", options_.file.string());
-    return view;
-  }
+GateView Gate::look() {
+  const auto closed = [](std::string why) {
+    return GateView{.state = State::closed, .why = std::move(why)};
+  };
+  if (!options_.file.empty()) return look_into_file();
   try {
     if (!session_) {
       session_.emplace(database_->open("schemagate gate"));
       session_->limit_answers(2 * k_look_within);
     }
     auto view = look_into_database();
-    if (listening_ || std::holds_alternative<Open>(view)) return view;
+    if (listening_ || view.state != State::closed) return view;
     if (!may_listen()) {
       session_.reset();
       return view;
@@ -175,13 +145,13 @@ View Gate::look() {
     return look_into_database();  // the marker may have come before we listened
   } catch (const pg::ConnectionLost& e) {
     hang_up();
-    return Closed{fmt::format("the database {} cannot be reached: {}",
-                              database_->address().display(), e.what())};
+    return closed(fmt::format("the database {} cannot be reached: {}",
+                              database_->address().display(), e.what()));
   } catch (const pg::Error& e) {
     hang_up();
     if (e.sqlstate == "42501")
-      return Closed{fmt::format("{} (grant it: deploy/sql/gate-role.sql)", e.message)};
-    return Closed{fmt::format("the database answers {}: {}", e.sqlstate, e.message)};
+      return closed(fmt::format("{} (grant it: deploy/sql/gate-role.sql)", e.message));
+    return closed(fmt::format("the database answers {}: {}", e.sqlstate, e.message));
   }
 }
 
@@ -214,6 +184,11 @@ void Gate::tell(const std::string& why) {
   told_at_ = Clock::now();
 }
 
+Failure Gate::failed(const std::string& why) {
+  return {ExitCode::gate_failed, why,
+          why.find("\nhint: ") == std::string::npos ? "mend what it says and run it again" : ""};
+}
+
 Failure Gate::still_closed(const std::string& why) const {
   return {ExitCode::gate_timeout,
           options_.once ? fmt::format("gate closed: {}", why)
@@ -223,6 +198,33 @@ Failure Gate::still_closed(const std::string& why) const {
 }
 
 }  // namespace
+
+GateView gate_view(const ReleaseId& id, const std::optional<Marker>& marker,
+                   const std::string* digest, const std::vector<std::string>* missing) {
+  using State = GateView::State;
+  // The same id was used for other content: its outcome says nothing about this image's.
+  const bool is_ours = marker && (digest == nullptr || marker->digest == *digest);
+  if (is_ours && marker->status == Marker::Status::failed)
+    return {.state = State::failed,
+            .why = fmt::format("the run for release {} failed with code {}: {}", id.release,
+                               marker->error_code, marker->error)};
+  if (is_ours && marker->status == Marker::Status::running)
+    return {.state = State::closed,
+            .why = fmt::format("a run for release {} is at work", id.release)};
+  // For images whose release nobody marks: the migrations themselves.
+  if (missing != nullptr && missing->empty()) return {.state = State::open, .why = {}};
+  if (missing != nullptr) {
+    return {.state = State::closed,
+            .why = missing->front() +
+                   (missing->size() > 1 ? fmt::format(" (and {} more)", missing->size() - 1) : "")};
+  }
+  if (is_ours) return {.state = State::open, .why = {}};
+  return {.state = State::closed,
+          .why = marker ? fmt::format("the last run for release {} was for other migrations than "
+                                      "this image holds",
+                                      id.release)
+                        : fmt::format("no run for release {} yet", id.release)};
+}
 
 void wait_at_gate(const Manifest& manifest, const GateOptions& options, Stop& stop) {
   Gate{manifest, options, stop}.wait();

@@ -9,6 +9,7 @@
 #include "schemagate/marker.hpp"
 #include "schemagate/plan.hpp"
 #include "schemagate/readiness.hpp"
+#include "schemagate/resolve.hpp"
 #include "schemagate/run_record.hpp"
 #include "schemagate/script_session.hpp"
 #include "schemagate/target.hpp"
@@ -59,6 +60,7 @@ class Job {
   void reconnect(pg::Session& session, const Lease& lease, const std::string& lost);
   void begin(pg::Session& session, const Lease& lease);
   void close_gates(pg::Session& session, const Lease& lease);
+  History settled_history(pg::Session& session, const Lease& lease);
   void apply_natively(pg::Session& session, const Lease& lease);
   void apply_with_command(pg::Session& session, const Lease& lease);
   void refuse_unfenced(const std::string& what) const;
@@ -202,10 +204,34 @@ void Job::refuse_settings_through_a_pooler(pg::Session& session, const Plan& pla
       "set database.direct_url to the server's own address"};
 }
 
+// Failed rows whose fate is proven need nobody's decision; the others stop the run.
+History Job::settled_history(pg::Session& session, const Lease& lease) {
+  const auto history = target_.history().read(session);
+  if (!history.foreign_tables.empty())
+    throw not_baselined(history, examine_pending(session, target_, history));
+  std::vector<Settlement> proven;
+  std::vector<Settlement> open;
+  for (auto& settlement : examine_failed(session, target_, history)) {
+    if (settlement.outcome == Settlement::Outcome::resumable) continue;
+    (settlement.proven && target_.settings.repair ? proven : open).push_back(std::move(settlement));
+  }
+  if (!proven.empty()) {
+    pg::Transaction transaction{session, lease.name_sql()};
+    for (const auto& settlement : proven) settle(session, target_.history(), settlement, record_);
+    lease.check(session);
+    transaction.commit();
+  }
+  for (const auto& settlement : proven)
+    log::warn(fmt::format("migration {}, which an earlier deploy left unfinished, is settled: {}",
+                          settlement.row->name, settlement.because));
+  if (!open.empty()) throw blocked_by(open);
+  return proven.empty() ? history : target_.history().read(session);
+}
+
 void Job::apply_natively(pg::Session& session, const Lease& lease) {
   PrismaLock prisma_lock{session, target_.database, manifest_.lease.wait, stop_};
   prisma_lock.acquire();
-  const auto history = target_.history().read(session);
+  const auto history = settled_history(session, lease);
   const auto plan = make_plan(target_.folder, history, target_.settings);
   for (const auto& warning : plan.warnings) log::warn(warning);
   if (plan.needs_direct_connection()) {

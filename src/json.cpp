@@ -39,6 +39,17 @@ Json& Json::set(std::string_view key, const std::vector<std::string>& values) {
   return *this;
 }
 
+Json& Json::set(std::string_view key, const Json& object) {
+  impl_->document[std::string{key}] = object.impl_->document;
+  return *this;
+}
+
+Json& Json::set(std::string_view key, const std::vector<Json>& objects) {
+  auto& array = impl_->document[std::string{key}] = Document::array();
+  for (const auto& object : objects) array.push_back(object.impl_->document);
+  return *this;
+}
+
 std::string Json::line() const { return impl_->document.dump(-1, ' ', false, k_replace_invalid); }
 std::string Json::pretty() const { return impl_->document.dump(2, ' ', false, k_replace_invalid); }
 

@@ -18,6 +18,8 @@
 #include "schemagate/json.hpp"
 #include "schemagate/log.hpp"
 #include "schemagate/manifest.hpp"
+#include "schemagate/resolve.hpp"
+#include "schemagate/status.hpp"
 #include "schemagate/text.hpp"
 #include "schemagate/version.hpp"
 #include "schemagate/wait.hpp"
@@ -38,6 +40,11 @@ struct Options {
   log::Options log;
   GateOptions gate;
   std::vector<std::string> command;  // after --
+  std::string migration;             // resolve NAME
+  bool applied = false;
+  bool rolled_back = false;
+  bool automatic = false;
+  BaselineOptions baseline;
 };
 
 // Everything that must be over before a program can be started in our place.
@@ -171,6 +178,65 @@ int gate_command_line(const Options& options) {
   return code != 0 || options.command.empty() ? code : become(options.command);
 }
 
+// An error that kept us from looking is told on stderr; what was found is the report itself.
+int status_command_line(const Options& options) {
+  std::optional<StatusReport> report;
+  const auto outcome = guarded([&](Stop& stop) {
+    report = status(read_manifest(options.manifest, process_environment()), stop);
+  });
+  if (!report) {
+    if (options.json) {
+      Json json;
+      json.set("exit_code", static_cast<int>(outcome.code)).set("healthy", false);
+      std::puts(json.set("error", outcome.summary).set("hint", outcome.hint).pretty().c_str());
+    }
+    return finish(outcome, "");
+  }
+  const bool colour = ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+  const auto text = options.json ? as_json(*report).pretty() + "\n" : as_text(*report, colour);
+  std::fputs(log::redact(text).c_str(), stdout);
+  return static_cast<int>(report->exit_code());
+}
+
+// For resolve and baseline.
+int settling_command_line(
+    const Options& options,
+    const std::function<void(const Manifest&, Stop&, std::vector<Settled>&)>& settle) {
+  std::vector<Settled> settled;
+  const auto outcome = guarded([&](Stop& stop) {
+    settle(read_manifest(options.manifest, process_environment()), stop, settled);
+  });
+  if (options.json) {
+    Json json;
+    std::vector<Json> migrations;
+    for (const auto& one : settled)
+      migrations.emplace_back()
+          .set("name", one.name)
+          .set("marked", one.applied ? "applied" : "rolled-back")
+          .set("because", one.because);
+    json.set("exit_code", static_cast<int>(outcome.code)).set("settled", migrations);
+    if (outcome.code != ExitCode::done)
+      json.set("error", outcome.summary).set("hint", outcome.hint);
+    std::puts(json.pretty().c_str());
+  }
+  return finish(outcome, fmt::format("{} settled", counted(settled.size(), "migration")));
+}
+
+int resolve_command_line(const Options& options) {
+  const auto decision = options.applied       ? Decision::applied
+                        : options.rolled_back ? Decision::rolled_back
+                                              : Decision::automatic;
+  return settling_command_line(options, [&](const auto& manifest, Stop& stop, auto& settled) {
+    resolve(manifest, options.migration, decision, stop, settled);
+  });
+}
+
+int baseline_command_line(const Options& options) {
+  return settling_command_line(options, [&](const auto& manifest, Stop& stop, auto& settled) {
+    baseline(manifest, options.baseline, stop, settled);
+  });
+}
+
 void add_common_options(CLI::App& app, Options& options) {
   app.add_option("-f,--file", options.manifest,
                  "the manifest (default: $SCHEMAGATE_MANIFEST, else schemagate.yaml)");
@@ -212,20 +278,43 @@ int main(int argc, char** argv) {
       "run", "wait for the database, migrate, verify, write the marker; with -- CMD become CMD");
   auto* gate_app =
       app.add_subcommand("gate", "wait for this release's marker; with -- CMD become CMD");
-  for (auto* command : {run_app, gate_app}) {
+  auto* status_app = app.add_subcommand(
+      "status", "history, health, lease, runs and markers; each problem with its remedy");
+  auto* resolve_app =
+      app.add_subcommand("resolve", "settle a migration whose history row is not right");
+  auto* baseline_app = app.add_subcommand(
+      "baseline", "record migrations as applied on a database that already has what they make");
+  for (auto* command : {run_app, gate_app, status_app, resolve_app, baseline_app})
     add_common_options(*command, options);
+  for (auto* command : {run_app, gate_app}) {
     command->footer("-- CMD [ARGUMENT...]  after success, replace this process by CMD");
   }
   gate_app->add_flag("--once", options.gate.once, "one look, then exit 0 (open) or 30 (closed)");
   gate_app->add_option("--marker-file", options.gate.file,
                        "look at this marker file instead of the database");
+  resolve_app->add_option("NAME", options.migration, "the migration's directory")->required();
+  auto* decision = resolve_app->add_option_group("decision");
+  decision->add_flag("--applied", options.applied, "all of it is done; do not run it again");
+  decision->add_flag("--rolled-back", options.rolled_back, "nothing of it is done; run it again");
+  decision->add_flag("--auto", options.automatic,
+                     "the live schema decides; where it is not clear nothing is changed");
+  decision->require_option(1);
+  auto* chosen = baseline_app->add_option_group("migrations");
+  chosen->add_option("NAME", options.baseline.names, "the migrations' directories");
+  chosen->add_option("--through", options.baseline.through, "all up to and including this one");
+  chosen->require_option(1);
   try {
     app.parse(own, argv);
+    if (own < argc && !run_app->parsed() && !gate_app->parsed())
+      throw CLI::ValidationError{"--", "only run and gate start a command"};
     if (separator_without_command) throw CLI::ValidationError{"--", "a command must follow"};
   } catch (const CLI::ParseError& e) {
     const int result = app.exit(e);
     return result == 0 ? 0 : static_cast<int>(ExitCode::usage);
   }
   log::configure(options.log);
+  if (status_app->parsed()) return status_command_line(options);
+  if (resolve_app->parsed()) return resolve_command_line(options);
+  if (baseline_app->parsed()) return baseline_command_line(options);
   return run_app->parsed() ? run_command_line(options) : gate_command_line(options);
 }

@@ -45,6 +45,7 @@ constexpr auto k_keys = std::to_array<ManifestKey>({
     {"migrations.out_of_order", Type::choice, "warn", "fail|warn|allow"},
     {"migrations.edited", Type::choice, "fail", "fail|warn|allow"},
     {"migrations.missing", Type::choice, "warn", "fail|warn|allow"},
+    {"migrations.repair", Type::choice, "auto", "auto|off"},
     {"migrations.command", Type::list, "", ""},
     {"migrations.timeout", Type::duration, "30m", ""},
     {"migrations.env", Type::map, "", ""},
@@ -85,6 +86,7 @@ void fill(Manifest::Migrations& migrations, const std::filesystem::path& file,
   migrations.out_of_order = static_cast<Policy>(reader.choice("migrations.out_of_order"));
   migrations.edited = static_cast<Policy>(reader.choice("migrations.edited"));
   migrations.missing = static_cast<Policy>(reader.choice("migrations.missing"));
+  migrations.repair = reader.choice("migrations.repair") == 0;
   migrations.command = reader.list("migrations.command");
   migrations.timeout = reader.duration("migrations.timeout");
   migrations.env = reader.map("migrations.env");

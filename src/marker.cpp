@@ -52,15 +52,23 @@ void write(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId
     session.query("SELECT pg_notify($1, '')", {k_marker_channel});
 }
 
+std::optional<Marker> marker_of(const pg::Rows& rows) {
+  if (rows.empty()) return std::nullopt;
+  const auto text = [&](std::size_t i) { return rows[0].at(i).value_or(""); };
+  return Marker{status_of(text(0)), text(1), std::stoi(text(2)), text(3), text(4)};
+}
+
 }  // namespace
 
 std::optional<Marker> read_marker(pg::Session& session, const Bookkeeping& bookkeeping,
                                   const ReleaseId& id, Milliseconds limit) {
-  const auto rows =
-      session.query_within(limit, bookkeeping.sql(statements::k_read_marker), {id.app, id.release});
-  if (rows.empty()) return std::nullopt;
-  const auto text = [&](std::size_t i) { return rows[0].at(i).value_or(""); };
-  return Marker{status_of(text(0)), text(1), std::stoi(text(2)), text(3), text(4)};
+  return marker_of(session.query_within(limit, bookkeeping.sql(statements::k_read_marker),
+                                        {id.app, id.release}));
+}
+
+std::optional<Marker> find_marker(pg::Session& session, const Bookkeeping& bookkeeping,
+                                  const ReleaseId& id) {
+  return marker_of(session.query(bookkeeping.sql(statements::k_read_marker), {id.app, id.release}));
 }
 
 void mark_running(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,

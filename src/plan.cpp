@@ -66,9 +66,8 @@ Failure blocked_by_failed_rows(const std::vector<const HistoryRow*>& failed) {
   return {
       ExitCode::history, text,
       fmt::format(
-          "look at what the script left behind; if nothing: npx prisma migrate resolve --rolled-back "
-          "\"{0}\", if all of it: npx prisma migrate resolve --applied \"{0}\"; then run again",
-          failed.front()->name)};
+          "schemagate status shows the evidence; schemagate resolve {} --auto settles what it proves",
+          shell_word(failed.front()->name))};
 }
 
 // Where the earlier run stopped, if what it finished is still the same in this cut of the script.
@@ -127,60 +126,19 @@ std::vector<PlannedMigration> settle_unfinished(const Folder& folder, const Hist
   return resumable;
 }
 
-// Collects what the policies warn about or forbid.
-class Findings {
- public:
-  void add(Policy policy, const std::string& text) {
-    if (policy == Policy::warn) warnings_.push_back(text);
-    if (policy == Policy::fail) failures_.push_back(text);
+std::vector<std::string> warnings_or_throw(const std::vector<Discrepancy>& found,
+                                           const Manifest::Migrations& policies) {
+  std::vector<std::string> warnings;
+  std::vector<std::string> failures;
+  for (const auto& one : found) {
+    const auto policy = policy_for(one.kind, policies);
+    if (policy == Policy::warn) warnings.push_back(one.text);
+    if (policy == Policy::fail) failures.push_back(one.text);
   }
-  std::vector<std::string> warnings_or_throw() {
-    if (failures_.empty()) return std::move(warnings_);
-    throw Failure{
-        ExitCode::history, join(failures_, "\n"),
-        "undo the change, or allow it: migrations.edited, .missing and .out_of_order take fail, warn or allow"};
-  }
-
- private:
-  std::vector<std::string> warnings_;
-  std::vector<std::string> failures_;
-};
-
-std::vector<std::string> compare(const Folder& folder, const History& history,
-                                 const Manifest::Migrations& policies) {
-  Findings findings;
-  std::set<std::string> on_disk;
-  std::map<std::string, const HistoryRow*> applied;
-  for (const auto& row : history.rows)
-    if (row.applied()) applied[row.name] = &row;
-  std::string last_applied;
-  for (const auto& migration : folder.migrations) {
-    on_disk.insert(migration.name);
-    const auto found = applied.find(migration.name);
-    if (found == applied.end()) continue;
-    last_applied = migration.name;
-    if (!migration.file_missing && !same_content(migration, found->second->checksum))
-      findings.add(policies.edited, fmt::format("{}: the file was edited after it was applied",
-                                                display_path(migration)));
-  }
-  for (const auto& [name, row] : applied) {
-    if (!on_disk.contains(name)) {
-      findings.add(
-          policies.missing,
-          fmt::format(
-              "migration {} is applied, but not in {} (an older image, or a deleted directory)",
-              name, folder.directory.string()));
-    }
-  }
-  for (const auto& migration : folder.migrations) {
-    if (migration.name == last_applied || last_applied.empty()) break;
-    if (!applied.contains(migration.name))
-      findings.add(
-          policies.out_of_order,
-          fmt::format("migration {} is pending, but {}, which sorts after it, is already applied",
-                      migration.name, last_applied));
-  }
-  return findings.warnings_or_throw();
+  if (failures.empty()) return warnings;
+  throw Failure{
+      ExitCode::history, join(failures, "\n"),
+      "undo the change, or allow it: migrations.edited, .missing and .out_of_order take fail, warn or allow"};
 }
 
 void check_one_transaction_is_possible(const Plan& plan) {
@@ -259,6 +217,52 @@ bool Plan::needs_direct_connection() const {
   });
 }
 
+Policy policy_for(Discrepancy::Kind kind, const Manifest::Migrations& policies) {
+  switch (kind) {
+    case Discrepancy::Kind::edited: return policies.edited;
+    case Discrepancy::Kind::missing: return policies.missing;
+    case Discrepancy::Kind::out_of_order: return policies.out_of_order;
+  }
+  return Policy::fail;
+}
+
+std::vector<Discrepancy> discrepancies(const Folder& folder, const History& history) {
+  using Kind = Discrepancy::Kind;
+  std::vector<Discrepancy> found;
+  std::set<std::string> on_disk;
+  std::map<std::string, const HistoryRow*> applied;
+  for (const auto& row : history.rows)
+    if (row.applied()) applied[row.name] = &row;
+  std::string last_applied;
+  for (const auto& migration : folder.migrations) {
+    on_disk.insert(migration.name);
+    const auto row = applied.find(migration.name);
+    if (row == applied.end()) continue;
+    last_applied = migration.name;
+    if (!migration.file_missing && !same_content(migration, row->second->checksum))
+      found.push_back(
+          {Kind::edited, migration.name,
+           fmt::format("{}: the file was edited after it was applied", display_path(migration))});
+  }
+  for (const auto& [name, row] : applied) {
+    if (!on_disk.contains(name))
+      found.push_back(
+          {Kind::missing, name,
+           fmt::format(
+               "migration {} is applied, but not in {} (an older image, or a deleted directory)",
+               name, folder.directory.string())});
+  }
+  for (const auto& migration : folder.migrations) {
+    if (migration.name == last_applied || last_applied.empty()) break;
+    if (!applied.contains(migration.name))
+      found.push_back(
+          {Kind::out_of_order, migration.name,
+           fmt::format("migration {} is pending, but {}, which sorts after it, is already applied",
+                       migration.name, last_applied)});
+  }
+  return found;
+}
+
 Plan make_plan(const Folder& folder, const History& history, const Manifest::Migrations& policies) {
   if (!history.foreign_tables.empty()) {
     throw Failure{
@@ -266,13 +270,12 @@ Plan make_plan(const Folder& folder, const History& history, const Manifest::Mig
         fmt::format(
             "the schema is not empty, but has no migration history (Prisma: P3005); tables: {}",
             shortened(join(history.foreign_tables, ", "), 200)),
-        "if these tables came from the first migrations, record them as applied, one by one: npx prisma "
-        "migrate resolve --applied \"<name>\"; if they belong to something else, use a schema of your own "
-        "(migrations.schema)"};
+        "schemagate status tells which migrations they came from; if they belong to something else, use a "
+        "schema of your own (migrations.schema)"};
   }
   Plan plan;
   plan.pending = settle_unfinished(folder, history);
-  plan.warnings = compare(folder, history, policies);
+  plan.warnings = warnings_or_throw(discrepancies(folder, history), policies);
   std::set<std::string> known;
   for (const auto& row : history.rows)
     if (!row.rolled_back) known.insert(row.name);

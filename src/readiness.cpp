@@ -88,10 +88,20 @@ class Waiter {
   Waiter(Database& database, const Manifest::Database& settings, Stop& stop)
       : database_{database}, settings_{settings}, stop_{stop} {}
 
+  pg::Session read() {
+    stop_.check();
+    if (auto session = attempt()) return std::move(*session);
+    throw Failure{
+        ExitCode::not_ready,
+        fmt::format("the database {} cannot be read: {}", database_.address().display(), reason_),
+        "check the server and the network"};
+  }
+
   pg::Session wait() {
     for (;;) {
       stop_.check();
-      if (auto session = attempt()) return std::move(*session);
+      auto session = attempt();
+      if (session && reason_.empty()) return std::move(*session);
       if (std::exchange(created_, false)) continue;
       if (deadline_.passed()) {
         throw Failure{
@@ -106,6 +116,7 @@ class Waiter {
   }
 
  private:
+  // Connected; `reason_` says what is in the way of writing, if anything.
   std::optional<pg::Session> attempt() {
     try {
       auto session = database_.open("schemagate");
@@ -113,7 +124,7 @@ class Waiter {
       check_expected(state, settings_.expect);
       reason_ = not_writable(state);
       if (state.at(4) != std::to_string(session.backend_pid())) database_.found_pooler();
-      if (reason_.empty()) return session;
+      return session;
     } catch (const pg::ConnectionLost& e) {
       reason_ = short_reason(e.what());
       fail_if_hopeless(e.what());
@@ -190,6 +201,10 @@ Diagnosis diagnose(const std::string& error) {
   for (const auto& pattern : k_patterns)
     if (holds(pattern.text)) return {false, pattern.hint};
   return {};
+}
+
+pg::Session connect_to_read(Database& database, const Manifest::Database& settings, Stop& stop) {
+  return Waiter{database, settings, stop}.read();
 }
 
 pg::Session wait_until_ready(Database& database, const Manifest::Database& settings, Stop& stop) {

@@ -255,11 +255,11 @@ std::string Stages::difference(const Effects& effects) const {
   return {};
 }
 
-std::vector<std::pair<SchemaObject, std::string>> Stages::of_first() const {
-  std::vector<std::pair<SchemaObject, std::string>> found;
+std::vector<Stages::Survivor> Stages::survivors() const {
+  std::vector<Survivor> found;
   for (const auto& [object, expected] : expected_)
-    if (expected.set_by == 1 && expected.present)
-      found.emplace_back(object, difference(object, expected));
+    if (expected.set_by > 0 && expected.present)
+      found.push_back({expected.set_by, difference(object, expected)});
   return found;
 }
 

@@ -24,8 +24,12 @@ class Stages {
   // Of what these effects have just brought about.
   [[nodiscard]] std::string difference(const Effects& effects) const;
 
-  // What the first advance() left to be there and no later one touched.
-  [[nodiscard]] std::vector<std::pair<SchemaObject, std::string>> of_first() const;
+  // What advances left to be there and no later one touched.
+  struct Survivor {
+    std::size_t advance;  // 1: the first
+    std::string difference;
+  };
+  [[nodiscard]] std::vector<Survivor> survivors() const;
 
  private:
   struct Expected {

@@ -15,6 +15,16 @@ std::string without_password(const std::string& text, std::size_t size_max) {
                                  : text.substr(0, at + k_word.size()) + " ...";
 }
 
+// 42P06 schema, 42P07 relation, 42701 column, 42710 constraint, type, ... exists already.
+bool says_it_exists(const std::string& sqlstate) {
+  return sqlstate == "42P06" || sqlstate == "42P07" || sqlstate == "42701" || sqlstate == "42710";
+}
+
+// 42P01 relation, 42703 column does not exist.
+bool says_it_is_missing(const std::string& sqlstate) {
+  return sqlstate == "42P01" || sqlstate == "42703";
+}
+
 }  // namespace
 
 // 55P03 lock_not_available, 40P01 deadlock_detected, 40001 serialization_failure; and 23505 or
@@ -36,6 +46,16 @@ std::string advice(const Migration& migration, const std::string& sqlstate) {
     return "give the role this right or the ownership (deploy/sql/run-role.sql), then run again";
   if (sqlstate == "57014")
     return "somebody or a timeout ended the statement: run again, or raise migrations.statement_timeout";
+  if (says_it_exists(sqlstate))
+    return fmt::format(
+        "if `prisma db push` or a person made it: schemagate resolve {} --auto; else mend {} "
+        "and deploy again",
+        shell_word(migration.name), display_path(migration));
+  if (says_it_is_missing(sqlstate))
+    return fmt::format(
+        "schemagate status tells whether the history claims what is not there; else mend {} "
+        "and deploy again",
+        display_path(migration));
   return fmt::format("mend {} and deploy again", display_path(migration));
 }
 

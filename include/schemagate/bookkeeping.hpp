@@ -18,6 +18,8 @@ class Bookkeeping {
 
   // One look, changes nothing: false where the tables do not exist yet.
   [[nodiscard]] bool exists(pg::Session& session) const;
+  // Whether the table exists and this role may read it.
+  [[nodiscard]] bool may_read(pg::Session& session, const std::string& table) const;
   // Creates the tables if they do not exist, and brings older ones up to date; any number of
   // runners may do so at once. Throws Failure (refused) when a newer schemagate made them or the
   // role may not create them.

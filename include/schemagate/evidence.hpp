@@ -62,13 +62,14 @@ struct Prefix {
 [[nodiscard]] Prefix judge_sequence(const std::vector<const Script*>& scripts,
                                     const Catalogue& catalogue);
 
-// What the first of `scripts` made and later ones did not change again: how much of it is missing?
+// All of `scripts` are recorded as applied. For each: how much of what it made, and later ones did
+// not change again, is missing?
 struct Remains {
   std::size_t expected = 0;
   std::vector<std::string> missing;
   bool is_certain = true;  // false: a later statement may have changed it unseen
 };
-[[nodiscard]] Remains remains_of_first(const std::vector<const Script*>& scripts,
-                                       const Catalogue& catalogue);
+[[nodiscard]] std::vector<Remains> remains_of(const std::vector<const Script*>& scripts,
+                                              const Catalogue& catalogue);
 
 }  // namespace schemagate

@@ -1,6 +1,6 @@
 #pragma once
 // Builds and reads the few JSON documents we exchange: log lines, `--json` reports, marker files.
-// The only file that knows nlohmann-json. A document is a flat object.
+// The only file that knows nlohmann-json.
 
 #include <cstdint>
 #include <memory>
@@ -24,6 +24,8 @@ class Json {
   Json& set(std::string_view key, int value) { return set(key, std::int64_t{value}); }
   Json& set(std::string_view key, bool value);
   Json& set(std::string_view key, const std::vector<std::string>& values);
+  Json& set(std::string_view key, const Json& object);
+  Json& set(std::string_view key, const std::vector<Json>& objects);
 
   // Members are written in the order they were set; invalid UTF-8 becomes U+FFFD.
   [[nodiscard]] std::string line() const;

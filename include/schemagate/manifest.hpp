@@ -69,6 +69,7 @@ struct Manifest {
     Policy out_of_order = Policy::warn;
     Policy edited = Policy::fail;
     Policy missing = Policy::warn;
+    bool repair = true;  // settle failed rows whose fate is proven
     std::vector<std::string> command;
     Milliseconds timeout{};
     std::map<std::string, std::string> env;

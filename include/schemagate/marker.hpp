@@ -34,6 +34,10 @@ constexpr const char* k_marker_channel = "schemagate_marker";  // LISTEN: a mark
                                                 const Bookkeeping& bookkeeping, const ReleaseId& id,
                                                 Milliseconds limit);
 
+// The same within a transaction.
+[[nodiscard]] std::optional<Marker>
+find_marker(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id);
+
 // These belong into a transaction that ends with the lease's fence check.
 void mark_running(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
                   const std::string& digest, const std::string& run_id);

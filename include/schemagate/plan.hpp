@@ -37,6 +37,15 @@ struct Plan {
   [[nodiscard]] bool sets_outside_transactions() const;
 };
 
+// Where folder and history differ, other than by what is pending.
+struct Discrepancy {
+  enum class Kind { edited, missing, out_of_order } kind;
+  std::string migration;
+  std::string text;
+};
+[[nodiscard]] std::vector<Discrepancy> discrepancies(const Folder& folder, const History& history);
+[[nodiscard]] Policy policy_for(Discrepancy::Kind kind, const Manifest::Migrations& policies);
+
 // Throws Failure: (history) failed rows (P3009), a non-empty schema without history (P3005), a
 // pending directory without migration.sql (P3015), or what a policy forbids; (migration_failed) a
 // script that cannot be executed; (refused) atomic: release where PostgreSQL does not allow it.

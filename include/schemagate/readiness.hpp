@@ -16,6 +16,11 @@ namespace schemagate {
 [[nodiscard]] pg::Session wait_until_ready(Database& database, const Manifest::Database& settings,
                                            Stop& stop);
 
+// One attempt, for commands that only read: a standby or a read-only database will do. Throws
+// Failure: (not_ready) or (refused) as above.
+[[nodiscard]] pg::Session connect_to_read(Database& database, const Manifest::Database& settings,
+                                          Stop& stop);
+
 // Why waiting will not help, as a hint, or empty. libpq gives connection failures no SQLSTATE, so
 // the server's English words decide; in other languages we wait. Exposed for tests.
 struct Diagnosis {

@@ -146,6 +146,14 @@ inline constexpr const char* k_finish_run = R"sql(
 UPDATE schemagate.run SET finished_at = clock_timestamp(), status = $2, applied = $3, error_code = $4, error = $5
  WHERE id = $1)sql";
 
+// The note came with version 2 of the tables.
+inline constexpr const char* k_recent_runs = R"sql(
+SELECT id, release, mode, status, applied, coalesce(error_code, 0), coalesce(error, ''),
+       coalesce(to_jsonb(run) ->> 'note', ''), host,
+       to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'),
+       coalesce(round(extract(epoch FROM finished_at - started_at) * 1000)::bigint, -1)
+  FROM schemagate.run WHERE app = $1 ORDER BY id DESC LIMIT 5)sql";
+
 // --- markers
 // --------------------------------------------------------------------------------------
 
@@ -165,6 +173,11 @@ inline constexpr const char* k_read_marker = R"sql(
 SELECT status, digest, coalesce(error_code, 0), coalesce(error, ''),
        to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
   FROM schemagate.marker WHERE app = $1 AND release = $2)sql";
+
+inline constexpr const char* k_recent_markers = R"sql(
+SELECT release, status, coalesce(error_code, 0),
+       coalesce(to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), '')
+  FROM schemagate.marker WHERE app = $1 ORDER BY run_id DESC LIMIT 5)sql";
 
 // --- steps of migrations that cannot be one transaction
 // ---------------------------------------------

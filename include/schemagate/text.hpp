@@ -13,6 +13,8 @@ namespace schemagate {
 [[nodiscard]] std::string lower_case(std::string_view text);  // ASCII
 // "1 migration", "2 migrations".
 [[nodiscard]] std::string counted(std::size_t count, std::string_view noun);
+// As one word for a shell: quoted where it has to be.
+[[nodiscard]] std::string shell_word(std::string_view text);
 // The candidate that a person most likely meant, or empty when none is close.
 [[nodiscard]] std::string closest(std::string_view word,
                                   const std::vector<std::string>& candidates);

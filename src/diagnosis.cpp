@@ -1,0 +1,326 @@
+#include "schemagate/diagnosis.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <set>
+
+#include "schemagate/text.hpp"
+
+namespace schemagate {
+namespace {
+
+using Outcome = Settlement::Outcome;
+using Verdict = Evidence::Verdict;
+
+constexpr std::size_t k_report_lines_max = 40;
+constexpr std::size_t k_names_max = 400;
+
+// $1 the scripts' texts. Whoever holds Prisma's lock alone is a Prisma at work; through a pooler,
+// or with that lock switched off, only the statement itself tells.
+constexpr const char* k_writers = R"sql(
+SELECT pid, coalesce(usename, '?'), coalesce(application_name, ''),
+       to_char(coalesce(xact_start, query_start, backend_start) AT TIME ZONE 'UTC', 'HH24:MI:SS "UTC"')
+  FROM pg_stat_activity a
+ WHERE datname = current_database() AND pid <> pg_backend_pid()
+   AND (EXISTS (SELECT 1 FROM pg_locks l
+                 WHERE l.pid = a.pid AND locktype = 'advisory' AND classid = 0 AND objid = 72707369
+                   AND mode = 'ExclusiveLock' AND granted)
+        OR state <> 'idle' AND length(query) > 12 AND strpos($1, left(query, 500)) > 0)
+ ORDER BY pid LIMIT 1)sql";
+
+struct Writer {
+  std::string pid;
+  std::string who;
+};
+
+std::optional<Writer> find_writer(pg::Session& session, const std::string& scripts) {
+  const auto rows = session.query(k_writers, {scripts});
+  if (rows.empty()) return std::nullopt;
+  const auto text = [&](std::size_t i) { return rows[0][i].value_or(""); };
+  return Writer{text(0), fmt::format("pid {}, user {}{}, since {}", text(0), text(1),
+                                     text(2).empty() ? "" : " (" + text(2) + ")", text(3))};
+}
+
+std::string by_hand(const std::string& name) {
+  return fmt::format(
+      "look at what is there; if all of it is done: schemagate resolve {0} --applied; to "
+      "have it run again: schemagate resolve {0} --rolled-back",
+      shell_word(name));
+}
+
+std::string automatic(const std::string& name) {
+  return fmt::format("schemagate resolve {} --auto; then run again", shell_word(name));
+}
+
+// Whether the statements that matter are a single one, which PostgreSQL undoes when it fails.
+bool is_one_statement(const Evidence& evidence) {
+  const Statement* only = nullptr;
+  for (const auto& line : evidence.lines) {
+    if (line.sight == Evidence::Sight::of_no_account) continue;
+    if (only != nullptr) return false;
+    only = line.statement;
+  }
+  return only != nullptr && only->kind != Statement::Kind::alone;
+}
+
+void describe_half_applied(Settlement& settlement, const Evidence& evidence) {
+  const auto statements = evidence.lines.size();
+  settlement.outcome = Outcome::half_applied;
+  settlement.because = fmt::format("half applied: {} of {} done{}", evidence.done_at_least,
+                                   counted(statements, "statement"),
+                                   evidence.done_at_most > evidence.done_at_least + 1
+                                       ? fmt::format(", perhaps up to {}", evidence.done_at_most)
+                                       : "");
+  const auto* next = evidence.next();
+  settlement.hint = fmt::format(
+      "execute the rest by hand (psql){}, then: schemagate resolve {} --applied; or undo by hand what is "
+      "done, then: schemagate resolve {} --rolled-back",
+      next == nullptr ? ""
+                      : ", from line " + std::to_string(next->line) + " of " +
+                            settlement.migration->file.filename().string() + " on",
+      shell_word(settlement.row->name), shell_word(settlement.row->name));
+}
+
+void judge_rolled_back(Settlement& settlement, bool certain, const std::string& because) {
+  settlement.outcome = Outcome::rolled_back;
+  settlement.proven = certain;
+  settlement.because = because;
+  settlement.hint = automatic(settlement.row->name);
+}
+
+void judge_applied(Settlement& settlement, bool certain, const std::string& because) {
+  settlement.outcome = Outcome::applied;
+  settlement.proven = certain;
+  settlement.because = because;
+  settlement.hint = automatic(settlement.row->name);
+}
+
+void judge_unclear(Settlement& settlement, const std::string& because) {
+  settlement.outcome = Outcome::unclear;
+  settlement.because = because;
+  settlement.hint = by_hand(settlement.row->name);
+}
+
+// `writer_is_gone`: nobody can be executing the script any more.
+void judge(Settlement& settlement, const Evidence& evidence, bool writer_is_gone) {
+  const auto& row = *settlement.row;
+  const bool same_script = same_content(*settlement.migration, row.checksum);
+  const bool completed = row.steps > 0 && same_script;  // Prisma counts a script when it has ended
+  const bool ended = !row.logs.empty();
+  const bool undone = ended && same_script && is_one_statement(evidence);
+  settlement.report = report(evidence, k_report_lines_max);
+  switch (evidence.verdict) {
+    case Verdict::all_there: return judge_applied(settlement, completed, "all of it is there");
+    case Verdict::none_there:
+      if (completed)
+        return judge_unclear(settlement, "it is recorded as executed, but nothing of it is there");
+      return judge_rolled_back(settlement, same_script && (ended || writer_is_gone),
+                               "nothing of it is there");
+    case Verdict::part_there:
+      if (undone) break;
+      return describe_half_applied(settlement, evidence);
+    case Verdict::not_visible:
+      if (completed)
+        return judge_applied(settlement, true,
+                             "the script had run to its end when its run was killed");
+      if (undone) break;
+      return judge_unclear(settlement, "what the catalogue shows does not tell how far it came");
+    case Verdict::contradictory:
+      if (undone) break;
+      return judge_unclear(settlement, "the catalogue is as it would be at no stage of the script: "
+                                       "something else has made or changed part of it");
+  }
+  judge_rolled_back(settlement, true, "its one statement failed, and PostgreSQL rolled it back");
+}
+
+Settlement examine_row(const History& history, const Folder& folder, const HistoryRow& row) {
+  Settlement settlement;
+  settlement.row = &row;
+  settlement.migration = folder.find(row.name);
+  if (settlement.migration != nullptr && settlement.migration->file_missing)
+    settlement.migration = nullptr;
+  if (settlement.migration != nullptr && history.steps.contains(row.id)) {
+    settlement.outcome = Outcome::resumable;
+    settlement.because = "an earlier run recorded how far it came; the next run continues there";
+    settlement.hint = "schemagate run";
+  } else if (settlement.migration == nullptr && row.steps > 0) {
+    judge_applied(settlement, true, "the script had run to its end when its run was killed");
+  } else if (settlement.migration == nullptr) {
+    judge_unclear(settlement, "its script is not in the migrations folder, so there is nothing to "
+                              "compare the database with");
+  }
+  return settlement;
+}
+
+bool is_open(const Settlement& settlement) {
+  return settlement.migration != nullptr && settlement.outcome == Outcome::unclear;
+}
+
+std::vector<const Script*> pointers_to(const std::vector<Script>& scripts) {
+  std::vector<const Script*> pointers;
+  for (const auto& script : scripts) pointers.push_back(&script);
+  return pointers;
+}
+
+Catalogue catalogue_for(pg::Session& session, const Target& target,
+                        const std::vector<Script>& scripts) {
+  std::vector<Effects> effects;
+  for (const auto& script : scripts)
+    effects.insert(effects.end(), script.effects.begin(), script.effects.end());
+  return read_catalogue(session, target.history().schema(), effects);
+}
+
+void judge_all(pg::Session& session, const Target& target, std::vector<Settlement>& settlements) {
+  std::string texts;
+  std::vector<Script> scripts;
+  for (const auto& settlement : settlements) {
+    scripts.push_back(is_open(settlement) ? script_of(settlement.migration->sql) : Script{});
+    if (settlement.migration != nullptr) texts += settlement.migration->sql + "\n";
+  }
+  const auto writer = find_writer(session, texts);
+  const auto catalogue = catalogue_for(session, target, scripts);
+  for (std::size_t i = 0; i < settlements.size(); ++i) {
+    auto& settlement = settlements[i];
+    if (writer && settlement.outcome != Outcome::resumable && settlement.row->logs.empty()) {
+      settlement.outcome = Outcome::running;
+      settlement.proven = false;
+      settlement.because = "somebody is at work: " + writer->who;
+      settlement.hint = fmt::format(
+          "wait for it; if its process is gone: SELECT pg_terminate_backend({})", writer->pid);
+    } else if (is_open(settlement)) {
+      judge(settlement, judge(scripts[i], catalogue), !target.database.pooled());
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<Settlement> examine_failed(pg::Session& session, const Target& target,
+                                       const History& history) {
+  std::vector<Settlement> settlements;
+  for (const auto& row : history.rows)
+    if (row.failed()) settlements.push_back(examine_row(history, target.folder, row));
+  if (!settlements.empty()) judge_all(session, target, settlements);
+  return settlements;
+}
+
+Settlement examine(pg::Session& session, const Target& target, const Migration& migration,
+                   const HistoryRow& row) {
+  std::vector<Settlement> one(1);
+  one.front().row = &row;
+  one.front().migration = &migration;
+  judge_all(session, target, one);
+  return one.front();
+}
+
+std::vector<std::string> describe(const Settlement& settlement) {
+  const auto& row = *settlement.row;
+  const auto reason = split(trim(row.logs), '\n');
+  std::vector<std::string> lines = {
+      fmt::format("{} started at {}{}", row.name, row.started_at,
+                  row.logs.empty() ? ": no reason was recorded" : "")};
+  for (const auto& line : reason) {
+    if (line.empty() || line.starts_with("   0: ")) break;  // Prisma's own trace follows
+    if (lines.size() < 12) lines.push_back("  " + shortened(line, 300));
+  }
+  lines.push_back("  " + settlement.because);
+  for (const auto& line : settlement.report) lines.push_back("    " + line);
+  return lines;
+}
+
+Failure blocked_by(const std::vector<Settlement>& settlements) {
+  auto text = fmt::format("{} in the history failed and must be settled first (Prisma: P3009):",
+                          counted(settlements.size(), "migration"));
+  for (const auto& settlement : settlements)
+    for (const auto& line : describe(settlement)) text += "\n  " + line;
+  return {ExitCode::history, text, settlements.front().hint};
+}
+
+Existing examine_pending(pg::Session& session, const Target& target, const History& history) {
+  std::set<std::string> known;
+  for (const auto& row : history.rows)
+    if (!row.rolled_back) known.insert(row.name);
+  Existing existing;
+  std::vector<Script> scripts;
+  for (const auto& migration : target.folder.migrations) {
+    if (known.contains(migration.name) || migration.file_missing) continue;
+    existing.pending.push_back(&migration);
+    scripts.push_back(script_of(migration.sql));
+  }
+  const auto prefix = judge_sequence(pointers_to(scripts), catalogue_for(session, target, scripts));
+  existing.closest = prefix.closest;
+  existing.differences = prefix.differences;
+  // Scripts that leave no trace are not there because of that.
+  const auto leaves_trace = [](const Script& script) {
+    return std::any_of(script.effects.begin(), script.effects.end(),
+                       [](const auto& one) { return !one.effects.empty(); });
+  };
+  existing.there = prefix.length;
+  while (existing.there > 0 && !leaves_trace(scripts[existing.there - 1])) --existing.there;
+  return existing;
+}
+
+Failure not_baselined(const History& history, const Existing& existing) {
+  auto text = fmt::format(
+      "the schema is not empty, but has no migration history (Prisma: P3005); tables: {}",
+      shortened(join(history.foreign_tables, ", "), k_names_max));
+  const auto all = existing.pending.size();
+  if (existing.there > 0) {
+    const auto& last = existing.pending[existing.there - 1]->name;
+    text += fmt::format(
+        "\n  everything that {} of {} would make is there already, in the same shape: `prisma db push`, or "
+        "the migrations themselves without their history",
+        existing.there == all ? "each" : "the first " + std::to_string(existing.there),
+        counted(all, "migration"));
+    return {
+        ExitCode::history, text,
+        existing.there == 1
+            ? fmt::format("schemagate baseline {}; then run again", shell_word(last))
+            : fmt::format("schemagate baseline --through {}; then run again", shell_word(last))};
+  }
+  if (!existing.differences.empty() && existing.closest > 0) {
+    text += fmt::format("\n  it comes closest to what the migrations up to {} make, but:",
+                        existing.pending[existing.closest - 1]->name);
+    for (const auto& difference : existing.differences) text += "\n    " + difference;
+    return {ExitCode::history, text,
+            fmt::format("mend these by hand, then: schemagate baseline --through {}",
+                        shell_word(existing.pending[existing.closest - 1]->name))};
+  }
+  return {
+      ExitCode::history, text + "\n  none of them is what a migration of this folder makes",
+      "give the app a schema of its own (?schema= or migrations.schema); or, if the first migrations made "
+      "these tables, record them: schemagate baseline NAME..."};
+}
+
+std::vector<Hollow> missing_of(pg::Session& session, const Target& target,
+                               const std::vector<const Migration*>& applied) {
+  std::vector<Script> scripts;
+  for (const auto* migration : applied)
+    scripts.push_back(migration->file_missing ? Script{} : script_of(migration->sql));
+  const auto remains = remains_of(pointers_to(scripts), catalogue_for(session, target, scripts));
+  std::vector<Hollow> hollow;
+  for (std::size_t i = 0; i < applied.size(); ++i)
+    if (remains[i].is_certain && !remains[i].missing.empty())
+      hollow.push_back({applied[i], remains[i].expected, remains[i].missing});
+  return hollow;
+}
+
+std::vector<Hollow> examine_marked(pg::Session& session, const Target& target,
+                                   const History& history) {
+  std::vector<const Migration*> applied;
+  bool any_marked = false;
+  for (const auto& migration : target.folder.migrations) {
+    const auto* row = history.applied(migration.name);
+    if (row == nullptr) continue;
+    applied.push_back(&migration);
+    any_marked = any_marked || row->steps == 0;
+  }
+  if (!any_marked) return {};
+  auto hollow = missing_of(session, target, applied);
+  std::erase_if(hollow,
+                [&](const auto& one) { return history.applied(one.migration->name)->steps > 0; });
+  return hollow;
+}
+
+}  // namespace schemagate
