@@ -109,7 +109,8 @@ void judge(Settlement& settlement, const Evidence& evidence, bool writer_is_gone
   const bool completed = row.steps > 0 && same_script;  // Prisma counts a script when it has ended
   const bool ended = !row.logs.empty();
   const bool undone = ended && same_script && is_one_statement(evidence);
-  settlement.report = report(evidence, k_report_lines_max);
+  if (evidence.verdict != Verdict::none_there)
+    settlement.report = report(evidence, k_report_lines_max);
   switch (evidence.verdict) {
     case Verdict::all_there: return judge_applied(settlement, completed, "all of it is there");
     case Verdict::none_there:
@@ -269,10 +270,12 @@ Failure not_baselined(const History& history, const Existing& existing) {
   if (existing.there > 0) {
     const auto& last = existing.pending[existing.there - 1]->name;
     text += fmt::format(
-        "\n  everything that {} of {} would make is there already, in the same shape: `prisma db push`, or "
-        "the migrations themselves without their history",
-        existing.there == all ? "each" : "the first " + std::to_string(existing.there),
-        counted(all, "migration"));
+        "\n  what {} makes is there already, in the same shape: `prisma db push`, or the migrations "
+        "themselves without their history",
+        existing.there == 1 ? "migration " + last
+        : existing.there == all
+            ? fmt::format("each of the {} migrations", all)
+            : fmt::format("each of the first {} of {} migrations", existing.there, all));
     return {
         ExitCode::history, text,
         existing.there == 1

@@ -312,10 +312,9 @@ std::vector<Resolver::Step> Resolver::decide_by_evidence(const std::string& name
     nothing(name, "is pending, and nothing of it is there: schemagate run applies it");
     return {};
   }
-  tell(settlement);
   switch (settlement.outcome) {
-    case Outcome::applied: return {applied(name, settlement.because)};
-    case Outcome::rolled_back: return {rolled_back(name, settlement.because)};
+    case Outcome::applied: tell(settlement); return {applied(name, settlement.because)};
+    case Outcome::rolled_back: tell(settlement); return {rolled_back(name, settlement.because)};
     case Outcome::resumable: nothing(name, "is continued by the next run"); return {};
     default: throw undecided(settlement);
   }

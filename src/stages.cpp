@@ -238,9 +238,15 @@ std::string Stages::difference(const SchemaObject& object, const Expected& expec
   return {};
 }
 
+// A missing table's columns are missing, too.
+bool Stages::goes_without_saying(const SchemaObject& object) const {
+  return object.is_part() && mismatches_.contains(whole_of(object));
+}
+
 std::vector<std::string> Stages::differences() const {
   std::vector<std::string> all;
-  for (const auto& object : mismatches_) all.push_back(difference(object, expected_.at(object)));
+  for (const auto& object : mismatches_)
+    if (!goes_without_saying(object)) all.push_back(difference(object, expected_.at(object)));
   return all;
 }
 
@@ -257,9 +263,10 @@ std::string Stages::difference(const Effects& effects) const {
 
 std::vector<Stages::Survivor> Stages::survivors() const {
   std::vector<Survivor> found;
-  for (const auto& [object, expected] : expected_)
-    if (expected.set_by > 0 && expected.present)
-      found.push_back({expected.set_by, difference(object, expected)});
+  for (const auto& [object, expected] : expected_) {
+    if (expected.set_by == 0 || !expected.present || goes_without_saying(object)) continue;
+    found.push_back({expected.set_by, difference(object, expected)});
+  }
   return found;
 }
 

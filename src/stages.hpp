@@ -42,6 +42,7 @@ class Stages {
   void erase_dependents(const SchemaObject& object);
   void rename(const SchemaObject& object, const std::string& new_name);
   void change(const SchemaObject& object, const Shape& shape);
+  [[nodiscard]] bool goes_without_saying(const SchemaObject& object) const;
   [[nodiscard]] std::string difference(const SchemaObject& object, const Expected& expected) const;
 
   const Catalogue& catalogue_;

@@ -59,7 +59,7 @@ const char* remedy_of(Discrepancy::Kind kind) {
     case Discrepancy::Kind::missing:
       return "restore the directory; a rolled-back image may leave it so (migrations.missing: allow)";
     case Discrepancy::Kind::out_of_order:
-      return "it will be applied all the same; migrations.out_of_order says whether that is told";
+      return "a run applies it all the same (migrations.out_of_order: warn)";
   }
   return "";
 }
@@ -180,18 +180,18 @@ void Inspector::look_at_gate(pg::Session& session) {
       gate_view(target_.id, marker, folder_is_readable_ ? &target_.folder.digest : nullptr,
                 by_history ? &missing : nullptr);
   report_.gate_open = view.state == GateView::State::open;
-  report_.gate_why = view.why;
+  report_.gate_why = split(view.why, '\n').front();
   if (view.state == GateView::State::closed)
     add({"gate-closed",
          "",
-         "the gate is closed: " + view.why,
+         "the gate is closed: " + report_.gate_why,
          {},
          run_is_at_work() ? "wait for the run at work" : "schemagate run",
          ExitCode::gate_timeout});
   if (view.state == GateView::State::failed)
     add({"gate-closed",
          "",
-         "the gate is closed: " + view.why,
+         "the gate is closed: " + report_.gate_why,
          {},
          "schemagate run",
          static_cast<ExitCode>(marker->error_code)});
@@ -281,7 +281,7 @@ void Inspector::look_at_applied(pg::Session&) {
          {},
          remedy_of(one.kind),
          policy == Policy::fail ? ExitCode::history : ExitCode::done});
-    states_[one.migration] = state_of(one.kind);
+    if (one.kind != Discrepancy::Kind::out_of_order) states_[one.migration] = state_of(one.kind);
   }
   std::map<std::string, int> times_applied;
   for (const auto& row : history_.rows)
@@ -330,7 +330,7 @@ void Inspector::look_at_pending(pg::Session& session) {
   const auto existing = examine_pending(session, target_, history_);
   std::size_t number = 0;
   for (const auto* migration : existing.pending) {
-    if (states_.contains(migration->name) && states_[migration->name] != "out-of-order") continue;
+    if (states_.contains(migration->name)) continue;
     Finding finding{"pending", migration->name,  "is not applied",
                     {},        "schemagate run", ExitCode::history};
     for (const auto& row : history_.rows)

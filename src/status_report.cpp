@@ -153,7 +153,7 @@ void TextReport::runs() {
     if (run.took_ms >= 0) text += ", " + for_people(Milliseconds{run.took_ms});
     if (run.error_code != 0)
       text += fmt::format(", code {}: {}", run.error_code,
-                          shortened(split(run.error, '\n').front(), 200));
+                          shortened(split(run.error, '\n').front(), 120));
     line(text);
     if (!run.note.empty())
       for (const auto& note : split(run.note, '\n')) line("          " + note);
@@ -168,9 +168,7 @@ void TextReport::gate() {
     return line("gate    this role may not read the markers (deploy/sql/gate-role.sql)");
   if (*report_.gate_open)
     return line("gate    " + paint_.good("open") + " for release " + report_.release);
-  const auto lines = split(report_.gate_why, '\n');
-  line("gate    " + paint_.bad("closed") + ": " + lines.front());
-  for (std::size_t i = 1; i < lines.size(); ++i) line("          " + lines[i]);
+  line("gate    " + paint_.bad("closed") + ": " + report_.gate_why);
 }
 
 void TextReport::conclusion() {

@@ -139,7 +139,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id)sql";
 
 // $1 id, $2 what was settled, by whom and why: one line each
 inline constexpr const char* k_note_run = R"sql(
-UPDATE schemagate.run SET note = concat_ws(E'\n', note, $2) WHERE id = $1)sql";
+UPDATE schemagate.run SET note = concat_ws(E'\n', note, $2::text) WHERE id = $1)sql";
 
 // $1 id, $2 status, $3 applied, $4 error code, $5 error
 inline constexpr const char* k_finish_run = R"sql(
