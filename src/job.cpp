@@ -108,7 +108,7 @@ bool Job::is_done_already(pg::Session& session) {
   for (const auto& row : history.rows)
     if (row.failed())
       log::warn(fmt::format(
-          "migration {}, which another image brought, has failed and is to be settled", row.name));
+          "migration {}, which another image brought, has failed: schemagate status", row.name));
   return true;
 }
 

@@ -138,7 +138,7 @@ TEST_SUITE("plan") {
     CHECK(refused.code == ExitCode::history);
     CHECK(contains(refused.text, "P3005"));
     CHECK(contains(refused.text, "users, orders"));
-    CHECK(contains(refused.hint, "migrate resolve --applied"));
+    CHECK(contains(refused.hint, "schemagate status"));
     history.foreign_tables.assign(500, "a_rather_long_table_name");
     CHECK(refusal({}, history).text.size() < 500);
   }
