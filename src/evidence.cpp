@@ -24,8 +24,7 @@ struct Fit {
 
 struct Comparison {
   std::optional<Fit> fit;
-  std::size_t closest = 0;
-  std::vector<std::string> differences;  // of the closest
+  std::size_t closest = 0;  // the last with the fewest differences
 };
 
 // `stages`: the numbers of statements to be tried, in ascending order.
@@ -34,19 +33,28 @@ Comparison compare(const std::vector<const Effects*>& effects,
   Comparison result;
   std::optional<std::size_t> fewest;
   Stages stage{catalogue, effects};
-  auto next = stages.begin();
-  for (std::size_t done = 0; done <= effects.size(); ++done) {
-    if (done > 0) stage.advance(*effects[done - 1]);
-    if (next == stages.end() || *next != done) continue;
-    ++next;
+  std::size_t done = 0;
+  for (const auto wanted : stages) {
+    while (done < wanted) stage.advance(*effects[done++]);
     if (stage.fits()) result.fit = Fit{result.fit ? result.fit->least : done, done};
     if (fewest && stage.mismatch_count() > *fewest) continue;
     fewest = stage.mismatch_count();
     result.closest = done;
-    result.differences = stage.differences();
   }
-  if (result.differences.size() > k_differences_max) result.differences.resize(k_differences_max);
   return result;
+}
+
+std::vector<std::string> differences_at(std::size_t wanted,
+                                        const std::vector<const Effects*>& effects,
+                                        const Catalogue& catalogue) {
+  Stages stage{catalogue, effects};
+  for (std::size_t done = 0; done < wanted; ++done) stage.advance(*effects[done]);
+  auto differences = stage.differences();
+  if (differences.size() > k_differences_max) {
+    differences.resize(k_differences_max);
+    differences.emplace_back("...");
+  }
+  return differences;
 }
 
 std::vector<const Effects*> pointers_to(const std::vector<Effects>& effects) {
@@ -199,7 +207,8 @@ Prefix judge_sequence(const std::vector<const Script*>& scripts, const Catalogue
   return {.length = comparison.fit ? scripts_before(comparison.fit->most) : 0,
           .fits = comparison.fit.has_value(),
           .closest = scripts_before(comparison.closest),
-          .differences = comparison.fit ? std::vector<std::string>{} : comparison.differences};
+          .differences = comparison.fit ? std::vector<std::string>{}
+                                        : differences_at(comparison.closest, effects, catalogue)};
 }
 
 std::vector<Remains> remains_of(const std::vector<const Script*>& scripts,

@@ -5,7 +5,8 @@
 -- Run it in the app's database after the first `schemagate run`, as the role that ran it or as a
 -- superuser. It may be repeated. If there is no role of that name, it is created without LOGIN.
 -- Without the rights on schema schemagate, status leaves lease, runs and markers out; who executes
--- a migration right now it sees only with pg_monitor, or as the same role.
+-- a migration right now it sees only with pg_monitor (granted here if this session may), or as the
+-- same role.
 --
 --   -v history=public     the schema of _prisma_migrations, if it is another
 --   -v schema=schemagate  the manifest's database.bookkeeping_schema, if it is another
@@ -29,5 +30,6 @@ SELECT format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), :'role')
 GRANT USAGE ON SCHEMA :"schema", :"history" TO :"role";
 GRANT SELECT ON :"schema".lock, :"schema".run, :"schema".step, :"schema".marker TO :"role";
 GRANT SELECT ON :"history"._prisma_migrations TO :"role";
-GRANT pg_monitor TO :"role";
+SELECT format('GRANT pg_monitor TO %I', :'role')
+ WHERE pg_has_role(current_user, 'pg_monitor', 'MEMBER WITH ADMIN OPTION') \gexec
 COMMIT;
