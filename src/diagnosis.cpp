@@ -282,13 +282,21 @@ Failure not_baselined(const History& history, const Existing& existing) {
             ? fmt::format("schemagate baseline {}; then run again", shell_word(last))
             : fmt::format("schemagate baseline --through {}; then run again", shell_word(last))};
   }
-  if (!existing.differences.empty() && existing.closest > 0) {
-    text += fmt::format("\n  it comes closest to what the migrations up to {} make, but:",
-                        existing.pending[existing.closest - 1]->name);
+  if (!existing.differences.empty()) {
+    const auto* closest =
+        existing.closest == 0 ? nullptr : &existing.pending[existing.closest - 1]->name;
+    text += closest == nullptr
+                ? "\n  the migrations would start with an empty schema, but:"
+                : fmt::format("\n  it comes closest to what the migrations up to {} make, but:",
+                              *closest);
     for (const auto& difference : existing.differences) text += "\n    " + difference;
-    return {ExitCode::history, text,
-            fmt::format("mend these by hand, then: schemagate baseline --through {}",
-                        shell_word(existing.pending[existing.closest - 1]->name))};
+    return {
+        ExitCode::history, text,
+        closest == nullptr
+            ? "complete by hand what the first migration makes, then: schemagate baseline NAME; or drop by "
+              "hand what is in its way"
+            : fmt::format("mend these by hand, then: schemagate baseline --through {}",
+                          shell_word(*closest))};
   }
   return {
       ExitCode::history, text + "\n  none of them is what a migration of this folder makes",

@@ -150,10 +150,6 @@ void HistoryTable::set_rolled_back(pg::Session& session, const std::string& id,
 
 void HistoryTable::mark_applied(pg::Session& session, const std::string& name,
                                 const std::string& checksum) const {
-  session.query(fmt::format("UPDATE {} SET rolled_back_at = clock_timestamp() WHERE migration_name "
-                            "= $1 AND finished_at IS NULL AND rolled_back_at IS NULL",
-                            table_),
-                {name});
   session.query(
       fmt::format("INSERT INTO {} (id, checksum, logs, started_at, finished_at, migration_name) "
                   "SELECT $1, $2, '', at, at, $3 FROM clock_timestamp() AS at",

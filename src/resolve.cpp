@@ -59,7 +59,7 @@ class Resolver {
     std::string name;
     bool applied;
     std::string checksum;              // for applied
-    std::vector<std::string> row_ids;  // for rolled back
+    std::vector<std::string> row_ids;  // these become rolled back
     std::string because;
   };
 
@@ -97,6 +97,7 @@ class Resolver {
 
   [[nodiscard]] Step applied(const std::string& name, const std::string& because) const;
   [[nodiscard]] Step rolled_back(const std::string& name, const std::string& because) const;
+  [[nodiscard]] std::vector<std::string> failed_rows(const std::string& name) const;
   [[nodiscard]] const Migration* migration(const std::string& name) const;
   [[nodiscard]] const HistoryRow* last_row(const std::string& name, bool failed_only) const;
   [[nodiscard]] Failure unknown(const std::string& name) const;
@@ -140,13 +141,15 @@ void Resolver::write(const std::string& mode, const Lease& lease, const std::vec
   record.begin(session_, target_.bookkeeping, target_.id, mode, target_.folder.digest,
                lease.fence());
   history.create_if_missing(session_);
+  std::vector<std::string> notes;
   for (const auto& step : steps) {
-    if (step.applied) history.mark_applied(session_, step.name, step.checksum);
     for (const auto& id : step.row_ids) history.mark_rolled_back(session_, id);
-    record.note(session_, fmt::format("{} marked as {} by {} (role {}): {}", step.name,
-                                      step.applied ? "applied" : "rolled back", this_user(), role,
-                                      step.because));
+    if (step.applied) history.mark_applied(session_, step.name, step.checksum);
+    notes.push_back(fmt::format("{} marked as {} by {} (role {}): {}", step.name,
+                                step.applied ? "applied" : "rolled back", this_user(), role,
+                                step.because));
   }
+  record.note(session_, join(notes, "\n"));
   record.complete(session_, 0);
   lease.check(session_);
   stop_.check();
@@ -182,20 +185,21 @@ Failure Resolver::unknown(const std::string& name) const {
                         : "did you mean " + shell_word(meant) + "?"};
 }
 
+std::vector<std::string> Resolver::failed_rows(const std::string& name) const {
+  std::vector<std::string> ids;
+  for (const auto& row : history_.rows)
+    if (row.name == name && row.failed()) ids.push_back(row.id);
+  return ids;
+}
+
 Resolver::Step Resolver::applied(const std::string& name, const std::string& because) const {
   const auto* found = migration(name);
-  return {name,
-          true,
-          found != nullptr ? found->checksum : last_row(name, false)->checksum,
-          {},
-          because};
+  return {name, true, found != nullptr ? found->checksum : last_row(name, false)->checksum,
+          failed_rows(name), because};
 }
 
 Resolver::Step Resolver::rolled_back(const std::string& name, const std::string& because) const {
-  Step step{name, false, {}, {}, because};
-  for (const auto& row : history_.rows)
-    if (row.name == name && row.failed()) step.row_ids.push_back(row.id);
-  return step;
+  return {name, false, {}, failed_rows(name), because};
 }
 
 void Resolver::nothing(const std::string& name, const std::string& why) const {
@@ -382,11 +386,11 @@ Settled settle(pg::Session& session, const HistoryTable& history, const Settleme
                const RunRecord& record) {
   const auto& row = *settlement.row;
   const bool is_applied = settlement.outcome == Outcome::applied;
+  history.mark_rolled_back(session, row.id);
   if (is_applied)
     history.mark_applied(session, row.name,
                          settlement.migration != nullptr ? settlement.migration->checksum
                                                          : row.checksum);
-  else history.mark_rolled_back(session, row.id);
   record.note(session, fmt::format("{} settled as {}: {}", row.name,
                                    is_applied ? "applied" : "rolled back", settlement.because));
   return {row.name, is_applied, settlement.because};

@@ -73,8 +73,9 @@ class HistoryTable {
 
   // A person's or the evidence's word, as Prisma's `migrate resolve` writes it (Prisma 7.10,
   // mark_migration_applied.rs, mark_migration_rolled_back.rs).
+  // mark_applied() adds a row; unfinished ones of the name are to be marked rolled back before.
   void mark_applied(pg::Session& session, const std::string& name,
-                    const std::string& checksum) const;  // unfinished rows become rolled back
+                    const std::string& checksum) const;
   void mark_rolled_back(pg::Session& session, const std::string& id) const;
 
   [[nodiscard]] bool is_finished(pg::Session& session, const std::string& id) const;
