@@ -5,17 +5,22 @@ namespace {
 
 using Kind = SchemaObject::Kind;
 
-// $1 in each: a text array of names. format_type() prints a modifier in parentheses, wherever it
-// stands: "timestamp(3) without time zone".
+// An index of a partitioned table is not valid until each partition has one. $1 in each: a text
+// array of names. format_type() prints a modifier in parentheses, wherever it stands: "timestamp(3)
+// without time zone".
 constexpr const char* k_relations = R"sql(
-SELECT nspname, relname, i.indisvalid
+SELECT nspname, relname, CASE WHEN relkind = 'i' THEN i.indisvalid END,
+       CASE WHEN indpred IS NULL AND indexprs IS NULL AND indnatts = indnkeyatts
+            THEN CASE WHEN indisunique THEN 'u' ELSE 'i' END || '(' ||
+                 (SELECT string_agg(attname, ',' ORDER BY n) FROM unnest(indkey::int2[]) WITH ORDINALITY AS k (num, n)
+                    JOIN pg_attribute ON attrelid = indrelid AND attnum = num) || ')' END
   FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace LEFT JOIN pg_index i ON i.indexrelid = c.oid
  WHERE relname = ANY ($1::text[]))sql";
 
 constexpr const char* k_columns = R"sql(
 SELECT nspname, relname, attname, coalesce(element.typname, t.typname),
-       coalesce(substring(format_type(t.oid, atttypmod) FROM '\(([0-9,]+)\)'), ''), element.oid IS NOT NULL,
-       attnotnull, coalesce(pg_get_expr(adbin, adrelid), CASE WHEN attidentity <> '' THEN 'identity' END, '')
+       coalesce(substring(format_type(t.oid, atttypmod) FROM '\(([^)]*)\)'), ''), element.oid IS NOT NULL,
+       attnotnull, adnum IS NOT NULL OR attidentity <> ''
   FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace
        JOIN pg_type t ON t.oid = atttypid
        LEFT JOIN pg_type element ON element.oid = t.typelem AND t.typcategory = 'A'
@@ -23,15 +28,23 @@ SELECT nspname, relname, attname, coalesce(element.typname, t.typname),
  WHERE relname = ANY ($1::text[]) AND relkind IN ('r', 'p', 'f', 'v', 'm') AND attnum > 0 AND NOT attisdropped)sql";
 
 constexpr const char* k_parts = R"sql(
-SELECT nspname, relname, 'constraint', conname, convalidated
+SELECT nspname, relname, 'constraint', conname, convalidated,
+       CASE WHEN contype IN ('p', 'u', 'f')
+            THEN contype::text || '(' || (SELECT string_agg(attname, ',' ORDER BY n) FROM unnest(conkey) WITH ORDINALITY AS u (num, n)
+                                      JOIN pg_attribute ON attrelid = conrelid AND attnum = num) || ')' END ||
+       CASE WHEN contype = 'f'
+            THEN '>' || (SELECT f.relname FROM pg_class f WHERE f.oid = confrelid) || '(' ||
+                 (SELECT string_agg(attname, ',' ORDER BY n) FROM unnest(confkey) WITH ORDINALITY AS u (num, n)
+                    JOIN pg_attribute ON attrelid = confrelid AND attnum = num) || ')' || confdeltype::text || confupdtype::text
+            ELSE '' END
   FROM pg_constraint JOIN pg_class c ON c.oid = conrelid JOIN pg_namespace n ON n.oid = relnamespace
  WHERE relname = ANY ($1::text[])
 UNION ALL
-SELECT nspname, relname, 'trigger', tgname, true
+SELECT nspname, relname, 'trigger', tgname, true, NULL
   FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid JOIN pg_namespace n ON n.oid = relnamespace
  WHERE NOT tgisinternal AND relname = ANY ($1::text[])
 UNION ALL
-SELECT nspname, relname, 'policy', polname, true
+SELECT nspname, relname, 'policy', polname, true, NULL
   FROM pg_policy JOIN pg_class c ON c.oid = polrelid JOIN pg_namespace n ON n.oid = relnamespace
  WHERE relname = ANY ($1::text[]))sql";
 
@@ -96,13 +109,14 @@ void read_relations(pg::Session& session, const std::string& names, Catalogue& c
   for (const auto& row : session.query(k_relations, {names})) {
     Shape shape;
     if (row[2]) shape.valid = *row[2] == "t";
+    shape.definition = row[3];
     catalogue.add({Kind::relation, text(row, 0), text(row, 1), ""}, shape);
   }
   for (const auto& row : session.query(k_columns, {names})) {
     Shape shape;
     shape.type = {.name = text(row, 3), .modifier = text(row, 4), .is_array = row[5] == "t"};
     shape.not_null = row[6] == "t";
-    shape.default_value = text(row, 7);
+    shape.has_default = row[7] == "t";
     catalogue.add({Kind::column, text(row, 0), text(row, 1), text(row, 2)}, shape);
   }
   for (const auto& row : session.query(k_parts, {names})) {
@@ -111,6 +125,7 @@ void read_relations(pg::Session& session, const std::string& names, Catalogue& c
                                              : Kind::policy;
     Shape shape;
     shape.valid = row[4] == "t";
+    shape.definition = row[5];
     catalogue.add({kind, text(row, 0), text(row, 1), text(row, 3)}, shape);
   }
 }
@@ -129,14 +144,21 @@ void read_types(pg::Session& session, const std::string& names, Catalogue& catal
 }
 
 void read_others(pg::Session& session, const std::string& names, Catalogue& catalogue) {
+  std::map<SchemaObject, Shape> functions;
   for (const auto& row : session.query(k_others, {names})) {
     const auto kind = row[2] == "function" ? Kind::function
                       : row[2] == "schema" ? Kind::schema
                                            : Kind::extension;
-    Shape shape;
-    if (kind == Kind::function) shape.body = row[3];
-    catalogue.add({kind, row[0].value_or(""), row[1].value_or(""), ""}, shape);
+    const SchemaObject object{kind, row[0].value_or(""), row[1].value_or(""), ""};
+    if (kind != Kind::function) {
+      catalogue.add(object, {});
+      continue;
+    }
+    auto& shape = functions[object];
+    if (!shape.bodies) shape.bodies.emplace();
+    shape.bodies->push_back(row[3].value_or(""));
   }
+  for (const auto& [function, shape] : functions) catalogue.add(function, shape);
 }
 
 }  // namespace
@@ -151,14 +173,30 @@ const Shape* Catalogue::find(const SchemaObject& object) const {
 }
 
 SchemaObject Catalogue::resolved(SchemaObject object) const {
+  if (!object.schema.empty()) return object;
+  auto whole = object;
+  if (object.is_part()) {
+    whole.kind = object.kind == Kind::enum_value ? Kind::type : Kind::relation;
+    whole.part.clear();
+  }
+  for (const auto& schema : search_path_) {
+    whole.schema = schema;
+    if (!objects_.contains(whole)) continue;
+    object.schema = schema;
+    return object;
+  }
+  return resolved_new(object);
+}
+
+SchemaObject Catalogue::resolved_new(SchemaObject object) const {
   const bool global = object.kind == Kind::schema || object.kind == Kind::extension;
-  if (object.schema.empty() && !global) object.schema = default_schema_;
+  if (object.schema.empty() && !global) object.schema = search_path_.front();
   return object;
 }
 
-Catalogue read_catalogue(pg::Session& session, const std::string& default_schema,
+Catalogue read_catalogue(pg::Session& session, const std::vector<std::string>& search_path,
                          const std::vector<Effects>& effects) {
-  Catalogue catalogue{default_schema};
+  Catalogue catalogue{search_path};
   const auto names = names_in(effects);
   if (!names.relations.empty()) read_relations(session, array_of(names.relations), catalogue);
   if (!names.types.empty()) read_types(session, array_of(names.types), catalogue);

@@ -16,30 +16,42 @@ using Verdict = Evidence::Verdict;
 constexpr std::size_t k_report_lines_max = 40;
 constexpr std::size_t k_names_max = 400;
 
-// $1 the scripts' texts. Whoever holds Prisma's lock alone is a Prisma at work; through a pooler,
-// or with that lock switched off, only the statement itself tells.
-constexpr const char* k_writers = R"sql(
-SELECT pid, coalesce(usename, '?'), coalesce(application_name, ''),
-       to_char(coalesce(xact_start, query_start, backend_start) AT TIME ZONE 'UTC', 'HH24:MI:SS "UTC"')
+// Whoever holds Prisma's lock alone is a Prisma at work. With that lock switched off, or through a
+// pooler, only its last statement tells; and that is hidden from other roles.
+constexpr const char* k_others = R"sql(
+SELECT pid, coalesce(usename, '?'), coalesce(application_name, ''), coalesce(left(query, 500), ''),
+       EXISTS (SELECT 1 FROM pg_locks l
+                WHERE l.pid = a.pid AND locktype = 'advisory' AND classid = 0 AND objid = 72707369
+                  AND mode = 'ExclusiveLock' AND granted),
+       state IS NULL AND query = '<insufficient privilege>'
   FROM pg_stat_activity a
- WHERE datname = current_database() AND pid <> pg_backend_pid()
-   AND (EXISTS (SELECT 1 FROM pg_locks l
-                 WHERE l.pid = a.pid AND locktype = 'advisory' AND classid = 0 AND objid = 72707369
-                   AND mode = 'ExclusiveLock' AND granted)
-        OR state <> 'idle' AND length(query) > 12 AND strpos($1, left(query, 500)) > 0)
- ORDER BY pid LIMIT 1)sql";
+ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+ ORDER BY pid)sql";
 
-struct Writer {
-  std::string pid;
-  std::string who;
+constexpr std::size_t k_query_size_min = 12;  // shorter ones are in every script
+
+struct Others {
+  std::string working;      // who executes the script, or has just executed a part of it
+  std::string pid_of_lock;  // of who holds Prisma's lock
+  bool all_visible = true;
 };
 
-std::optional<Writer> find_writer(pg::Session& session, const std::string& scripts) {
-  const auto rows = session.query(k_writers, {scripts});
-  if (rows.empty()) return std::nullopt;
-  const auto text = [&](std::size_t i) { return rows[0][i].value_or(""); };
-  return Writer{text(0), fmt::format("pid {}, user {}{}, since {}", text(0), text(1),
-                                     text(2).empty() ? "" : " (" + text(2) + ")", text(3))};
+Others look_at_others(pg::Session& session, const std::string& scripts) {
+  Others others;
+  for (const auto& row : session.query(k_others)) {
+    const auto text = [&](std::size_t i) { return row[i].value_or(""); };
+    const auto query = trim(text(3));
+    const bool holds_lock = row[4] == "t";
+    const bool executes =
+        query.size() >= k_query_size_min && scripts.find(query) != std::string::npos;
+    others.all_visible = others.all_visible && row[5] != "t";
+    if (!holds_lock && !executes) continue;
+    others.working = fmt::format(
+        "pid {}, user {}{}, {}", text(0), text(1), text(2).empty() ? "" : " (" + text(2) + ")",
+        holds_lock ? "holds Prisma's migration lock" : "has sent a statement of this script");
+    if (holds_lock) others.pid_of_lock = text(0);
+  }
+  return others;
 }
 
 std::string by_hand(const std::string& name) {
@@ -51,17 +63,6 @@ std::string by_hand(const std::string& name) {
 
 std::string automatic(const std::string& name) {
   return fmt::format("schemagate resolve {} --auto; then run again", shell_word(name));
-}
-
-// Whether the statements that matter are a single one, which PostgreSQL undoes when it fails.
-bool is_one_statement(const Evidence& evidence) {
-  const Statement* only = nullptr;
-  for (const auto& line : evidence.lines) {
-    if (line.sight == Evidence::Sight::of_no_account) continue;
-    if (only != nullptr) return false;
-    only = line.statement;
-  }
-  return only != nullptr && only->kind != Statement::Kind::alone;
 }
 
 void describe_half_applied(Settlement& settlement, const Evidence& evidence) {
@@ -103,36 +104,37 @@ void judge_unclear(Settlement& settlement, const std::string& because) {
 }
 
 // `writer_is_gone`: nobody can be executing the script any more.
-void judge(Settlement& settlement, const Evidence& evidence, bool writer_is_gone) {
+void judge(Settlement& settlement, const Script& script, const Evidence& evidence,
+           bool writer_is_gone) {
   const auto& row = *settlement.row;
-  const bool same_script = same_content(*settlement.migration, row.checksum);
-  const bool completed = row.steps > 0 && same_script;  // Prisma counts a script when it has ended
-  const bool ended = !row.logs.empty();
-  const bool undone = ended && same_script && is_one_statement(evidence);
+  const bool completed = row.steps > 0;  // Prisma counts a script when it has ended
+  const bool ended = !trim(row.logs).empty();
   if (evidence.verdict != Verdict::none_there)
     settlement.report = report(evidence, k_report_lines_max);
+  if (!row.checksum.empty() && !same_content(*settlement.migration, row.checksum))
+    return judge_unclear(settlement, "its file was changed since, so that what is there may come "
+                                     "from the script as it was");
+  if (completed && evidence.verdict != Verdict::none_there)
+    return judge_applied(settlement, true, "the script had run to its end when its run was killed");
   switch (evidence.verdict) {
-    case Verdict::all_there: return judge_applied(settlement, completed, "all of it is there");
+    case Verdict::all_there: return judge_applied(settlement, false, "all of it is there");
     case Verdict::none_there:
       if (completed)
         return judge_unclear(settlement, "it is recorded as executed, but nothing of it is there");
-      return judge_rolled_back(settlement, same_script && (ended || writer_is_gone),
-                               "nothing of it is there");
-    case Verdict::part_there:
-      if (undone) break;
-      return describe_half_applied(settlement, evidence);
-    case Verdict::not_visible:
-      if (completed)
-        return judge_applied(settlement, true,
-                             "the script had run to its end when its run was killed");
-      if (undone) break;
-      return judge_unclear(settlement, "what the catalogue shows does not tell how far it came");
-    case Verdict::contradictory:
-      if (undone) break;
-      return judge_unclear(settlement, "the catalogue is as it would be at no stage of the script: "
-                                       "something else has made or changed part of it");
+      return judge_rolled_back(settlement, ended || writer_is_gone, "nothing of it is there");
+    case Verdict::part_there: return describe_half_applied(settlement, evidence);
+    default: break;
   }
-  judge_rolled_back(settlement, true, "its one statement failed, and PostgreSQL rolled it back");
+  const bool is_one = script.statements.size() == 1 && !script.effects.front().opaque &&
+                      script.statements.front().kind != Statement::Kind::alone;
+  if (ended && is_one)
+    return judge_rolled_back(settlement, true,
+                             "its one statement failed, and PostgreSQL rolled it back");
+  judge_unclear(settlement,
+                evidence.verdict == Verdict::not_visible
+                    ? "what the catalogue shows does not tell how far it came"
+                    : "the catalogue is as it would be at no stage of the script: something else "
+                      "has made or changed part of it");
 }
 
 Settlement examine_row(const History& history, const Folder& folder, const HistoryRow& row) {
@@ -169,7 +171,7 @@ Catalogue catalogue_for(pg::Session& session, const Target& target,
   std::vector<Effects> effects;
   for (const auto& script : scripts)
     effects.insert(effects.end(), script.effects.begin(), script.effects.end());
-  return read_catalogue(session, target.history().schema(), effects);
+  return read_catalogue(session, target.search_path(), effects);
 }
 
 void judge_all(pg::Session& session, const Target& target, std::vector<Settlement>& settlements) {
@@ -179,18 +181,23 @@ void judge_all(pg::Session& session, const Target& target, std::vector<Settlemen
     scripts.push_back(is_open(settlement) ? script_of(settlement.migration->sql) : Script{});
     if (settlement.migration != nullptr) texts += settlement.migration->sql + "\n";
   }
-  const auto writer = find_writer(session, texts);
+  const auto others = look_at_others(session, texts);
   const auto catalogue = catalogue_for(session, target, scripts);
+  const bool writer_is_gone = !target.database.pooled() && others.all_visible;
   for (std::size_t i = 0; i < settlements.size(); ++i) {
     auto& settlement = settlements[i];
-    if (writer && settlement.outcome != Outcome::resumable && settlement.row->logs.empty()) {
+    if (!others.working.empty() && settlement.outcome != Outcome::resumable &&
+        trim(settlement.row->logs).empty()) {
       settlement.outcome = Outcome::running;
       settlement.proven = false;
-      settlement.because = "somebody is at work: " + writer->who;
-      settlement.hint = fmt::format(
-          "wait for it; if its process is gone: SELECT pg_terminate_backend({})", writer->pid);
+      settlement.because = "somebody is at work: " + others.working;
+      settlement.hint =
+          others.pid_of_lock.empty()
+              ? "wait until that session has ended, or ends"
+              : fmt::format("wait for it; if its process is gone: SELECT pg_terminate_backend({})",
+                            others.pid_of_lock);
     } else if (is_open(settlement)) {
-      judge(settlement, judge(scripts[i], catalogue), !target.database.pooled());
+      judge(settlement, scripts[i], judge(scripts[i], catalogue), writer_is_gone);
     }
   }
 }

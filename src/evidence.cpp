@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "schemagate/text.hpp"
 #include "stages.hpp"
@@ -13,97 +14,152 @@ namespace {
 
 using Verdict = Evidence::Verdict;
 using Sight = Evidence::Sight;
+using Action = Effect::Action;
 
 constexpr std::size_t k_statement_size_max = 100;
+constexpr std::size_t k_data_size_max = 30;  // what it writes is nobody's business
 constexpr std::size_t k_differences_max = 8;
 
-struct Fit {
-  std::size_t least;
-  std::size_t most;
-};
+using Pointers = std::vector<const Effects*>;
 
-struct Comparison {
-  std::optional<Fit> fit;
-  std::size_t closest = 0;  // the last with the fewest differences
-};
-
-// `stages`: the numbers of statements to be tried, in ascending order.
-Comparison compare(const std::vector<const Effects*>& effects,
-                   const std::vector<std::size_t>& stages, const Catalogue& catalogue) {
-  Comparison result;
-  std::optional<std::size_t> fewest;
-  Stages stage{catalogue, effects};
-  std::size_t done = 0;
-  for (const auto wanted : stages) {
-    while (done < wanted) stage.advance(*effects[done++]);
-    if (stage.fits()) result.fit = Fit{result.fit ? result.fit->least : done, done};
-    if (fewest && stage.mismatch_count() > *fewest) continue;
-    fewest = stage.mismatch_count();
-    result.closest = done;
-  }
-  return result;
-}
-
-std::vector<std::string> differences_at(std::size_t wanted,
-                                        const std::vector<const Effects*>& effects,
-                                        const Catalogue& catalogue) {
-  Stages stage{catalogue, effects};
-  for (std::size_t done = 0; done < wanted; ++done) stage.advance(*effects[done]);
-  auto differences = stage.differences();
-  if (differences.size() > k_differences_max) {
-    differences.resize(k_differences_max);
-    differences.emplace_back("...");
-  }
-  return differences;
-}
-
-std::vector<const Effects*> pointers_to(const std::vector<Effects>& effects) {
-  std::vector<const Effects*> pointers;
+Pointers pointers_to(const std::vector<Effects>& effects) {
+  Pointers pointers;
   for (const auto& one : effects) pointers.push_back(&one);
   return pointers;
 }
 
+// The numbers of statements after which a script may have stopped.
 std::vector<std::size_t> stages_of(const Script& script) {
   std::vector<std::size_t> stages = {0};
   bool in_block = false;
   for (std::size_t i = 0; i < script.statements.size(); ++i) {
     const auto kind = script.statements[i].kind;
     if (kind == Statement::Kind::begin) in_block = true;
-    if (kind == Statement::Kind::commit) in_block = false;
+    if (kind == Statement::Kind::commit || kind == Statement::Kind::rollback) in_block = false;
     if (!in_block) stages.push_back(i + 1);
   }
   if (stages.back() != script.statements.size()) stages.push_back(script.statements.size());
   return stages;
 }
 
-// Whatever it is that a stage further on has in place need not be done again.
-std::size_t in_place(const std::vector<Effects>& effects, const Fit& fit) {
-  auto done = fit.least;
-  while (done < fit.most && effects[done].visible) ++done;
-  return done;
+// The least and the most that may have been done.
+struct Span {
+  std::size_t least;
+  std::size_t most;
+};
+
+std::optional<Span> possible_stages(const Script& script, const Pointers& effects,
+                                    const Catalogue& catalogue) {
+  std::optional<Span> possible;
+  Stages stage{catalogue, effects};
+  std::size_t done = 0;
+  for (const auto wanted : stages_of(script)) {
+    for (; done < wanted; ++done) stage.advance();
+    if (stage.is_possible()) possible = Span{possible ? possible->least : done, done};
+  }
+  return possible;
 }
 
-Verdict verdict_of(const std::vector<Effects>& effects, const std::optional<Fit>& fit) {
-  if (!fit) return Verdict::contradictory;
-  if (in_place(effects, *fit) == effects.size()) return Verdict::all_there;
-  const auto most = effects.begin() + static_cast<std::ptrdiff_t>(fit->most);
-  if (fit->least == 0 &&
-      std::all_of(effects.begin(), most, [](const auto& one) { return one.repeatable; }))
-    return Verdict::none_there;
-  return fit->least > 0 && fit->most < effects.size() ? Verdict::part_there : Verdict::not_visible;
+// --- nothing there: a proof by the first statement, or block, that matters
+
+bool is_left_alone(const SchemaObject& object, std::size_t from, const Pointers& effects,
+                   const Catalogue& catalogue) {
+  const auto concerns = [&](const SchemaObject& other, const Effect& effect) {
+    const bool moves = effect.action == Action::drop || effect.action == Action::rename;
+    return other == object || (moves && object.is_part() && other == whole_of(object));
+  };
+  for (auto i = from; i < effects.size(); ++i) {
+    if (effects[i]->opaque) return false;
+    for (const auto& effect : effects[i]->effects) {
+      if (effect.cascade || concerns(object_of(effect, catalogue), effect)) return false;
+      if (effect.action == Action::rename && concerns(target_of(effect, catalogue), effect))
+        return false;
+    }
+  }
+  return true;
 }
 
-Sight sight_of(const Effects& effects, std::size_t index, const Fit& fit, Verdict verdict) {
+// Statements are executed in order: where the first one that matters was not, none was.
+bool nothing_was_done(const Pointers& effects, const std::vector<std::size_t>& stages,
+                      const Catalogue& catalogue) {
+  Stages stage{catalogue, effects};
+  std::size_t done = 0;
+  for (const auto end : stages) {
+    const auto first = done;
+    for (; done < end; ++done) stage.advance();
+    const auto contradicted = stage.contradictions(first + 1);
+    if (std::any_of(contradicted.begin(), contradicted.end(), [&](const auto& object) {
+          return is_left_alone(object, end, effects, catalogue);
+        }))
+      return true;
+    for (auto i = first; i < end; ++i)
+      if (!effects[i]->harmless) return false;
+  }
+  return true;  // and it may be executed once more
+}
+
+// --- all there: everything can be seen, is as it should be, and was not so before
+
+// Whether the script makes something that it, or what it presupposes, had under that name before:
+// an old foreign key cannot be told from the new one. An enum can, by its values.
+bool makes_anew(const Pointers& effects, const Catalogue& catalogue) {
+  std::set<SchemaObject> gone;
+  for (const auto* statement : effects) {
+    for (const auto& effect : statement->effects) {
+      const auto object = object_of(effect, catalogue);
+      const auto target = effect.action == Action::rename ? target_of(effect, catalogue) : object;
+      const bool makes = effect.action == Action::make || effect.action == Action::rename;
+      const bool is_enum = target.kind == SchemaObject::Kind::type;
+      if (makes && gone.contains(target) && !is_enum) return true;
+      if (effect.action == Action::drop || effect.action == Action::rename) gone.insert(object);
+    }
+  }
+  return false;
+}
+
+// As after the last statement, in shape, too.
+bool is_as_after_all(const Pointers& effects, const Catalogue& catalogue) {
+  Stages stage{catalogue, effects};
+  for (std::size_t i = 0; i < effects.size(); ++i) stage.advance();
+  return stage.fits();
+}
+
+bool everything_was_done(const Pointers& effects, const Catalogue& catalogue) {
+  bool replaces_enum = false;
+  for (const auto* one : effects) {
+    if (!one->visible) return false;
+    for (const auto& effect : one->effects) {
+      if (effect.cascade) return false;
+      replaces_enum = replaces_enum || effect.shape.labels.has_value();
+    }
+  }
+  const bool was_otherwise = !Stages{catalogue, effects}.is_possible();
+  return (was_otherwise || replaces_enum) && !makes_anew(effects, catalogue) &&
+         is_as_after_all(effects, catalogue);
+}
+
+Verdict verdict_of(const Script& script, const Pointers& effects,
+                   const std::optional<Span>& possible, const Catalogue& catalogue) {
+  const auto count = effects.size();
+  if (nothing_was_done(effects, stages_of(script), catalogue)) return Verdict::none_there;
+  if (everything_was_done(effects, catalogue)) return Verdict::all_there;
+  if (!possible) return Verdict::contradictory;
+  if (possible->least == count && !is_as_after_all(effects, catalogue))
+    return Verdict::contradictory;
+  return possible->least > 0 && possible->most < count ? Verdict::part_there : Verdict::not_visible;
+}
+
+Sight sight_of(const Effects& effects, std::size_t index, const Evidence& evidence) {
   if (effects.effects.empty() && effects.visible) return Sight::of_no_account;
-  if (verdict == Verdict::none_there || index >= fit.most) return Sight::not_done;
-  return index < fit.least || effects.visible ? Sight::done : Sight::not_visible;
+  if (index >= evidence.done_at_most) return Sight::not_done;
+  return index < evidence.done_at_least ? Sight::done : Sight::not_visible;
 }
 
-// Data apart: a DO block, a call or a statement of newer syntax may make or drop anything.
-bool may_change_unseen(const Statement& statement, const Effects& effects) {
-  if (effects.visible || effects.repeatable) return false;
-  const auto text = lower_case(statement.text.substr(0, 6));
-  return text != "insert" && text != "update" && text != "delete";
+std::string quoted(const Statement& statement, const Effects& effects) {
+  auto text = without_password(statement.text, k_statement_size_max);
+  for (auto& c : text)
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';
+  return effects.effects.empty() && !effects.visible ? shortened(text, k_data_size_max) : text;
 }
 
 }  // namespace
@@ -126,45 +182,51 @@ std::string SchemaObject::describe() const {
 }
 
 std::string TypeName::describe() const {
-  return name + (modifier.empty() ? "" : "(" + modifier + ")") + (is_array ? "[]" : "");
+  return name + (modifier.value_or("").empty() ? "" : "(" + *modifier + ")") +
+         (is_array ? "[]" : "");
+}
+
+bool TypeName::fits(const TypeName& other) const {
+  const bool comparable = modifier && other.modifier;
+  return name == other.name && is_array == other.is_array &&
+         (!comparable || *modifier == *other.modifier);
 }
 
 Script script_of(const std::string& sql) {
-  Script script{.statements = parse_script(sql), .effects = {}};
-  for (const auto& statement : script.statements) script.effects.push_back(effects_of(statement));
-  return script;
+  auto statements = parse_script(sql);
+  auto effects = effects_of(statements);
+  return {std::move(statements), std::move(effects)};
 }
 
 const Statement* Evidence::next() const {
-  const auto found = std::find_if(lines.begin(), lines.end(),
-                                  [](const auto& line) { return line.sight == Sight::not_done; });
-  return found == lines.end() ? nullptr : found->statement;
+  for (auto i = done_at_least; i < lines.size(); ++i)
+    if (lines[i].sight != Sight::of_no_account) return lines[i].statement;
+  return nullptr;
 }
 
 Evidence judge(const Script& script, const Catalogue& catalogue) {
   const auto effects = pointers_to(script.effects);
-  const auto comparison = compare(effects, stages_of(script), catalogue);
+  const auto possible = possible_stages(script, effects, catalogue);
   Evidence evidence;
-  evidence.verdict = verdict_of(script.effects, comparison.fit);
-  if (comparison.fit) {
-    evidence.done_at_least =
-        evidence.verdict == Verdict::none_there ? 0 : in_place(script.effects, *comparison.fit);
-    evidence.done_at_most = comparison.fit->most;
+  evidence.verdict = verdict_of(script, effects, possible, catalogue);
+  if (evidence.verdict == Verdict::all_there)
+    evidence.done_at_least = evidence.done_at_most = effects.size();
+  else if (possible && evidence.verdict != Verdict::none_there) {
+    evidence.done_at_least = possible->least;
+    evidence.done_at_most = possible->most;
   }
   Stages stage{catalogue, effects};
   for (std::size_t i = 0; i < effects.size(); ++i) {
-    stage.advance(*effects[i]);
+    stage.advance();
     auto difference = stage.difference(*effects[i]);
-    auto sight = Sight::of_no_account;
-    if (comparison.fit) {
-      sight = sight_of(*effects[i], i, *comparison.fit, evidence.verdict);
-    } else if (!effects[i]->effects.empty()) {
-      sight = difference.empty() ? Sight::done : Sight::not_done;
-    } else if (!effects[i]->visible) {
-      sight = Sight::not_visible;
-    }
-    if (sight != Sight::not_done) difference.clear();
-    evidence.lines.push_back({&script.statements[i], sight, difference});
+    auto sight = sight_of(*effects[i], i, evidence);
+    if (evidence.verdict == Verdict::contradictory && sight != Sight::of_no_account)
+      sight = effects[i]->effects.empty() ? Sight::not_visible
+              : difference.empty()        ? Sight::done
+                                          : Sight::not_done;
+    if (sight == Sight::done || sight == Sight::of_no_account) difference.clear();
+    evidence.lines.push_back(
+        {&script.statements[i], sight, difference, quoted(script.statements[i], *effects[i])});
   }
   return evidence;
 }
@@ -177,38 +239,51 @@ std::vector<std::string> report(const Evidence& evidence, std::size_t lines_max)
       lines.emplace_back("...");
       break;
     }
-    auto statement = line.statement->text;
-    std::replace(statement.begin(), statement.end(), '\n', ' ');
     const auto* mark = line.sight == Sight::done       ? "done"
                        : line.sight == Sight::not_done ? "not done"
                                                        : "cannot be seen";
-    lines.push_back(fmt::format("line {}: {}: {}{}", line.statement->line, mark,
-                                shortened(statement, k_statement_size_max),
+    lines.push_back(fmt::format("line {}: {}: {}{}", line.statement->line, mark, line.text,
                                 line.difference.empty() ? "" : " (" + line.difference + ")"));
   }
   return lines;
 }
 
 Prefix judge_sequence(const std::vector<const Script*>& scripts, const Catalogue& catalogue) {
-  std::vector<const Effects*> effects;
-  std::vector<std::size_t> stages = {0};
-  for (const auto* script : scripts) {
+  Pointers effects;
+  for (const auto* script : scripts)
     for (const auto& one : script->effects) effects.push_back(&one);
-    if (effects.size() > stages.back()) stages.push_back(effects.size());
-  }
-  const auto comparison = compare(effects, stages, catalogue);
-  const auto scripts_before = [&](std::size_t stage) {
-    std::size_t statements = 0;
-    std::size_t count = 0;
-    while (count < scripts.size() && statements + scripts[count]->effects.size() <= stage)
-      statements += scripts[count++]->effects.size();
-    return count;
+  std::vector<bool> fits;
+  std::optional<std::size_t> fewest;
+  Prefix prefix;
+  Stages stage{catalogue, effects};
+  const auto look = [&](std::size_t length) {
+    fits.push_back(stage.fits());
+    if (fewest && stage.difference_count() > *fewest) return;
+    fewest = stage.difference_count();
+    prefix.closest = length;
   };
-  return {.length = comparison.fit ? scripts_before(comparison.fit->most) : 0,
-          .fits = comparison.fit.has_value(),
-          .closest = scripts_before(comparison.closest),
-          .differences = comparison.fit ? std::vector<std::string>{}
-                                        : differences_at(comparison.closest, effects, catalogue)};
+  look(0);
+  for (std::size_t i = 0; i < scripts.size(); ++i) {
+    for (std::size_t at = 0; at < scripts[i]->effects.size(); ++at) stage.advance();
+    look(i + 1);
+  }
+  const auto last = std::find(fits.rbegin(), fits.rend(), true);
+  prefix.fits = last != fits.rend();
+  if (prefix.fits) {
+    prefix.length = static_cast<std::size_t>(fits.rend() - last) - 1;
+    // Of those that leave no trace at the end nobody knows.
+    while (prefix.length > 0 && fits[prefix.length - 1]) --prefix.length;
+    return prefix;
+  }
+  Stages closest{catalogue, effects};
+  for (std::size_t i = 0; i < prefix.closest; ++i)
+    for (std::size_t at = 0; at < scripts[i]->effects.size(); ++at) closest.advance();
+  prefix.differences = closest.differences();
+  if (prefix.differences.size() > k_differences_max) {
+    prefix.differences.resize(k_differences_max);
+    prefix.differences.emplace_back("...");
+  }
+  return prefix;
 }
 
 std::vector<Remains> remains_of(const std::vector<const Script*>& scripts,
@@ -217,19 +292,23 @@ std::vector<Remains> remains_of(const std::vector<const Script*>& scripts,
   std::vector<Remains> remains(scripts.size());
   bool is_certain = true;
   for (auto i = scripts.size(); i-- > 0;) {
-    remains[i].is_certain = is_certain;
-    for (std::size_t at = 0; at < scripts[i]->effects.size(); ++at) {
-      const auto& one = scripts[i]->effects[at];
+    for (const auto& one : scripts[i]->effects) {
       merged[i].effects.insert(merged[i].effects.end(), one.effects.begin(), one.effects.end());
-      is_certain = is_certain && !may_change_unseen(scripts[i]->statements[at], one);
+      const auto& parts = one.effects;
+      is_certain = is_certain && !one.opaque &&
+                   std::none_of(parts.begin(), parts.end(),
+                                [](const auto& effect) { return effect.cascade; });
+      remains[i].changes_data = remains[i].changes_data || (!one.visible && !one.harmless);
     }
+    remains[i].is_certain = is_certain;
   }
-  Stages stage{catalogue, pointers_to(merged)};
-  for (const auto& one : merged) stage.advance(one);
+  const auto effects = pointers_to(merged);
+  Stages stage{catalogue, effects};
+  for (std::size_t i = 0; i < effects.size(); ++i) stage.advance();
   for (const auto& survivor : stage.survivors()) {
     auto& its = remains[survivor.advance - 1];
     ++its.expected;
-    if (!survivor.difference.empty()) its.missing.push_back(survivor.difference);
+    if (!survivor.missing.empty()) its.missing.push_back(survivor.missing);
   }
   return remains;
 }

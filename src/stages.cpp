@@ -12,19 +12,19 @@ namespace {
 using Kind = SchemaObject::Kind;
 using Action = Effect::Action;
 
+constexpr const char* k_unknown = "?";  // a column that cannot be read from the script
+
 SchemaObject renamed(SchemaObject object, const std::string& new_name) {
   (object.is_part() ? object.part : object.name) = new_name;
   return object;
 }
 
 bool is_part_of(const SchemaObject& part, const SchemaObject& whole) {
-  const bool of_type = part.kind == Kind::enum_value;
-  return part.is_part() && part.schema == whole.schema && part.name == whole.name &&
-         whole.kind == (of_type ? Kind::type : Kind::relation);
+  return part.is_part() && whole_of(part) == whole;
 }
 
-SchemaObject whole_of(const SchemaObject& part) {
-  return {part.kind == Kind::enum_value ? Kind::type : Kind::relation, part.schema, part.name, ""};
+bool holds(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
 // What a sequence of statements finds before the first of them.
@@ -33,7 +33,7 @@ class Presuppositions {
   explicit Presuppositions(const Catalogue& catalogue) : catalogue_{catalogue} {}
 
   void read(const Effect& effect) {
-    const auto object = catalogue_.resolved(effect.object);
+    const auto object = object_of(effect, catalogue_);
     switch (effect.action) {
       case Action::make:
         if (!effect.tolerant) touch(object, false);
@@ -44,7 +44,7 @@ class Presuppositions {
         if (!effect.tolerant) touch(object, true);
         break;
       case Action::rename: {
-        const auto target = renamed(object, effect.new_name);
+        const auto target = target_of(effect, catalogue_);
         touch(object, true);
         touch(target, false);
         move(object, target);
@@ -75,11 +75,14 @@ class Presuppositions {
     names_[target] = original(object);
     if (made_.erase(object) > 0) made_.insert(target);
     if (object.is_part()) return;
-    std::set<SchemaObject> moved;
-    for (const auto& touched : touched_)
-      if (is_part_of(touched, object))
-        moved.insert({touched.kind, touched.schema, target.name, touched.part});
-    touched_.merge(moved);
+    for (const auto kind :
+         {Kind::column, Kind::constraint, Kind::trigger, Kind::policy, Kind::enum_value}) {
+      std::vector<SchemaObject> parts;
+      for (auto at = touched_.lower_bound({kind, object.schema, object.name, ""});
+           at != touched_.end() && is_part_of(*at, object); ++at)
+        parts.push_back({kind, object.schema, target.name, at->part});
+      touched_.insert(parts.begin(), parts.end());
+    }
   }
 
   const Catalogue& catalogue_;
@@ -87,18 +90,6 @@ class Presuppositions {
   std::set<SchemaObject> made_;
   std::map<SchemaObject, SchemaObject> names_;  // now → at first
 };
-
-std::string without_cast(const std::string& expression) {
-  auto text = expression.substr(0, expression.find("::"));
-  if (text.size() >= 2 && text.front() == '\'' && text.back() == '\'')
-    text = text.substr(1, text.size() - 2);
-  return text;
-}
-
-bool same_default(const std::string& expected, const std::string& live) {
-  if (expected == "?") return !live.empty();
-  return without_cast(expected) == without_cast(live) && expected.empty() == live.empty();
-}
 
 bool same_labels(std::vector<std::string> a, std::vector<std::string> b) {
   std::sort(a.begin(), a.end());
@@ -108,37 +99,63 @@ bool same_labels(std::vector<std::string> a, std::vector<std::string> b) {
 
 }  // namespace
 
+SchemaObject object_of(const Effect& effect, const Catalogue& catalogue) {
+  const bool is_new = effect.action == Action::make && !effect.object.is_part();
+  return is_new ? catalogue.resolved_new(effect.object) : catalogue.resolved(effect.object);
+}
+
+SchemaObject target_of(const Effect& rename, const Catalogue& catalogue) {
+  return renamed(object_of(rename, catalogue), rename.new_name);
+}
+
+SchemaObject whole_of(const SchemaObject& part) {
+  return {part.kind == Kind::enum_value ? Kind::type : Kind::relation, part.schema, part.name, ""};
+}
+
 Stages::Stages(const Catalogue& catalogue, const std::vector<const Effects*>& effects)
-    : catalogue_{catalogue} {
-  Presuppositions presuppositions{catalogue};
-  for (const auto* statement : effects)
-    for (const auto& effect : statement->effects) presuppositions.read(effect);
+    : catalogue_{catalogue}, effects_{effects} {
+  presuppose();
+}
+
+void Stages::presuppose() {
+  Presuppositions presuppositions{catalogue_};
+  for (auto i = advances_; i < effects_.size() && !effects_[i]->opaque; ++i)
+    for (const auto& effect : effects_[i]->effects) presuppositions.read(effect);
   for (const auto& [object, present] : presuppositions.before) set(object, {present, {}});
 }
 
-void Stages::advance(const Effects& effects) {
-  ++advances_;
+void Stages::advance() {
+  const auto& effects = *effects_[advances_++];
+  if (effects.opaque) {
+    expected_.clear();
+    mentions_.clear();
+    impossible_.clear();
+    different_.clear();
+    return presuppose();
+  }
   for (const auto& effect : effects.effects) {
-    const auto object = catalogue_.resolved(effect.object);
+    const auto object = object_of(effect, catalogue_);
     switch (effect.action) {
-      case Action::make:
-        set(object, {true, effect.shape, advances_});
-        if (object.kind == Kind::enum_value) {
-          const auto type = expected_.find(whole_of(object));
-          if (type == expected_.end() || !type->second.shape.labels) break;
-          auto more = type->second;
-          more.shape.labels->push_back(object.part);
-          set(whole_of(object), more);
-        }
-        break;
+      case Action::make: make(object, effect); break;
       case Action::change: change(object, effect.shape); break;
-      case Action::drop:
-        erase_dependents(object);
-        set(object, {false, {}, advances_});
-        break;
-      case Action::rename: rename(object, effect.new_name); break;
+      case Action::drop: drop(object, effect.cascade); break;
+      case Action::rename: rename(object, target_of(effect, catalogue_)); break;
     }
   }
+}
+
+void Stages::make(const SchemaObject& object, const Effect& effect) {
+  set(object, {true, effect.shape, advances_});
+  if (object.kind == Kind::enum_value) relabel(object, true);
+}
+
+void Stages::relabel(const SchemaObject& value, bool present) {
+  const auto type = expected_.find(whole_of(value));
+  if (type == expected_.end() || !type->second.shape.labels) return;
+  auto expected = type->second;
+  std::erase(*expected.shape.labels, value.part);
+  if (present) expected.shape.labels->push_back(value.part);
+  set(whole_of(value), expected);
 }
 
 void Stages::change(const SchemaObject& object, const Shape& shape) {
@@ -147,113 +164,159 @@ void Stages::change(const SchemaObject& object, const Shape& shape) {
     expected.shape = known->second.shape;
     if (shape.type) expected.shape.type = shape.type;
     if (shape.not_null) expected.shape.not_null = shape.not_null;
-    if (shape.default_value) expected.shape.default_value = shape.default_value;
+    if (shape.has_default) expected.shape.has_default = shape.has_default;
     if (shape.valid) expected.shape.valid = shape.valid;
   }
   set(object, expected);
 }
 
-void Stages::erase_dependents(const SchemaObject& object) {
-  const auto goes_too = [&](const SchemaObject& other, const Shape& shape) {
+void Stages::drop(const SchemaObject& object, bool cascade) {
+  if (cascade) {  // nobody knows what went with it
+    std::vector<SchemaObject> present;
+    for (const auto& [other, expected] : expected_)
+      if (expected.present) present.push_back(other);
+    for (const auto& other : present) erase(other);
+  }
+  const auto goes_too = [&](const SchemaObject& other) {
     if (object.kind == Kind::schema) return other.schema == object.name;
     if (other == object || other.schema != object.schema) return false;
-    if (is_part_of(other, object)) return true;
+    const auto& shape = expected_.at(other).shape;
+    const bool may_be_owned = shape.table.empty() && holds(shape.columns, k_unknown);
+    if (is_part_of(other, object) || may_be_owned) return true;
     if (object.kind == Kind::relation)
       return shape.table == object.name || shape.references == object.name;
     return object.kind == Kind::column && shape.table == object.name &&
-           std::find(shape.columns.begin(), shape.columns.end(), object.part) !=
-               shape.columns.end();
+           (holds(shape.columns, object.part) || holds(shape.columns, k_unknown));
   };
-  std::vector<SchemaObject> gone;
-  for (const auto& [other, expected] : expected_)
-    if (goes_too(other, expected.shape)) gone.push_back(other);
-  for (const auto& other : gone) erase(other);
+  for (const auto& other : related(object.name))
+    if (goes_too(other)) erase(other);
+  if (object.kind == Kind::function) return erase(object);  // another of the name may stay
+  if (object.kind == Kind::enum_value) relabel(object, false);
+  set(object, {false, {}, advances_});
 }
 
-void Stages::rename(const SchemaObject& object, const std::string& new_name) {
-  const auto target = renamed(object, new_name);
-  std::vector<std::pair<SchemaObject, Expected>> moved;
-  for (const auto& [before, as_before] : std::map{expected_}) {
+void Stages::rename(const SchemaObject& object, const SchemaObject& target) {
+  for (const auto& before : related(object.name)) {
+    if (before == object || before.schema != object.schema) continue;
     auto other = before;
-    auto expected = as_before;
+    auto expected = expected_.at(before);
     auto& shape = expected.shape;
-    bool touched = false;
-    if (object.kind == Kind::relation) {
-      touched = is_part_of(other, object);
-      if (touched) other.name = new_name;
-      for (auto* name : {&shape.table, &shape.references})
-        if (*name == object.name && !name->empty()) *name = new_name, touched = true;
-    } else if (object.kind == Kind::type) {
-      touched = is_part_of(other, object);
-      if (touched) other.name = new_name;
-      if (shape.type && shape.type->name == object.name)
-        shape.type->name = new_name, touched = true;
+    if (!object.is_part()) {
+      if (is_part_of(other, object)) other.name = target.name;
+      if (object.kind == Kind::relation && shape.table == object.name) shape.table = target.name;
+      if (object.kind == Kind::relation && shape.references == object.name)
+        shape.references = target.name;
+      if (object.kind == Kind::type && shape.type && shape.type->name == object.name)
+        shape.type->name = target.name;
     } else if (object.kind == Kind::column && shape.table == object.name) {
-      std::replace(shape.columns.begin(), shape.columns.end(), object.part, new_name);
-      touched = true;
+      std::replace(shape.columns.begin(), shape.columns.end(), object.part, target.part);
     }
-    if (!touched) continue;
-    if (other != before) erase(before);
-    moved.emplace_back(other, expected);
+    shape.definition.reset();  // it may speak of the old name
+    erase(before);
+    set(other, expected);
   }
-  for (auto& [other, expected] : moved) set(other, expected);
   Expected expected{true, {}, advances_};
   if (const auto known = expected_.find(object); known != expected_.end())
     expected.shape = known->second.shape;
+  // An index and its constraint are renamed together, by either name.
+  const auto& old_name = object.is_part() ? object.part : object.name;
+  for (const auto& other : related(old_name)) {
+    const bool by_index = object.kind == Kind::relation && other.part == old_name;
+    const bool by_constraint = object.kind == Kind::constraint && other.name == old_name;
+    if (other != object && (by_index || by_constraint)) erase(other);
+  }
   set(target, expected);
   set(object, {false, {}, advances_});
 }
 
 void Stages::set(const SchemaObject& object, Expected expected) {
-  if (difference(object, expected).empty()) mismatches_.erase(object);
-  else mismatches_.insert(object);
+  erase(object);
+  // Overloads of a function are not told apart.
+  if (object.kind != Kind::function && !missing(object, expected).empty())
+    impossible_.insert(object);
+  if (!difference(object, expected).empty()) different_.insert(object);
+  const auto& shape = expected.shape;
+  std::set<std::string> names = {object.name, object.schema, object.part, shape.table,
+                                 shape.references};
+  if (shape.type) names.insert(shape.type->name);
+  if (shape.table.empty() && holds(shape.columns, k_unknown)) names.insert(k_unknown);
+  for (const auto& name : names)
+    if (!name.empty()) mentions_[name].insert(object);
   expected_.insert_or_assign(object, std::move(expected));
 }
 
 void Stages::erase(const SchemaObject& object) {
-  mismatches_.erase(object);
-  expected_.erase(object);
+  impossible_.erase(object);
+  different_.erase(object);
+  expected_.erase(object);  // mentions_ may still name it: related() looks
+}
+
+std::vector<SchemaObject> Stages::related(const std::string& name) const {
+  std::set<SchemaObject> found;
+  for (const auto& key : {name, std::string{k_unknown}}) {
+    const auto named = mentions_.find(key);
+    if (named == mentions_.end()) continue;
+    for (const auto& object : named->second)
+      if (expected_.contains(object)) found.insert(object);
+  }
+  return {found.begin(), found.end()};
+}
+
+std::string Stages::missing(const SchemaObject& object, const Expected& expected) const {
+  const auto* live = catalogue_.find(object);
+  const bool is_there = live != nullptr;
+  if (is_there != expected.present)
+    return object.describe() + (is_there ? " is there" : " is missing");
+  // An enum is nothing but its values.
+  if (is_there && expected.shape.labels && live->labels &&
+      !same_labels(*expected.shape.labels, *live->labels))
+    return fmt::format("{} has the values {}", object.describe(), join(*live->labels, ", "));
+  return {};
 }
 
 std::string Stages::difference(const SchemaObject& object, const Expected& expected) const {
-  const auto* live = catalogue_.find(object);
-  const auto name = object.describe();
-  if (!expected.present) return live == nullptr ? "" : name + " is there";
-  if (live == nullptr) return name + " is missing";
+  if (auto text = missing(object, expected); !text.empty() || !expected.present) return text;
+  const auto& live = *catalogue_.find(object);
   const auto& shape = expected.shape;
-  if (shape.type && live->type && *shape.type != *live->type)
-    return fmt::format("{} is {}, not {}", name, live->type->describe(), shape.type->describe());
-  if (shape.not_null && live->not_null && *shape.not_null != *live->not_null)
-    return fmt::format("{} is {}NOT NULL", name, *live->not_null ? "" : "not ");
-  if (shape.default_value && live->default_value &&
-      !same_default(*shape.default_value, *live->default_value))
-    return live->default_value->empty()
-               ? name + " has no default"
-               : fmt::format("{} has the default {}", name, *live->default_value);
-  if (shape.labels && live->labels && !same_labels(*shape.labels, *live->labels))
-    return fmt::format("{} has the values {}", name, join(*live->labels, ", "));
-  if (shape.body && live->body && *shape.body != *live->body) return name + " has another body";
-  if (shape.valid.value_or(false) && live->valid == false)
+  const auto name = object.describe();
+  if (shape.type && live.type && !shape.type->fits(*live.type))
+    return fmt::format("{} is {}, not {}", name, live.type->describe(), shape.type->describe());
+  if (shape.not_null && live.not_null && *shape.not_null != *live.not_null)
+    return fmt::format("{} is {}NOT NULL", name, *live.not_null ? "" : "not ");
+  if (shape.has_default && live.has_default && *shape.has_default != *live.has_default)
+    return fmt::format("{} has {} default", name, *live.has_default ? "a" : "no");
+  if (shape.bodies && live.bodies && !holds(*live.bodies, shape.bodies->front()))
+    return name + " has another body";
+  if (shape.definition && live.definition && *shape.definition != *live.definition)
+    return name + " is defined differently";
+  if (shape.valid.value_or(false) && live.valid == false)
     return name + (object.kind == Kind::relation ? " is INVALID" : " is not validated");
   return {};
 }
 
 // A missing table's columns are missing, too.
 bool Stages::goes_without_saying(const SchemaObject& object) const {
-  return object.is_part() && mismatches_.contains(whole_of(object));
+  return object.is_part() && impossible_.contains(whole_of(object));
+}
+
+std::vector<SchemaObject> Stages::contradictions(std::size_t first) const {
+  std::vector<SchemaObject> found;
+  for (const auto& object : impossible_)
+    if (expected_.at(object).set_by >= first) found.push_back(object);
+  return found;
 }
 
 std::vector<std::string> Stages::differences() const {
   std::vector<std::string> all;
-  for (const auto& object : mismatches_)
+  for (const auto& object : different_)
     if (!goes_without_saying(object)) all.push_back(difference(object, expected_.at(object)));
   return all;
 }
 
 std::string Stages::difference(const Effects& effects) const {
   for (const auto& effect : effects.effects) {
-    auto object = catalogue_.resolved(effect.object);
-    if (effect.action == Action::rename) object = renamed(object, effect.new_name);
+    const auto object = effect.action == Action::rename ? target_of(effect, catalogue_)
+                                                        : object_of(effect, catalogue_);
     const auto found = expected_.find(object);
     if (found == expected_.end()) continue;
     if (auto text = difference(object, found->second); !text.empty()) return text;
@@ -265,7 +328,7 @@ std::vector<Stages::Survivor> Stages::survivors() const {
   std::vector<Survivor> found;
   for (const auto& [object, expected] : expected_) {
     if (expected.set_by == 0 || !expected.present || goes_without_saying(object)) continue;
-    found.push_back({expected.set_by, difference(object, expected)});
+    found.push_back({expected.set_by, missing(object, expected)});
   }
   return found;
 }

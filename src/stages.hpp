@@ -1,5 +1,7 @@
 #pragma once
 // The catalogue as it is to be expected at each stage of a script: the engine of evidence.cpp.
+// Whether a thing is there is certain, and rules stages out; its shape may be printed differently
+// from how the script writes it, and only keeps us from saying that all is as it should be.
 
 #include <map>
 #include <set>
@@ -11,15 +13,25 @@
 
 namespace schemagate {
 
+// The object an effect is about: what is made anew goes to the first schema of the search_path, all
+// else is looked for in it.
+[[nodiscard]] SchemaObject object_of(const Effect& effect, const Catalogue& catalogue);
+[[nodiscard]] SchemaObject target_of(const Effect& rename, const Catalogue& catalogue);
+[[nodiscard]] SchemaObject whole_of(const SchemaObject& part);  // its table, or its type
+
 class Stages {
  public:
-  // At first: as all of `effects`, in this order, presuppose it.
+  // At first: as all of `effects`, in this order, presuppose it, up to the first opaque one: what
+  // comes after that one nobody knows before. Both must outlive this.
   Stages(const Catalogue& catalogue, const std::vector<const Effects*>& effects);
 
-  void advance(const Effects& effects);
+  void advance();  // by the next of them
 
-  [[nodiscard]] bool fits() const { return mismatches_.empty(); }
-  [[nodiscard]] std::size_t mismatch_count() const { return mismatches_.size(); }
+  [[nodiscard]] bool is_possible() const { return impossible_.empty(); }
+  // What the advances from `first` on (1: the first) expect, and is certainly not so.
+  [[nodiscard]] std::vector<SchemaObject> contradictions(std::size_t first) const;
+  [[nodiscard]] bool fits() const { return different_.empty(); }  // in shape, too
+  [[nodiscard]] std::size_t difference_count() const { return different_.size(); }
   [[nodiscard]] std::vector<std::string> differences() const;
   // Of what these effects have just brought about.
   [[nodiscard]] std::string difference(const Effects& effects) const;
@@ -27,7 +39,7 @@ class Stages {
   // What advances left to be there and no later one touched.
   struct Survivor {
     std::size_t advance;  // 1: the first
-    std::string difference;
+    std::string missing;  // empty: it is there
   };
   [[nodiscard]] std::vector<Survivor> survivors() const;
 
@@ -37,17 +49,26 @@ class Stages {
     Shape shape;
     std::size_t set_by = 0;  // the advance() that did, 0: presupposed
   };
+  void presuppose();
+  void make(const SchemaObject& object, const Effect& effect);
+  void change(const SchemaObject& object, const Shape& shape);
+  void drop(const SchemaObject& object, bool cascade);
+  void rename(const SchemaObject& object, const SchemaObject& target);
+  void relabel(const SchemaObject& value, bool present);
   void set(const SchemaObject& object, Expected expected);
   void erase(const SchemaObject& object);
-  void erase_dependents(const SchemaObject& object);
-  void rename(const SchemaObject& object, const std::string& new_name);
-  void change(const SchemaObject& object, const Shape& shape);
+  // What may be part of, or speak of, an object of this name.
+  [[nodiscard]] std::vector<SchemaObject> related(const std::string& name) const;
   [[nodiscard]] bool goes_without_saying(const SchemaObject& object) const;
+  [[nodiscard]] std::string missing(const SchemaObject& object, const Expected& expected) const;
   [[nodiscard]] std::string difference(const SchemaObject& object, const Expected& expected) const;
 
   const Catalogue& catalogue_;
+  const std::vector<const Effects*>& effects_;
   std::map<SchemaObject, Expected> expected_;
-  std::set<SchemaObject> mismatches_;
+  std::map<std::string, std::set<SchemaObject>> mentions_;  // what related() looks up
+  std::set<SchemaObject> impossible_;
+  std::set<SchemaObject> different_;
   std::size_t advances_ = 0;
 };
 

@@ -8,13 +8,6 @@
 namespace schemagate {
 namespace {
 
-std::string without_password(const std::string& text, std::size_t size_max) {
-  constexpr std::string_view k_word = "password";
-  const auto at = lower_case(text).find(k_word);
-  return at == std::string::npos ? shortened(text, size_max)
-                                 : text.substr(0, at + k_word.size()) + " ...";
-}
-
 // 42P06 schema, 42P07 relation, 42701 column, 42710 constraint, type, ... exists already.
 bool says_it_exists(const std::string& sqlstate) {
   return sqlstate == "42P06" || sqlstate == "42P07" || sqlstate == "42701" || sqlstate == "42710";

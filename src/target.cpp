@@ -31,8 +31,13 @@ Target::Target(const Manifest& the_manifest, Folder the_folder)
       id{manifest.app, release_of(manifest, folder.digest)} {}
 
 void Target::find_history(pg::Session& session) {
-  history_.emplace(settings.schema.empty() ? current_schema(session) : settings.schema,
-                   bookkeeping);
+  search_path_.clear();
+  if (!settings.schema.empty()) search_path_ = {settings.schema};
+  else
+    for (const auto& row : session.query("SELECT unnest(current_schemas(false))"))
+      search_path_.push_back(row[0].value_or("public"));
+  if (search_path_.empty()) search_path_ = {"public"};  // where it will be looked for
+  history_.emplace(search_path_.front(), bookkeeping);
 }
 
 LeaseRequest Target::lease_request() const {

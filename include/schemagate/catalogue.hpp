@@ -14,24 +14,27 @@ namespace schemagate {
 
 class Catalogue {
  public:
-  // The catalogue of an empty database, whose search_path begins with `default_schema`.
-  explicit Catalogue(std::string default_schema) : default_schema_{std::move(default_schema)} {}
+  // The catalogue of an empty database. `search_path`: the schemas of names without one, never
+  // empty.
+  explicit Catalogue(std::vector<std::string> search_path) : search_path_{std::move(search_path)} {}
 
   void add(SchemaObject object, Shape shape);
 
   // Null when there is no such object.
   [[nodiscard]] const Shape* find(const SchemaObject& object) const;
-  // With the schema filled in.
+  // With the schema filled in: the first one that has it, or its table; else the first one.
   [[nodiscard]] SchemaObject resolved(SchemaObject object) const;
+  [[nodiscard]] SchemaObject resolved_new(SchemaObject object) const;  // the first one
 
  private:
-  std::string default_schema_;
+  std::vector<std::string> search_path_;
   std::map<SchemaObject, Shape> objects_;
 };
 
 // Reads what `effects` name and nothing else: five queries, whatever the size of the database. The
 // catalogues are readable by every role (PostgreSQL manual, 53.1); changes nothing.
-[[nodiscard]] Catalogue read_catalogue(pg::Session& session, const std::string& default_schema,
+[[nodiscard]] Catalogue read_catalogue(pg::Session& session,
+                                       const std::vector<std::string>& search_path,
                                        const std::vector<Effects>& effects);
 
 }  // namespace schemagate

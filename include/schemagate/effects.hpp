@@ -21,15 +21,22 @@ struct Effect {
   SchemaObject object;
   Shape shape = {};
   bool tolerant = false;  // IF [NOT] EXISTS, OR REPLACE
+  bool cascade = false;   // whatever depends on it goes, too
   std::string new_name = {};
 };
 
 struct Effects {
   std::vector<Effect> effects;
-  bool visible = true;      // all that it does can be seen in the catalogue, or is of no account
-  bool repeatable = false;  // done twice is as good as done once
+  bool visible = true;        // all that it does can be seen in the catalogue, or is of no account
+  bool harmless = false;      // executed again, alone or with others, it changes nothing more
+  bool opaque = false;        // may do anything to the catalogue: a DO block, unknown syntax
+  bool is_temporary = false;  // makes `effects`' relation in the session only
 };
 
 [[nodiscard]] Effects effects_of(const Statement& statement);
+
+// Of a whole script: what a SET search_path or a temporary table changes for later statements is
+// taken into account (they cannot be seen any more).
+[[nodiscard]] std::vector<Effects> effects_of(const std::vector<Statement>& script);
 
 }  // namespace schemagate

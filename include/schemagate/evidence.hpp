@@ -1,10 +1,12 @@
 #pragma once
-// How much of a script has been done? Judged by the catalogue: a script that stopped stopped
-// between two statements, so the live catalogue is compared with what it would be after each of
-// them. The stages that fit are the evidence. Pure.
+// How much of a script has been done? Judged by the live catalogue, with as little faith as
+// possible, because a wrong answer executes a script twice, or never. Pure.
 //
-// What statements presuppose counts as well: before CREATE TABLE t there is no t. Inside BEGIN ...
-// COMMIT there is no stage.
+// Statements are executed in order, so that nothing was done where the first one that matters was
+// not: its table is not there, and nothing else in the script has to do with that table. All was
+// done where every effect can be seen, is as it should be, and was not so before. For everything in
+// between the catalogue is compared with what it would be after each statement (not inside BEGIN
+// ... COMMIT): the stages that are possible tell how far it came.
 
 #include <string>
 #include <vector>
@@ -24,17 +26,18 @@ struct Script {
 
 struct Evidence {
   enum class Verdict {
-    all_there,      // as after the last statement
-    none_there,     // as before the first
-    part_there,     // as after some of them
-    contradictory,  // as at no stage: something else was at work, too
-    not_visible,    // several stages fit, and it matters which: data, grants, DO blocks
+    all_there,      // surely
+    none_there,     // surely; or what there is may be executed once more without harm
+    part_there,     // neither the first stage is possible nor the last
+    contradictory,  // no stage is: something else was at work, too
+    not_visible,    // the first or the last stage is possible, and nothing proves it
   };
   enum class Sight { done, not_done, not_visible, of_no_account };
   struct Line {
     const Statement* statement;
     Sight sight;
-    std::string difference;  // of not_done: what is not as it would be
+    std::string difference;  // what is not as it would be
+    std::string text;        // the statement, shortened, without passwords and data
   };
 
   Verdict verdict = Verdict::not_visible;
@@ -42,7 +45,7 @@ struct Evidence {
   std::size_t done_at_least = 0;  // statements; both 0 when contradictory
   std::size_t done_at_most = 0;
 
-  // The statement that comes next, where part of the script is done.
+  // The first statement that is not certainly done, where part of the script is.
   [[nodiscard]] const Statement* next() const;
 };
 
@@ -54,7 +57,7 @@ struct Evidence {
 
 // Several scripts, one after the other, none of them half done: how many of the first are there?
 struct Prefix {
-  std::size_t length = 0;  // the largest number that fits; 0 also when none does
+  std::size_t length = 0;  // the last of them left a trace; 0 also when no number fits
   bool fits = false;
   std::size_t closest = 0;               // where none fits
   std::vector<std::string> differences;  // of the closest, some
@@ -66,8 +69,9 @@ struct Prefix {
 // not change again, is missing?
 struct Remains {
   std::size_t expected = 0;
-  std::vector<std::string> missing;
-  bool is_certain = true;  // false: a later statement may have changed it unseen
+  std::vector<std::string> missing;  // what is not there at all, whatever its shape
+  bool is_certain = true;     // false: a statement, here or later, may have changed it unseen
+  bool changes_data = false;  // it does more than the catalogue shows
 };
 [[nodiscard]] std::vector<Remains> remains_of(const std::vector<const Script*>& scripts,
                                               const Catalogue& catalogue);

@@ -33,11 +33,11 @@ struct SchemaObject {
 };
 
 struct TypeName {
-  std::string name;      // PostgreSQL's own ("int4", "varchar"), without schema
-  std::string modifier;  // "255", "65,30"; empty: none
+  std::string name;                     // PostgreSQL's own ("int4", "varchar"), without schema
+  std::optional<std::string> modifier;  // "255", "65,30"; empty: none; nothing: not comparable
   bool is_array = false;
 
-  bool operator==(const TypeName&) const = default;
+  [[nodiscard]] bool fits(const TypeName& other) const;
   [[nodiscard]] std::string describe() const;
 };
 
@@ -45,11 +45,12 @@ struct TypeName {
 struct Shape {
   std::optional<TypeName> type;
   std::optional<bool> not_null;
-  std::optional<std::string> default_value;        // as PostgreSQL prints it; empty: none
+  std::optional<bool> has_default;                 // identity and generated columns too
   std::optional<std::vector<std::string>> labels;  // of an enum, in order
-  std::optional<std::string> body;                 // of a function
+  std::optional<std::vector<std::string>> bodies;  // of the functions of this name
+  std::optional<std::string> definition;           // of an index or constraint, in our own words
   std::optional<bool> valid;                       // an index that is ready, a constraint validated
-  // What it goes away with: not compared.
+  // What it goes away with: not compared. A column "?" is one that cannot be read from the script.
   std::string table;
   std::vector<std::string> columns;
   std::string references;

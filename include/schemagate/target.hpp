@@ -32,6 +32,8 @@ class Target {
   [[nodiscard]] bool is_external() const { return settings.tool == Tool::command; }
   [[nodiscard]] bool has_history() const { return !is_external() || settings.prisma_history; }
   [[nodiscard]] LeaseRequest lease_request() const;
+  // The schemas of names without one in scripts; never empty.
+  [[nodiscard]] const std::vector<std::string>& search_path() const { return search_path_; }
   // For the start of a transaction that looks at what unqualified names mean to scripts.
   [[nodiscard]] std::string search_path_sql() const;
 
@@ -44,6 +46,7 @@ class Target {
 
  private:
   std::optional<HistoryTable> history_;
+  std::vector<std::string> search_path_;
 };
 
 }  // namespace schemagate

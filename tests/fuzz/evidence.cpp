@@ -16,7 +16,7 @@ using Sight = Evidence::Sight;
 using Verdict = Evidence::Verdict;
 
 Catalogue catalogue_of(const Script& script) {
-  Catalogue catalogue{"public"};
+  Catalogue catalogue{{"public"}};
   for (const auto& one : script.effects)
     for (const auto& effect : one.effects)
       if (effect.action == Effect::Action::make)
@@ -52,7 +52,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto texts = fuzz::texts_of(data, size, 2);
   const auto script = script_of(valid_utf8(texts[0]));
   const auto live = script_of(valid_utf8(texts[1]));
-  const Catalogue empty{"public"};
+  const Catalogue empty{{"public"}};
   const auto catalogue = catalogue_of(live);
   check(script, empty);
   check(script, catalogue);
