@@ -25,9 +25,9 @@ inline constexpr const char* k_url_password = "geheim-27182";
 // What one look found: the text and the JSON, which agree.
 struct Seen {
   int exit_code = -1;
-  std::string text;
-  std::string err;
-  nlohmann::json json;
+  std::string text{};
+  std::string err{};
+  nlohmann::json json{};
 
   // "STATE SUBJECT CODE", sorted.
   [[nodiscard]] std::string findings() const {
@@ -50,16 +50,17 @@ struct Seen {
   }
   [[nodiscard]] std::string evidence(const std::string& state,
                                      const std::string& subject = {}) const {
+    const auto found = finding(state, subject);
     std::string all;
-    for (const auto& line : finding(state, subject).at("evidence"))
+    for (const auto& line : found.at("evidence"))
       all += line.get<std::string>() + "\n";
     return all;
   }
   [[nodiscard]] std::string hint(const std::string& state, const std::string& subject = {}) const {
-    return finding(state, subject).at("hint").get<std::string>();
+    return text_of("hint", state, subject);
   }
   [[nodiscard]] std::string what(const std::string& state, const std::string& subject = {}) const {
-    return finding(state, subject).at("what").get<std::string>();
+    return text_of("what", state, subject);
   }
   // "NAME: STATE", as listed.
   [[nodiscard]] std::string migrations() const {
@@ -67,6 +68,13 @@ struct Seen {
     for (const auto& one : json.at("migrations"))
       all.push_back(one.at("name").get<std::string>() + ": " + one.at("state").get<std::string>());
     return joined(all);
+  }
+
+ private:
+  [[nodiscard]] std::string text_of(const std::string& key, const std::string& state,
+                                    const std::string& subject) const {
+    const auto found = finding(state, subject);
+    return found.at(key).get<std::string>();
   }
 };
 
@@ -83,7 +91,7 @@ inline void check_agreement(const Seen& seen) {
     CHECK(holds(seen.text, one.at("subject").get<std::string>()));
     for (const auto& line : one.at("evidence")) CHECK(holds(seen.text, line.get<std::string>()));
     const auto hint = one.at("hint").get<std::string>();
-    const bool goes_without_saying = hint == "schemagate run" || one.at("state") == "gate-closed";
+    const bool goes_without_saying = hint.empty() || hint == "schemagate run" || one.at("state") == "gate-closed";
     if (!goes_without_saying) CHECK(holds(seen.text, "hint: " + hint));
     const auto what = schemagate::split(one.at("what").get<std::string>(), '\n').front();
     const bool is_said_shorter = one.at("state") == "pending" || one.at("state") == "gate-closed";
@@ -118,8 +126,13 @@ class Shop : public Deployment {
                      ? this->checksum(name)
                      : std::string(64, '0');
     const std::string error =
-        "E'A migration failed to apply.\\n\\nDatabase error code: 42703\\n\\nDatabase error:\\n"
-        "ERROR: column \"colour\" does not exist\\n\\n   0: sql_schema_connector::apply\\n'";
+        "E'A migration failed to apply. New migrations cannot be applied before the error is "
+        "recovered from. Read more about how to resolve migration issues in a production database: "
+        "https://pris.ly/d/migrate-resolve\\n\\nMigration name: m\\n\\nDatabase error code: "
+        "42703\\n\\nDatabase error:\\nERROR: column \"colour\" does not exist\\n\\nPosition:\\n"
+        "\\u001B[1m  1\\u001B[0m SELECT 1;\\n\\nDbError { severity: \"ERROR\", code: SqlState(E42703) "
+        "}\\n\\n   0: sql_schema_connector::apply_migration::apply_script\\n           with "
+        "migration_name=\"m\"\\n'";
     struct Kind {
       const char* kind;
       std::string steps, logs, finished, rolled_back;
@@ -150,7 +163,10 @@ class Shop : public Deployment {
   [[nodiscard]] Seen status() const {
     const auto text = call({"status"});
     const auto json = call({"status", "--json"});
-    Seen seen{.exit_code = text.exit_code, .text = text.out, .err = text.err, .json = {}};
+    Seen seen;
+    seen.exit_code = text.exit_code;
+    seen.text = text.out;
+    seen.err = text.err;
     CHECK(text.exit_code == json.exit_code);
     CHECK_FALSE(holds(text.out + text.err + json.out + json.err, k_url_password));
     INFO(json.out << json.err);
@@ -182,7 +198,7 @@ SELECT string_agg(line, E'\n' ORDER BY line) FROM (
   UNION ALL SELECT format('type %s %s', oid, xmin) FROM pg_type
   UNION ALL SELECT format('function %s %s', oid, xmin) FROM pg_proc
   UNION ALL SELECT format('rows %s %s', c.oid::regclass,
-                          query_to_xml(format('SELECT xmin, * FROM %s', c.oid::regclass), true, true, ''))
+                          query_to_xml(format('SELECT xmin, t::text FROM %s t', c.oid::regclass), true, true, ''))
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
    WHERE relkind IN ('r', 'S', 'm') AND nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
      AND relpersistence <> 't') AS lines)sql");

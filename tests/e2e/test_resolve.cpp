@@ -214,15 +214,16 @@ TEST_CASE("a failed row whose directory is gone can still be settled, either way
   }
 }
 
-TEST_CASE("a directory without migration.sql and without a row is not a migration: P3017") {
+TEST_CASE("a directory without migration.sql is no migration, P3017, and not what was meant") {
   const Shop shop;
   shop.migration("1_a", "CREATE TABLE a (id int);");
   std::filesystem::create_directory(shop.folder() / "2_empty");
   for (const std::string decision : {"--applied", "--rolled-back", "--auto"}) {
     CAPTURE(decision);
     const auto result = shop.resolve("2_empty", decision);
-    CHECK(result.exit_code == 2);
+    CHECK(result.exit_code == 20);
     CHECK(holds(result.err, "P3017"));
+    CHECK(holds(result.err, "2_empty/migration.sql"));
     CHECK_FALSE(holds(result.err, "did you mean 2_empty"));
   }
 }

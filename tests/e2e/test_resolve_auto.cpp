@@ -93,8 +93,9 @@ TEST_CASE("--auto decides nothing that the catalogue does not show: code 20, not
     shop.database().execute("CREATE TABLE a (id int)");
     said = {"line 1: done: CREATE TABLE a", "line 2: cannot be seen: INSERT INTO t"};
   }
-  SUBCASE("an unreadable script") {
+  SUBCASE("a statement that only the server may understand") {
     shop.migration("1_a", "CREATE TABLE a (id int);\nSELEKT 1;\n");
+    shop.database().execute("CREATE TABLE a (id int)");
     said = {"1_a"};
   }
   shop.row("1_a", "failed");
@@ -254,7 +255,7 @@ TEST_CASE("a run that does not end in time leaves resolve with code 11") {
   const auto result = shop.resolve("1_a", "--applied");
   CHECK(result.exit_code == 11);
   CHECK(run.is_running());
-  CHECK(shop.history().front() == "no table");
+  CHECK(shop.rows().empty());
 }
 
 TEST_CASE("of two resolves at once one settles, and the other one finds it settled") {
