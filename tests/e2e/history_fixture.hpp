@@ -198,7 +198,9 @@ SELECT string_agg(line, E'\n' ORDER BY line) FROM (
   UNION ALL SELECT format('type %s %s', oid, xmin) FROM pg_type
   UNION ALL SELECT format('function %s %s', oid, xmin) FROM pg_proc
   UNION ALL SELECT format('rows %s %s', c.oid::regclass,
-                          query_to_xml(format('SELECT xmin, t::text FROM %s t', c.oid::regclass), true, true, ''))
+                          query_to_xml(format(CASE relkind WHEN 'S' THEN 'SELECT last_value, is_called FROM %s'
+                                              ELSE 'SELECT xmin, t::text FROM %s t' END,
+                                 c.oid::regclass), true, true, ''))
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
    WHERE relkind IN ('r', 'S', 'm') AND nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
      AND relpersistence <> 't') AS lines)sql");

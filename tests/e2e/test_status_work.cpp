@@ -142,6 +142,7 @@ TEST_CASE("a run that was killed shows as killed, its migration as interrupted: 
   CHECK(seen.json.at("lease").at("held") == false);
   CHECK(seen.json.at("runs").at(0).at("status") == "killed");
   CHECK(holds(seen.text, "killed"));
+  CHECK(holds(seen.what("gate-closed"), "began, but did not end"));
   shop.set_nap(0);
   const auto resumed = shop.run();
   INFO(resumed.err);
@@ -212,8 +213,21 @@ TEST_CASE("what status says of the gate is what the gate itself does") {
   seen = shop.status();
   CHECK(seen.exit_code == 23);
   CHECK(seen.findings() == "gate-closed 23");
-  CHECK(holds(seen.text, "nowhere"));
+  CHECK(holds(seen.text, "gate    closed: the run for release r3 failed with code 23"));
   CHECK(gate() == 31);
+}
+
+TEST_CASE("a gate that goes by the migrations is open where Prisma alone has applied them") {
+  Shop shop;
+  shop.settings.rest = "gate: {match: migrations}\n";
+  shop.migration("1_users", "CREATE TABLE users (id int);");
+  CHECK(shop.status().json.at("gate").at("open") == false);
+  shop.database().execute("CREATE TABLE users (id int)");
+  shop.row("1_users", "applied");
+  CHECK(shop.call({"gate", "--once"}).exit_code == 0);
+  const auto seen = shop.status();
+  CHECK(seen.exit_code == 0);
+  CHECK(seen.json.at("gate").at("open") == true);
 }
 
 TEST_CASE("an index that is being built is no reason to worry") {
