@@ -52,8 +52,7 @@ struct Seen {
                                      const std::string& subject = {}) const {
     const auto found = finding(state, subject);
     std::string all;
-    for (const auto& line : found.at("evidence"))
-      all += line.get<std::string>() + "\n";
+    for (const auto& line : found.at("evidence")) all += line.get<std::string>() + "\n";
     return all;
   }
   [[nodiscard]] std::string hint(const std::string& state, const std::string& subject = {}) const {
@@ -91,7 +90,8 @@ inline void check_agreement(const Seen& seen) {
     CHECK(holds(seen.text, one.at("subject").get<std::string>()));
     for (const auto& line : one.at("evidence")) CHECK(holds(seen.text, line.get<std::string>()));
     const auto hint = one.at("hint").get<std::string>();
-    const bool goes_without_saying = hint.empty() || hint == "schemagate run" || one.at("state") == "gate-closed";
+    const bool goes_without_saying =
+        hint.empty() || hint == "schemagate run" || one.at("state") == "gate-closed";
     if (!goes_without_saying) CHECK(holds(seen.text, "hint: " + hint));
     const auto what = schemagate::split(one.at("what").get<std::string>(), '\n').front();
     const bool is_said_shorter = one.at("state") == "pending" || one.at("state") == "gate-closed";
@@ -122,9 +122,8 @@ class Shop : public Deployment {
   // A row of the history as `kind` leaves it, one second after the row before.
   void row(const std::string& name, const std::string& kind, std::string checksum = {}) const {
     if (checksum.empty())
-      checksum = std::filesystem::exists(folder() / name / "migration.sql")
-                     ? this->checksum(name)
-                     : std::string(64, '0');
+      checksum = std::filesystem::exists(folder() / name / "migration.sql") ? this->checksum(name)
+                                                                            : std::string(64, '0');
     const std::string error =
         "E'A migration failed to apply. New migrations cannot be applied before the error is "
         "recovered from. Read more about how to resolve migration issues in a production database: "
@@ -146,8 +145,8 @@ class Shop : public Deployment {
         {"baselined", "0", "''", "at", "NULL"},
         {"by hand", "0", "NULL", "at + interval '1 ms'", "NULL"},
     };
-    const auto found = std::find_if(kinds.begin(), kinds.end(),
-                                    [&](const auto& one) { return kind == one.kind; });
+    const auto found =
+        std::find_if(kinds.begin(), kinds.end(), [&](const auto& one) { return kind == one.kind; });
     REQUIRE(found != kinds.end());
     using schemagate::pg::quote_literal;
     auto session = database().connect();

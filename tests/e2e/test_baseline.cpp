@@ -15,8 +15,9 @@ void make_folder(const Shop& shop) {
   shop.migration("3_bills", "CREATE TABLE bills (id int);\nALTER TABLE users DROP COLUMN name;\n");
   shop.migration("4_next", "CREATE TABLE next (id int);");
 }
-constexpr const char* k_what_three_make = "CREATE TABLE users (id int); CREATE TABLE orders (id int);"
-                                          "CREATE TABLE bills (id int)";
+constexpr const char* k_what_three_make =
+    "CREATE TABLE users (id int); CREATE TABLE orders (id int);"
+    "CREATE TABLE bills (id int)";
 
 constexpr const char* k_three = "1_users 0 finished empty-logs, 2_orders 0 finished empty-logs, "
                                 "3_bills 0 finished empty-logs";
@@ -30,7 +31,8 @@ Result baseline(const Shop& shop, std::vector<std::string> arguments) {
 
 }  // namespace
 
-TEST_CASE("baseline records what is there, by names in any order or all up to one; run does the rest") {
+TEST_CASE(
+    "baseline records what is there, by names in any order or all up to one; run does the rest") {
   const Shop shop;
   make_folder(shop);
   shop.database().execute(k_what_three_make);
@@ -67,7 +69,8 @@ TEST_CASE("the command that a refused run suggests for P3005 makes the next run 
   CHECK(shop.run().exit_code == 0);
 }
 
-TEST_CASE("baseline refuses what is demonstrably not there, with the evidence, and records nothing") {
+TEST_CASE(
+    "baseline refuses what is demonstrably not there, with the evidence, and records nothing") {
   const Shop shop;
   make_folder(shop);
   shop.database().execute("CREATE TABLE users (id int, name text); CREATE TABLE bills (id int)");

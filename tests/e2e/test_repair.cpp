@@ -73,7 +73,8 @@ TEST_CASE("run settles a row whose script left nothing, and applies the script")
         "1_first 1 finished, " + settled + ", 2_two 1 finished, 3_later 1 finished");
   CHECK(shop.database().column(untouched) == before);
   CHECK(shop.tables() == "a, b, first, later");
-  CHECK(holds(shop.notes(), "prisma complete: 2_two settled as rolled back: nothing of it is there"));
+  CHECK(
+      holds(shop.notes(), "prisma complete: 2_two settled as rolled back: nothing of it is there"));
   const auto seen = shop.status();
   CHECK(seen.exit_code == 0);
   CHECK(holds(seen.text, "2_two settled as rolled back"));
@@ -89,6 +90,17 @@ TEST_CASE("run settles one statement that failed, though nothing can be seen of 
   CHECK(result.exit_code == 0);
   CHECK(joined(shop.history()) == "1_data 0 rolled-back logs, 1_data 1 finished");
   CHECK(shop.database().value("SELECT id FROM t") == "2");
+}
+
+// Not so yet: what DROP COLUMN presupposes was never there, so the catalogue fits no stage of the
+// script, and the evidence is called contradictory, although that is the very error in the logs.
+TEST_CASE("run settles a script that failed for want of what it drops, if nothing of it is there" *
+          doctest::should_fail()) {
+  const Shop shop;
+  shop.migration("1_drop", "CREATE TABLE a (id int);\nALTER TABLE t DROP COLUMN colour;\n");
+  shop.database().execute("CREATE TABLE t (id int)");
+  shop.row("1_drop", "failed");
+  CHECK(holds(shop.status().evidence("failed"), "nothing of it is there"));
 }
 
 TEST_CASE("run settles a script that had ended as applied, and does not execute it again") {

@@ -35,8 +35,7 @@ TEST_CASE("status shows a failed migration with its logs, and Prisma's trace is 
   const Shop shop;
   shop.migration("1_users", "CREATE TABLE users (id int);");
   shop.migration("2_colour", "ALTER TABLE users ADD COLUMN name text;\n"
-                             "ALTER TABLE users DROP COLUMN colour;\n"
-                             "ALTER TABLE users ADD COLUMN age int;\n");
+                             "ALTER TABLE users ADD COLUMN age int CHECK (colour > 1);\n");
   shop.database().execute("CREATE TABLE users (id int)");
   shop.row("1_users", "applied");
   shop.row("2_colour", "failed");
@@ -174,7 +173,8 @@ TEST_CASE("status names a pending migration that sorts before an applied one, as
   CHECK(seen.findings() == "out-of-order 1_late 20, pending 1_late 20");
   CHECK(holds(seen.what("out-of-order"), "2_users"));
   // A run refuses it, so a run alone is not what settles it.
-  CHECK(seen.hint("out-of-order") != "a run applies it all the same (migrations.out_of_order: warn)");
+  CHECK(seen.hint("out-of-order") !=
+        "a run applies it all the same (migrations.out_of_order: warn)");
   CHECK(holds(seen.hint("out-of-order"), "migrations.out_of_order: warn"));
   CHECK(shop.run().exit_code == 20);
   shop.settings.migrations = "out_of_order: allow";
@@ -197,8 +197,7 @@ TEST_CASE("status tells duplicate rows, baselined ones and those written by hand
   CHECK(holds(seen.what("duplicate"), "2 times"));
   CHECK(holds(seen.migrations(), "2_baselined: applied (baselined)"));
   CHECK(holds(seen.migrations(), "3_by_hand: applied (written by hand)"));
-  for (const auto& one : seen.json.at("findings"))
-    CHECK_FALSE(holds(one.dump(), "DELETE"));
+  for (const auto& one : seen.json.at("findings")) CHECK_FALSE(holds(one.dump(), "DELETE"));
 }
 
 TEST_CASE("status names what is recorded as applied but is not there, all of it or a part") {
@@ -340,7 +339,8 @@ TEST_CASE("names with spaces and quotes are shown as they are, and quoted in com
   const auto command = hint.substr(0, hint.find(';'));
   REQUIRE(command.starts_with("schemagate "));
   const auto result = testing::run(
-      {"sh", "-c", std::string{SCHEMAGATE_BINARY} + command.substr(std::string{"schemagate"}.size())},
+      {"sh", "-c",
+       std::string{SCHEMAGATE_BINARY} + command.substr(std::string{"schemagate"}.size())},
       {.environment = {}, .directory = shop.dir().path()});
   INFO(hint << "\n" << result.err);
   CHECK(result.exit_code == 0);

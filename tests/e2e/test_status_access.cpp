@@ -88,8 +88,7 @@ TEST_CASE("status does not wait for a migration that holds the app's tables") {
   auto migration = shop.database().connect();
   const schemagate::pg::Transaction open{migration, "LOCK TABLE users IN ACCESS EXCLUSIVE MODE;"};
   auto status = shop.start_call({"status"});
-  const bool ended =
-      eventually([&] { return !status.is_running(); }, std::chrono::seconds{3});
+  const bool ended = eventually([&] { return !status.is_running(); }, std::chrono::seconds{3});
   CHECK(ended);
   if (ended) CHECK(status.wait().exit_code == 20);
 }
@@ -217,9 +216,9 @@ TEST_CASE("status has colours on a terminal only, and never with NO_COLOR") {
   shop.migration("1_users", "CREATE TABLE users (id int);");
   CHECK_FALSE(holds(shop.status().text, "\x1b"));
   const auto on_terminal = [&](const std::string& environment) {
-    return testing::run({"script", "-qec", environment + " " + SCHEMAGATE_BINARY + " status",
-                         "/dev/null"},
-                        {.environment = {}, .directory = shop.dir().path()})
+    return testing::run(
+               {"script", "-qec", environment + " " + SCHEMAGATE_BINARY + " status", "/dev/null"},
+               {.environment = {}, .directory = shop.dir().path()})
         .out;
   };
   CHECK(holds(on_terminal("env"), "\x1b[31mpending"));

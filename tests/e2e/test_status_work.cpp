@@ -36,8 +36,7 @@ TEST_CASE("an unfinished row is running, code 11, while a backend holds Prisma's
   const Shop shop;
   shop.migration("1_users", "CREATE TABLE users (id int);");
   shop.row("1_users", "killed");
-  auto prisma =
-      schemagate::pg::Session{shop.database().url() + "?application_name=schema-engine"};
+  auto prisma = schemagate::pg::Session{shop.database().url() + "?application_name=schema-engine"};
   prisma.execute("SELECT pg_advisory_lock(72707369)");
   auto seen = shop.status();
   CHECK(seen.exit_code == 11);
