@@ -6,7 +6,8 @@ namespace {
 using Kind = SchemaObject::Kind;
 
 // $1 in each: a text array of names. format_type() prints a modifier in parentheses, wherever it
-// stands: "timestamp(3) without time zone".
+// stands: "timestamp(3) without time zone". pg_get_expr() is not told the table, which it would
+// lock: a migration at work may hold it. Only what is generated mentions columns.
 constexpr const char* k_relations = R"sql(
 SELECT nspname, relname, i.indisvalid
   FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace LEFT JOIN pg_index i ON i.indexrelid = c.oid
@@ -15,7 +16,8 @@ SELECT nspname, relname, i.indisvalid
 constexpr const char* k_columns = R"sql(
 SELECT nspname, relname, attname, coalesce(element.typname, t.typname),
        coalesce(substring(format_type(t.oid, atttypmod) FROM '\(([0-9,]+)\)'), ''), element.oid IS NOT NULL,
-       attnotnull, coalesce(pg_get_expr(adbin, adrelid), CASE WHEN attidentity <> '' THEN 'identity' END, '')
+       attnotnull, coalesce(CASE WHEN attgenerated <> '' THEN 'generated' ELSE pg_get_expr(adbin, 0) END,
+                            CASE WHEN attidentity <> '' THEN 'identity' END, '')
   FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace
        JOIN pg_type t ON t.oid = atttypid
        LEFT JOIN pg_type element ON element.oid = t.typelem AND t.typcategory = 'A'
