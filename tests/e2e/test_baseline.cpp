@@ -32,7 +32,7 @@ Result baseline(const Shop& shop, std::vector<std::string> arguments) {
 }  // namespace
 
 TEST_CASE(
-    "baseline records what is there, by names in any order or all up to one; run does the rest") {
+    "baseline records what is there, by names in any order or all up to one, and run does the rest") {
   const Shop shop;
   make_folder(shop);
   shop.database().execute(k_what_three_make);

@@ -111,7 +111,7 @@ TEST_CASE("--auto decides nothing that the catalogue does not show: code 20, not
   check_untouched(shop, before);
 }
 
-TEST_CASE("one statement that failed was rolled back, data or not; that is proof for --auto") {
+TEST_CASE("one statement that failed was rolled back, data or not, which is proof for --auto") {
   const Shop shop;
   shop.database().execute("CREATE TABLE t (id int)");
   shop.migration("1_a", "UPDATE t SET id = 2;\n");
