@@ -15,6 +15,7 @@ using Verdict = Evidence::Verdict;
 
 constexpr std::size_t k_report_lines_max = 40;
 constexpr std::size_t k_names_max = 400;
+constexpr std::size_t k_reason_lines_max = 12;
 
 // Whoever holds Prisma's lock alone is a Prisma at work. With that lock switched off, or through a
 // pooler, only its last statement tells; and that is hidden from other roles.
@@ -27,6 +28,17 @@ SELECT pid, coalesce(usename, '?'), coalesce(application_name, ''), coalesce(lef
   FROM pg_stat_activity a
  WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
  ORDER BY pid)sql";
+
+// Prisma writes the escapes of a terminal into the logs; nobody else's are wanted either.
+std::string printable(const std::string& text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c == '\x1b') i = std::min(text.find('m', i), text.size());
+    else if (c >= ' ' || c == '\n' || c == '\t') plain += text[i];
+  }
+  return plain;
+}
 
 constexpr std::size_t k_query_size_min = 12;  // shorter ones are in every script
 
@@ -222,16 +234,24 @@ Settlement examine(pg::Session& session, const Target& target, const Migration& 
   return one.front();
 }
 
+std::vector<std::string> reason_in(const std::string& logs) {
+  std::vector<std::string> lines;
+  for (const auto& coloured : split(trim(logs), '\n')) {
+    const auto line = printable(coloured);
+    if (line.starts_with("DbError {") || line.starts_with("   0: ")) break;
+    if (!trim(line).empty() && !line.starts_with("A migration failed to apply."))
+      lines.push_back(line);
+  }
+  return lines;
+}
+
 std::vector<std::string> describe(const Settlement& settlement) {
   const auto& row = *settlement.row;
-  const auto reason = split(trim(row.logs), '\n');
   std::vector<std::string> lines = {
       fmt::format("{} started at {}{}", row.name, row.started_at,
                   row.logs.empty() ? ": no reason was recorded" : "")};
-  for (const auto& line : reason) {
-    if (line.empty() || line.starts_with("   0: ")) break;  // Prisma's own trace follows
-    if (lines.size() < 12) lines.push_back("  " + shortened(line, 300));
-  }
+  for (const auto& line : reason_in(row.logs))
+    if (lines.size() < k_reason_lines_max) lines.push_back("  " + shortened(line, 300));
   lines.push_back("  " + settlement.because);
   for (const auto& line : settlement.report) lines.push_back("    " + line);
   return lines;
@@ -242,6 +262,9 @@ Failure blocked_by(const std::vector<Settlement>& settlements) {
                           counted(settlements.size(), "migration"));
   for (const auto& settlement : settlements)
     for (const auto& line : describe(settlement)) text += "\n  " + line;
+  for (const auto& settlement : settlements)
+    if (settlement.outcome == Outcome::running)
+      return {ExitCode::lease_held, text, settlement.hint};
   return {ExitCode::history, text, settlements.front().hint};
 }
 

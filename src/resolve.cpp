@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <functional>
 #include <optional>
+#include <thread>
 
 #include "schemagate/database_errors.hpp"
 #include "schemagate/log.hpp"
@@ -118,6 +119,10 @@ void Resolver::work(const std::string& mode, const std::function<std::vector<Ste
   target_.bookkeeping.create_if_missing(session_);
   target_.bookkeeping.check_rights(session_, target_.history().schema());
   Lease lease{session_, target_.database, target_.bookkeeping, target_.lease_request(), stop_};
+  // A row or the table may be locked by somebody. On a thread of its own, as in apply.cpp.
+  std::jthread cancelling;
+  const auto cancel = [&] { cancelling = std::jthread{[this] { session_.cancel(); }}; };
+  const std::stop_callback on_stop{stop_.token(), cancel};
   try {
     explaining_database_errors(stop_, [&] {
       PrismaLock prisma_lock{session_, target_.database, manifest_.lease.wait, stop_};
@@ -174,6 +179,11 @@ const HistoryRow* Resolver::last_row(const std::string& name, bool failed_only) 
 }
 
 Failure Resolver::unknown(const std::string& name) const {
+  if (const auto* found = target_.folder.find(name))
+    return {ExitCode::history,
+            fmt::format("{} does not exist, but its directory does (Prisma: P3017)",
+                        found->file.string()),
+            "restore the file, or remove the directory"};
   std::vector<std::string> names;
   for (const auto& one : target_.folder.migrations) names.push_back(one.name);
   for (const auto& row : history_.rows) names.push_back(row.name);
@@ -266,11 +276,10 @@ std::vector<Resolver::Step> Resolver::decide_rolled_back(const std::string& name
     return {rolled_back(name, "a person said so (--rolled-back)")};
   }
   if (const auto* row = history_.applied(name)) {
-    if (row->steps == 0 && migration(name) != nullptr) return decide_marked(*row);
-    throw Failure{
-        ExitCode::history,
-        fmt::format("migration {} was applied at its time and did not fail (Prisma: P3012)", name),
-        "what it did is undone by a new migration"};
+    if (hollow(name)) return decide_marked(*row);
+    throw Failure{ExitCode::history,
+                  fmt::format("migration {} is applied and did not fail (Prisma: P3012)", name),
+                  "what it did is undone by a new migration"};
   }
   if (last_row(name, false) == nullptr)
     throw Failure{ExitCode::history,
@@ -326,7 +335,7 @@ std::vector<Resolver::Step> Resolver::decide_by_evidence(const std::string& name
 
 std::vector<const Migration*> Resolver::chosen(const BaselineOptions& options) const {
   std::vector<const Migration*> migrations;
-  if (!options.through.empty()) {
+  if (options.names.empty()) {
     if (migration(options.through) == nullptr) throw unknown(options.through);
     for (const auto& one : target_.folder.migrations) {
       migrations.push_back(&one);

@@ -52,17 +52,40 @@ const char* state_of(Discrepancy::Kind kind) {
   return "";
 }
 
-const char* remedy_of(Discrepancy::Kind kind) {
+const char* remedy_of(Discrepancy::Kind kind, Policy policy) {
   switch (kind) {
     case Discrepancy::Kind::edited:
       return "undo the edit and write a new migration; or migrations.edited: warn";
     case Discrepancy::Kind::missing:
       return "restore the directory; a rolled-back image may leave it so (migrations.missing: allow)";
     case Discrepancy::Kind::out_of_order:
-      return "a run applies it all the same (migrations.out_of_order: warn)";
+      return policy == Policy::fail
+                 ? "give it a name that sorts last; or migrations.out_of_order: warn, and a run "
+                   "applies it all the same"
+                 : "a run applies it all the same (migrations.out_of_order: warn)";
   }
   return "";
 }
+
+// One snapshot for all that is looked at: a run that commits meanwhile must not show by half. Not a
+// pg::Transaction, which may write, and which a standby therefore refuses to begin.
+class Look {
+ public:
+  Look(pg::Session& session, const std::string& prologue) : session_{session} {
+    session_.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;" + prologue);
+  }
+  ~Look() {
+    try {
+      session_.execute("ROLLBACK");
+    } catch (const std::exception&) {  // a dead connection rolls back by itself
+    }
+  }
+  Look(const Look&) = delete;
+  Look& operator=(const Look&) = delete;
+
+ private:
+  pg::Session& session_;
+};
 
 class Inspector {
  public:
@@ -75,7 +98,7 @@ class Inspector {
     report_.release = target_.id.release;
     report_.database = target_.database.address().display();
     report_.folder = target_.folder.directory.lexically_proximate(std::filesystem::current_path());
-    pg::Transaction transaction{session, "SET TRANSACTION READ ONLY;" + target_.search_path_sql()};
+    const Look look{session, target_.search_path_sql()};
     target_.find_history(session);
     report_.schema = target_.history().schema();
     look_at_lease(session);
@@ -159,11 +182,13 @@ void Inspector::look_at_runs(pg::Session& session) {
 }
 
 void Inspector::look_at_gate(pg::Session& session) {
-  const bool has_tables = target_.bookkeeping.exists(session);
+  const bool by_history = manifest_.gate.match == GateMatch::migrations;
+  const auto missing = by_history ? not_applied(target_.folder, history_, target_.settings.edited)
+                                  : std::vector<std::string>{};
   if (!target_.bookkeeping.may_read(session, "marker")) {
-    if (has_tables) return;
-    report_.gate_open = false;
-    report_.gate_why = "no run has happened on this database yet";
+    if (target_.bookkeeping.exists(session)) return;
+    report_.gate_open = by_history && missing.empty();
+    if (!*report_.gate_open) report_.gate_why = "no run has happened on this database yet";
     return;
   }
   for (const auto& row :
@@ -173,14 +198,16 @@ void Inspector::look_at_gate(pg::Session& session) {
                                .completed_at = row[3].value_or(""),
                                .error_code = std::stoi(row[2].value_or("0"))});
   const auto marker = find_marker(session, target_.bookkeeping, target_.id);
-  const bool by_history = manifest_.gate.match == GateMatch::migrations;
-  const auto missing = by_history ? not_applied(target_.folder, history_, target_.settings.edited)
-                                  : std::vector<std::string>{};
   const auto view =
       gate_view(target_.id, marker, folder_is_readable_ ? &target_.folder.digest : nullptr,
                 by_history ? &missing : nullptr);
   report_.gate_open = view.state == GateView::State::open;
   report_.gate_why = split(view.why, '\n').front();
+  const bool was_killed =
+      report_.lease && !report_.lease->held && marker && marker->status == Marker::Status::running;
+  if (was_killed && view.state == GateView::State::closed)
+    report_.gate_why =
+        fmt::format("a run for release {} began, but did not end", target_.id.release);
   if (view.state == GateView::State::closed)
     add({"gate-closed",
          "",
@@ -275,11 +302,13 @@ void Inspector::look_at_applied(pg::Session&) {
   for (const auto& one : discrepancies(target_.folder, history_)) {
     const auto policy = policy_for(one.kind, target_.settings);
     if (policy == Policy::allow) continue;
+    // One that failed is to be settled first, and then it is pending.
+    if (one.kind == Discrepancy::Kind::out_of_order && states_.contains(one.migration)) continue;
     add({state_of(one.kind),
          one.migration,
          one.text,
          {},
-         remedy_of(one.kind),
+         remedy_of(one.kind, policy),
          policy == Policy::fail ? ExitCode::history : ExitCode::done});
     if (one.kind != Discrepancy::Kind::out_of_order) states_[one.migration] = state_of(one.kind);
   }
@@ -336,7 +365,7 @@ void Inspector::look_at_pending(pg::Session& session) {
     for (const auto& row : history_.rows)
       if (row.name == migration->name && row.rolled_back && !row.logs.empty())
         finding.evidence = {"the last attempt was rolled back: " +
-                            shortened(join(split(trim(row.logs), '\n'), " "), 400)};
+                            shortened(join(reason_in(row.logs), " "), 400)};
     if (history_.exists && number++ < existing.there) {
       finding.what = "is not applied, but everything it makes is there already, in the same shape: "
                      "`prisma db push`, or by hand";
@@ -388,7 +417,16 @@ ExitCode StatusReport::exit_code() const {
 
 StatusReport status(const Manifest& manifest, Stop& stop) {
   StatusReport report;
-  explaining_database_errors(stop, [&] { report = Inspector{manifest, stop}.inspect(); });
+  explaining_database_errors(stop, [&] {
+    try {
+      report = Inspector{manifest, stop}.inspect();
+    } catch (const pg::Error& e) {
+      if (e.sqlstate != "42501") throw;
+      throw Failure{
+          ExitCode::refused, fmt::format("the role may not read the history: {}", e.message),
+          "GRANT SELECT ON _prisma_migrations TO the role, and GRANT USAGE ON its schema"};
+    }
+  });
   return report;
 }
 

@@ -36,8 +36,10 @@ struct Settlement {
 [[nodiscard]] Settlement examine(pg::Session& session, const Target& target,
                                  const Migration& migration, const HistoryRow& row);
 
-// Exit code history, with the evidence of each.
+// With the evidence of each. Exit code lease_held while somebody is at work, else history.
 [[nodiscard]] Failure blocked_by(const std::vector<Settlement>& settlements);
+// The lines of a row's logs that tell why. Prisma adds advice, colours and what its engine thought.
+[[nodiscard]] std::vector<std::string> reason_in(const std::string& logs);
 // One settlement for people: a line, then its evidence.
 [[nodiscard]] std::vector<std::string> describe(const Settlement& settlement);
 

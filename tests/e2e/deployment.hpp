@@ -48,13 +48,20 @@ class Deployment {
   [[nodiscard]] const TempDir& dir() const { return dir_; }
   [[nodiscard]] const TestDatabase& database() const { return database_; }
 
+  // `schemagate ARGUMENTS...` with this manifest.
+  [[nodiscard]] Result call(const std::vector<std::string>& arguments) const {
+    write_manifest();
+    return schemagate(arguments, options());
+  }
+  [[nodiscard]] Process start_call(const std::vector<std::string>& arguments) const {
+    write_manifest();
+    return start_schemagate(arguments, options());
+  }
   [[nodiscard]] Result run(const std::vector<std::string>& more = {}) const {
-    return schemagate(arguments(more),
-                      {.environment = settings.environment, .directory = dir_.path()});
+    return call(arguments(more));
   }
   [[nodiscard]] Process start(const std::vector<std::string>& more = {}) const {
-    return start_schemagate(arguments(more),
-                            {.environment = settings.environment, .directory = dir_.path()});
+    return start_call(arguments(more));
   }
 
   // Each row of _prisma_migrations as "NAME STEPS [finished] [rolled-back] [logs]", by start.
@@ -108,7 +115,15 @@ class Deployment {
   }
 
  private:
-  [[nodiscard]] std::vector<std::string> arguments(const std::vector<std::string>& more) const {
+  [[nodiscard]] static std::vector<std::string> arguments(const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"run"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+  [[nodiscard]] ProcessOptions options() const {
+    return {.environment = settings.environment, .directory = dir_.path()};
+  }
+  void write_manifest() const {
     const auto url = settings.url.empty() ? database_.url() : settings.url;
     const auto separator = [](const std::string& text) { return text.empty() ? "" : ", "; };
     std::string yaml = "version: 1\n";
@@ -121,9 +136,6 @@ class Deployment {
     // Not while runs that were started before are reading it.
     if (testing::read_text(dir_.path() / "schemagate.yaml") != yaml)
       dir_.write("schemagate.yaml", yaml);
-    std::vector<std::string> arguments{"run"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    return arguments;
   }
 
   TestDatabase database_;

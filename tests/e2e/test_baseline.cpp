@@ -1,0 +1,178 @@
+// `schemagate baseline`: migrations recorded as applied on a database that has what they make.
+
+#include "e2e/history_fixture.hpp"
+
+using testing::holds;
+using testing::joined;
+using testing::Result;
+using testing::Shop;
+
+namespace {
+
+void make_folder(const Shop& shop) {
+  shop.migration("1_users", "CREATE TABLE users (id int, name text);");
+  shop.migration("2_orders", "CREATE TABLE orders (id int);");
+  shop.migration("3_bills", "CREATE TABLE bills (id int);\nALTER TABLE users DROP COLUMN name;\n");
+  shop.migration("4_next", "CREATE TABLE next (id int);");
+}
+constexpr const char* k_what_three_make =
+    "CREATE TABLE users (id int); CREATE TABLE orders (id int);"
+    "CREATE TABLE bills (id int)";
+
+constexpr const char* k_three = "1_users 0 finished empty-logs, 2_orders 0 finished empty-logs, "
+                                "3_bills 0 finished empty-logs";
+
+Result baseline(const Shop& shop, std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "baseline");
+  const auto result = shop.call(arguments);
+  CHECK_FALSE(holds(result.out + result.err, testing::k_url_password));
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "baseline records what is there, by names in any order or all up to one, and run does the rest") {
+  const Shop shop;
+  make_folder(shop);
+  shop.database().execute(k_what_three_make);
+  std::vector<std::string> arguments;
+  SUBCASE("names") { arguments = {"3_bills", "1_users", "2_orders"}; }
+  SUBCASE("a name twice") { arguments = {"3_bills", "1_users", "2_orders", "1_users"}; }
+  SUBCASE("through") { arguments = {"--through", "3_bills"}; }
+  const auto result = baseline(shop, arguments);
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(joined(shop.history()) == k_three);
+  CHECK(shop.database().value("SELECT count(*) FROM _prisma_migrations WHERE started_at <> "
+                              "finished_at OR logs <> '' OR applied_steps_count <> 0") == "0");
+  CHECK(shop.database().value("SELECT checksum FROM _prisma_migrations WHERE migration_name = "
+                              "'2_orders'") == shop.checksum("2_orders"));
+  CHECK(holds(shop.notes(), "baseline complete: 1_users marked as applied by "));
+  CHECK(holds(shop.notes(), "3_bills marked as applied by "));
+  CHECK(shop.is_lease_free());
+  const auto run = shop.run();
+  INFO(run.err);
+  CHECK(run.exit_code == 0);
+  CHECK(shop.tables() == "bills, next, orders, users");
+  CHECK(shop.status().exit_code == 0);
+}
+
+TEST_CASE("the command that a refused run suggests for P3005 makes the next run succeed") {
+  const Shop shop;
+  make_folder(shop);
+  shop.database().execute(k_what_three_make);
+  const auto refused = shop.run();
+  CHECK(refused.exit_code == 20);
+  CHECK(holds(refused.err, "hint: schemagate baseline --through 3_bills; then run again"));
+  CHECK(baseline(shop, {"--through", "3_bills"}).exit_code == 0);
+  CHECK(shop.run().exit_code == 0);
+}
+
+TEST_CASE(
+    "baseline refuses what is demonstrably not there, with the evidence, and records nothing") {
+  const Shop shop;
+  make_folder(shop);
+  shop.database().execute("CREATE TABLE users (id int, name text); CREATE TABLE bills (id int)");
+  const auto before = shop.history();
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--through", "3_bills"}, {"1_users", "2_orders"}}) {
+    const auto result = baseline(shop, arguments);
+    INFO(result.err);
+    CHECK(result.exit_code == 20);
+    CHECK(holds(result.err, "2_orders: "));
+    CHECK(holds(result.err, "relation orders"));
+    CHECK(holds(result.err, "nothing was recorded"));
+    CHECK(holds(result.err, "hint: "));
+    CHECK(shop.history() == before);
+    CHECK(shop.notes().empty());
+    CHECK(shop.is_lease_free());
+  }
+  CHECK(baseline(shop, {"1_users"}).exit_code == 0);
+  CHECK(joined(shop.history()) == "1_users 0 finished empty-logs");
+}
+
+TEST_CASE("a column that a later migration drops is missed only while that one is not recorded") {
+  const Shop shop;
+  make_folder(shop);
+  shop.database().execute("CREATE TABLE users (id int)");
+  const auto refused = baseline(shop, {"1_users"});
+  INFO(refused.err);
+  CHECK(refused.exit_code == 20);
+  CHECK(holds(refused.err, "column users.name"));
+}
+
+TEST_CASE("baseline leaves what is recorded already, and adds the rest") {
+  const Shop shop;
+  make_folder(shop);
+  shop.database().execute(k_what_three_make);
+  shop.row("1_users", "applied");
+  shop.row("2_orders", "baselined");
+  const auto before = shop.rows();
+  const auto result = baseline(shop, {"--through", "3_bills"});
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(holds(result.err, "1_users is already recorded as applied"));
+  CHECK(joined(shop.history()) ==
+        "1_users 1 finished, 2_orders 0 finished empty-logs, 3_bills 0 finished empty-logs");
+  CHECK(shop.rows().at(0) == before.at(0));
+  CHECK(shop.rows().at(1) == before.at(1));
+  const auto again = baseline(shop, {"--through", "3_bills"});
+  CHECK(again.exit_code == 0);
+  CHECK(shop.rows().size() == 3);
+}
+
+TEST_CASE("baseline refuses a migration that has failed, and records none of the others") {
+  const Shop shop;
+  make_folder(shop);
+  shop.database().execute(k_what_three_make);
+  shop.row("2_orders", "failed");
+  const auto before = shop.rows();
+  const auto result = baseline(shop, {"--through", "3_bills"});
+  CHECK(result.exit_code == 20);
+  CHECK(holds(result.err, "2_orders has failed"));
+  CHECK(holds(result.err, "schemagate resolve 2_orders --auto"));
+  CHECK(shop.rows() == before);
+}
+
+TEST_CASE("baseline does not record a directory without a script") {
+  const Shop shop;
+  make_folder(shop);
+  shop.database().execute(k_what_three_make);
+  std::filesystem::remove(shop.folder() / "2_orders/migration.sql");
+  const auto result = baseline(shop, {"--through", "3_bills"});
+  CHECK(result.exit_code == 20);
+  CHECK(holds(result.err, "P3017"));
+  CHECK(shop.history().front() == "no table");
+}
+
+TEST_CASE("an unknown name among others is a mistake, code 2, and nothing is recorded") {
+  const Shop shop;
+  make_folder(shop);
+  shop.database().execute(k_what_three_make);
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"1_users", "2_order"}, {"--through", "2_order"}}) {
+    const auto result = baseline(shop, arguments);
+    CHECK(result.exit_code == 2);
+    CHECK(holds(result.err, "did you mean 2_orders?"));
+    CHECK(shop.history().front() == "no table");
+  }
+}
+
+TEST_CASE("baseline --json tells each migration that was recorded") {
+  const Shop shop;
+  make_folder(shop);
+  shop.database().execute(k_what_three_make);
+  const auto result = baseline(shop, {"--through", "2_orders", "--json"});
+  REQUIRE(nlohmann::json::accept(result.out));
+  const auto json = nlohmann::json::parse(result.out);
+  CHECK(json.at("exit_code") == result.exit_code);
+  // users.name is missing: only the third migration drops it.
+  CHECK(result.exit_code == 20);
+  CHECK(json.at("settled").empty());
+  const auto good = baseline(shop, {"--through", "3_bills", "--json"});
+  const auto settled = nlohmann::json::parse(good.out).at("settled");
+  REQUIRE(settled.size() == 3);
+  CHECK(settled.at(2).at("name") == "3_bills");
+  CHECK(settled.at(2).at("marked") == "applied");
+}

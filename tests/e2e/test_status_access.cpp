@@ -1,0 +1,260 @@
+// `schemagate status` only looks: whatever the role, the server and the route to it, it works, and
+// leaves no trace.
+
+#include "e2e/gate_fixture.hpp"
+#include "e2e/history_fixture.hpp"
+#include "faults/server_fixture.hpp"
+#include "schemagate/statements.hpp"
+#include "support/pgbouncer.hpp"
+
+using testing::eventually;
+using testing::Exported;
+using testing::holds;
+using testing::Shop;
+using testing::TestRole;
+
+namespace {
+
+// Something of each kind to look at.
+void make_trouble(const Shop& shop) {
+  shop.migration("1_users", "CREATE TABLE users (id serial PRIMARY KEY, at timestamp DEFAULT "
+                            "now());");
+  REQUIRE(shop.run().exit_code == 0);
+  shop.migration("2_half", "ALTER TABLE users ADD COLUMN age int DEFAULT 7;\n"
+                           "ALTER TABLE users ADD COLUMN name text DEFAULT 'nobody';\n");
+  shop.migration("3_marked", "CREATE TABLE marked (id int);");
+  shop.migration("4_next", "ALTER TABLE users ADD CONSTRAINT grown CHECK (age > 17);");
+  shop.row("2_half", "failed");
+  shop.row("3_marked", "baselined");
+  shop.database().execute("ALTER TABLE users ADD COLUMN age int DEFAULT 7");
+}
+
+constexpr const char* k_trouble =
+    "gate-closed 30, half-applied 2_half 20, not-there 3_marked 20, pending 4_next 20";
+
+}  // namespace
+
+TEST_CASE("status changes nothing, on whatever database") {
+  const Shop shop;
+  SUBCASE("an empty one") { shop.migration("1_users", "CREATE TABLE users (id int);"); }
+  SUBCASE("one without a history") {
+    shop.migration("1_users", "CREATE TABLE users (id int);");
+    shop.database().execute("CREATE TABLE users (id int)");
+  }
+  SUBCASE("one in trouble") { make_trouble(shop); }
+  const auto before = shop.everything();
+  const auto seen = shop.status();
+  CHECK(seen.exit_code == 20);
+  CHECK(shop.everything() == before);
+}
+
+TEST_CASE("status holds no lock but to read catalogues and bookkeeping") {
+  const Shop shop;
+  make_trouble(shop);
+  const auto file = shop.dir().path() / "trace";
+  {
+    const Exported trace{"SCHEMAGATE_FAULT_TRACE", file.string()};
+    REQUIRE(shop.call({"status"}).exit_code == 20);
+  }
+  // Stopped at its last question, it holds all that it ever took: it is one transaction.
+  std::string last;
+  for (const auto& line : schemagate::split(testing::read_text(file), '\n'))
+    if (line.starts_with("postgres.answer:") && !holds(line, "ROLLBACK") && !holds(line, "COMMIT"))
+      last = line.substr(0, line.find('\t'));
+  REQUIRE_FALSE(last.empty());
+  const Exported fault{"SCHEMAGATE_FAULT", last + ":stop"};
+  auto status = shop.start_call({"status"});
+  const auto locks = [&] {
+    return testing::joined(shop.database().column(
+        "SELECT DISTINCT locktype || ' ' || mode FROM pg_locks JOIN pg_stat_activity USING (pid)"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        "   AND application_name LIKE 'schemagate%' ORDER BY 1"));
+  };
+  REQUIRE(eventually([&] {
+    return holds(testing::read_text("/proc/" + std::to_string(status.pid()) + "/stat"), ") T ");
+  }));
+  CHECK(locks() == "relation AccessShareLock, virtualxid ExclusiveLock");
+  CHECK(shop.database().value("SELECT coalesce(string_agg(DISTINCT relation::regclass::text, ', '),"
+                              " 'none') FROM pg_locks JOIN pg_class c ON c.oid = relation"
+                              " WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+                              "   AND relname <> '_prisma_migrations'") == "none");
+  status.signal(SIGCONT);
+  CHECK(status.wait().exit_code == 20);
+}
+
+TEST_CASE("status does not wait for a migration that holds the app's tables") {
+  const Shop shop;
+  make_trouble(shop);
+  auto migration = shop.database().connect();
+  const schemagate::pg::Transaction open{migration, "LOCK TABLE users IN ACCESS EXCLUSIVE MODE;"};
+  auto status = shop.start_call({"status"});
+  const bool ended = eventually([&] { return !status.is_running(); }, std::chrono::seconds{3});
+  CHECK(ended);
+  if (ended) CHECK(status.wait().exit_code == 20);
+}
+
+TEST_CASE("status works for a role that may only read the history, and says what it cannot see") {
+  const TestRole role{"reader"};
+  Shop shop;
+  make_trouble(shop);
+  shop.settings.url = shop.database().url_as(role.name() + ":" + testing::k_url_password);
+  shop.database().execute("GRANT SELECT ON _prisma_migrations TO " + role.name());
+  std::string findings = k_trouble;
+  SUBCASE("nothing of our own tables") {
+    findings = "half-applied 2_half 20, not-there 3_marked 20, pending 4_next 20";
+  }
+  SUBCASE("our schema, but no table of it") {
+    shop.database().execute("GRANT USAGE ON SCHEMA schemagate TO " + role.name());
+    findings = "half-applied 2_half 20, not-there 3_marked 20, pending 4_next 20";
+  }
+  SUBCASE("what a gate may read") {
+    shop.database().execute("GRANT USAGE ON SCHEMA schemagate TO " + role.name() +
+                            "; GRANT SELECT ON schemagate.marker TO " + role.name());
+  }
+  const auto seen = shop.status();
+  INFO(seen.text << seen.err);
+  CHECK(seen.exit_code == 20);
+  CHECK(seen.findings() == findings);
+  CHECK_FALSE(seen.json.contains("lease"));
+  const bool may_see_markers = findings == k_trouble;
+  CHECK(seen.json.contains("gate") == may_see_markers);
+  CHECK(holds(seen.text, "this role may not read the markers") == !may_see_markers);
+}
+
+TEST_CASE("status refuses, naming the GRANT, where a role may not read the history") {
+  const TestRole role{"stranger"};
+  Shop shop;
+  make_trouble(shop);
+  shop.settings.url = shop.database().url_as(role.name() + ":" + testing::k_url_password);
+  const auto result = shop.call({"status"});
+  INFO(result.err);
+  CHECK(result.exit_code == 24);
+  CHECK(holds(result.err, "_prisma_migrations"));
+  const auto hint = result.err.substr(std::min(result.err.find("hint: "), result.err.size()));
+  CHECK(holds(hint, "GRANT SELECT"));
+  // To look, no more than to look is needed.
+  CHECK_FALSE(holds(hint, "UPDATE"));
+  CHECK_FALSE(holds(hint, "GRANT CREATE"));
+  const auto json = shop.call({"status", "--json"});
+  CHECK(json.exit_code == 24);
+  CHECK(nlohmann::json::parse(json.out).at("exit_code") == 24);
+  CHECK(nlohmann::json::parse(json.out).at("healthy") == false);
+}
+
+TEST_CASE("status through PgBouncer in transaction mode sees the same, and leaves nothing behind") {
+  if (!testing::PgBouncer::is_there()) return;
+  Shop shop;
+  make_trouble(shop);
+  const auto direct = shop.status();
+  const testing::PgBouncer pooler{1};
+  shop.settings.url = pooler.url(shop.database()) + "?schema=public";
+  auto probe = schemagate::pg::Session{pooler.url(shop.database()) + "?application_name=probe"};
+  const auto settings = [&] {
+    return probe
+        .query("SELECT concat_ws(' ', pg_backend_pid(), current_setting('search_path'),"
+               " current_setting('transaction_read_only'), current_setting('statement_timeout'),"
+               " current_setting('lock_timeout'), (SELECT count(*) FROM pg_prepared_statements))")
+        .at(0)
+        .at(0);
+  };
+  const auto before = settings();
+  const auto pooled = shop.status();
+  CHECK(pooled.exit_code == 20);
+  CHECK(pooled.json.at("findings") == direct.json.at("findings"));
+  CHECK(pooled.json.at("migrations") == direct.json.at("migrations"));
+  CHECK(settings() == before);
+}
+
+TEST_CASE("status works on a read-only database and on a standby") {
+  Shop shop;
+  SUBCASE("default_transaction_read_only") {
+    make_trouble(shop);
+    shop.database().execute("ALTER DATABASE " + shop.database().name() +
+                            " SET default_transaction_read_only = on");
+    CHECK(shop.status().findings() == std::string{k_trouble});
+  }
+  SUBCASE("standby") {
+    const testing::OwnServer primary;
+    shop.settings.url = primary.url();
+    shop.migration("1_users", "CREATE TABLE users (id int);");
+    REQUIRE(shop.run().exit_code == 0);
+    const auto standby = testing::OwnServer::standby_of(primary);
+    shop.migration("2_next", "CREATE TABLE next (id int);");
+    shop.settings.url = standby->url();
+    const auto seen = shop.status();
+    INFO(seen.err);
+    REQUIRE(seen.exit_code == 20);
+    CHECK(holds(seen.findings(), "pending 2_next 20"));
+    CHECK(seen.migrations() == "1_users: applied, 2_next: pending");
+    CHECK(seen.json.at("runs").at(0).at("status") == "complete");
+  }
+}
+
+TEST_CASE("status and resolve work on the tables of an older version, and only resolve upgrades") {
+  const Shop shop;
+  shop.migration("1_users", "CREATE TABLE users (id int);");
+  shop.row("1_users", "failed");
+  shop.database().execute(
+      std::string{"CREATE SCHEMA schemagate;"} + schemagate::statements::k_create_tables +
+      "INSERT INTO schemagate.run (app, release, fence, mode, digest, tool_version, host, status)"
+      " VALUES ('default', 'r0', 1, 'prisma', '', '0.1', 'old', 'complete')");
+  const auto before = shop.everything();
+  const auto seen = shop.status();
+  CHECK(seen.exit_code == 20);
+  CHECK(holds(seen.findings(), "failed 1_users 20"));
+  CHECK(seen.json.at("runs").at(0).at("release") == "r0");
+  CHECK(shop.everything() == before);
+  const auto result = shop.resolve("1_users", "--auto");
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(holds(shop.notes(), "1_users marked as rolled back by "));
+  CHECK(shop.status().json.at("runs").at(1).at("release") == "r0");
+}
+
+TEST_CASE("status has colours on a terminal only, and never with NO_COLOR") {
+  const Shop shop;
+  shop.migration("1_users", "CREATE TABLE users (id int);");
+  CHECK_FALSE(holds(shop.status().text, "\x1b"));
+  const auto on_terminal = [&](const std::string& environment) {
+    return testing::run(
+               {"script", "-qec", environment + " " + SCHEMAGATE_BINARY + " status", "/dev/null"},
+               {.environment = {}, .directory = shop.dir().path()})
+        .out;
+  };
+  CHECK(holds(on_terminal("env"), "\x1b[31mpending"));
+  const auto plain = on_terminal("NO_COLOR=1");
+  CHECK(holds(plain, "pending"));
+  CHECK_FALSE(holds(plain, "\x1b"));
+}
+
+TEST_CASE("status of a server that is not there says so at once, with code 10, as JSON too") {
+  Shop shop;
+  shop.migration("1_users", "CREATE TABLE users (id int);");
+  shop.settings.url = std::string{"postgresql://postgres:"} + testing::k_url_password +
+                      "@127.0.0.1:1/" + shop.database().name();
+  const auto seen = shop.status();  // looks for the password, too
+  CHECK(seen.exit_code == 10);
+  CHECK(seen.text.empty());
+  CHECK(holds(seen.err, "127.0.0.1:1"));
+  CHECK(seen.json.at("exit_code") == 10);
+  CHECK(seen.json.at("healthy") == false);
+  CHECK(holds(seen.json.at("error").get<std::string>(), "127.0.0.1:1"));
+}
+
+TEST_CASE("status finds history and tables in the schemas that the manifest and the URL name") {
+  Shop shop;
+  shop.settings.url += "?schema=shop";
+  shop.settings.database = "bookkeeping_schema: jobs";
+  shop.migration("1_users", "CREATE TABLE users (id int DEFAULT 7);");
+  REQUIRE(shop.run().exit_code == 0);
+  shop.migration("2_marked", "CREATE TABLE marked (id int);");
+  shop.database().execute("CREATE TABLE public.marked (id int);"
+                          "INSERT INTO shop._prisma_migrations (id, checksum, migration_name, logs,"
+                          " started_at, finished_at) VALUES ('b', '" +
+                          shop.checksum("2_marked") + "', '2_marked', '', now(), now())");
+  const auto seen = shop.status();
+  CHECK(seen.json.at("schema") == "shop");
+  CHECK(holds(seen.findings(), "not-there 2_marked 20"));
+  CHECK(seen.json.at("runs").size() == 1);
+  CHECK(shop.database().value("SELECT to_regnamespace('schemagate') IS NULL") == "t");
+}

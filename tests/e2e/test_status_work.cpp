@@ -1,0 +1,248 @@
+// What `schemagate status` says of whoever is at work: another tool, a run of ours, one that was
+// killed; and of runs, markers and the gate.
+
+#include <csignal>
+
+#include "e2e/history_fixture.hpp"
+
+using testing::eventually;
+using testing::holds;
+using testing::Process;
+using testing::Shop;
+
+namespace {
+
+// psql at work in the background, until the object goes or the database is dropped.
+Process psql(const Shop& shop, const std::string& sql) {
+  return Process{{"psql", "-qX", shop.database().url() + "?application_name=somebody", "-c", sql}};
+}
+std::string pid_of_somebody(const Shop& shop) {
+  std::string pid;
+  REQUIRE(eventually([&] {
+    pid = shop.database().value("SELECT max(pid) FROM pg_stat_activity WHERE application_name = "
+                                "'somebody' AND datname = current_database() AND state = 'active'");
+    return pid != "NULL";
+  }));
+  return pid;
+}
+
+void expire_lease(const Shop& shop) {
+  shop.database().execute("UPDATE schemagate.lock SET expires_at = '-infinity'");
+}
+
+}  // namespace
+
+TEST_CASE("an unfinished row is running, code 11, while a backend holds Prisma's lock alone") {
+  const Shop shop;
+  shop.migration("1_users", "CREATE TABLE users (id int);");
+  shop.row("1_users", "killed");
+  auto prisma = schemagate::pg::Session{shop.database().url() + "?application_name=schema-engine"};
+  prisma.execute("SELECT pg_advisory_lock(72707369)");
+  auto seen = shop.status();
+  CHECK(seen.exit_code == 11);
+  CHECK(seen.findings() == "running 1_users 11");
+  CHECK(seen.migrations() == "1_users: running");
+  const auto pid = std::to_string(prisma.backend_pid());
+  CHECK(holds(seen.evidence("running"), "pid " + pid + ", user postgres (schema-engine)"));
+  CHECK(holds(seen.hint("running"), "pg_terminate_backend(" + pid + ")"));
+
+  prisma.execute("SELECT pg_advisory_unlock(72707369)");
+  CHECK(shop.status().findings() == "failed 1_users 20");
+  // Shared, as our own runs hold it: nobody who migrates with Prisma.
+  prisma.execute("SELECT pg_advisory_lock_shared(72707369)");
+  CHECK(shop.status().findings() == "failed 1_users 20");
+}
+
+TEST_CASE("an unfinished row is running while a backend executes the script or a statement of it") {
+  const Shop shop;
+  const std::string statement = "SELECT pg_sleep(40), 'of 1_slow'";
+  shop.migration("1_slow", "CREATE TABLE slow (id int);\n" + statement + ";\n");
+  shop.row("1_slow", "killed");
+  std::string message;
+  SUBCASE("the script as one message") {
+    message = "CREATE TABLE slow (id int);\n" + statement + ";\n";
+  }
+  SUBCASE("one statement") { message = statement; }
+  const auto somebody = psql(shop, message);
+  const auto pid = pid_of_somebody(shop);
+  const auto seen = shop.status();
+  CHECK(seen.exit_code == 11);
+  CHECK(seen.findings() == "running 1_slow 11");
+  CHECK(holds(seen.evidence("running"), "pid " + pid + ", user postgres (somebody), since "));
+  CHECK(holds(seen.hint("running"), "wait"));
+}
+
+TEST_CASE("a row with logs has failed whoever is at work, and other work is not the migration's") {
+  const Shop shop;
+  shop.migration("1_users", "CREATE TABLE users (id int);");
+  shop.migration("2_more", "CREATE TABLE more (id int);");
+  shop.row("1_users", "failed");
+  auto prisma = shop.database().connect();
+  prisma.execute("SELECT pg_advisory_lock(72707369)");
+  CHECK(shop.status().findings() == "failed 1_users 20, pending 2_more 20");
+  prisma.execute("SELECT pg_advisory_unlock_all()");
+
+  shop.row("2_more", "killed");
+  const auto somebody = psql(shop, "SELECT pg_sleep(40), 'of nobody'");
+  (void)pid_of_somebody(shop);
+  CHECK(shop.status().findings() == "failed 1_users 20, failed 2_more 20");
+}
+
+TEST_CASE("while a run of ours executes a migration, status says who works, and lets it work") {
+  Shop shop;
+  shop.settings.rest = "app: shop\nrelease: r7\n";
+  shop.prepare_nap(40);
+  SUBCASE("in one transaction: nothing of it shows yet") {
+    shop.migration("1_nap", "CREATE TABLE t (id int);\nSELECT aside.nap();\n");
+    auto run = shop.start();
+    REQUIRE(shop.is_running("SELECT aside.nap"));
+    const auto seen = shop.status();
+    CHECK(holds(seen.findings(), "pending 1_nap"));
+    CHECK(seen.json.at("lease").at("held") == true);
+    CHECK(seen.json.at("lease").at("release") == "r7");
+    CHECK(seen.json.at("lease").at("app") == "shop");
+    CHECK(seen.json.at("runs").at(0).at("status") == "running");
+    CHECK(seen.json.at("gate").at("open") == false);
+    CHECK(seen.hint("gate-closed") == "wait for the run at work");
+    CHECK(holds(seen.text, "held by release r7 of shop on "));
+    CHECK(run.is_running());
+    run.signal(SIGTERM);
+    CHECK(run.wait().exit_code == 143);
+  }
+  SUBCASE("in several parts: the row is there, unfinished") {
+    shop.migration("1_parts", "CREATE TABLE t (id int);\n"
+                              "CREATE INDEX CONCURRENTLY i ON t (id);\nSELECT aside.nap();\n");
+    auto run = shop.start();
+    REQUIRE(shop.is_running("SELECT aside.nap"));
+    const auto seen = shop.status();
+    CHECK(seen.exit_code == 11);
+    CHECK(holds(seen.findings(), "running 1_parts 11"));
+    CHECK(seen.hint("running") == "wait for the run at work");
+    CHECK(run.is_running());
+    run.signal(SIGTERM);
+    CHECK(run.wait().exit_code == 143);
+  }
+}
+
+TEST_CASE("a run that was killed shows as killed, its migration as interrupted: run continues it") {
+  Shop shop;
+  shop.prepare_nap(40);
+  shop.migration("1_parts", "CREATE TABLE t (id int);\n"
+                            "CREATE INDEX CONCURRENTLY i ON t (id);\nSELECT aside.nap();\n");
+  auto run = shop.start();
+  REQUIRE(shop.is_running("SELECT aside.nap"));
+  run.signal(SIGKILL);
+  CHECK(run.wait().exit_code == 137);
+  expire_lease(shop);
+  const auto seen = shop.status();
+  CHECK(seen.exit_code == 20);
+  CHECK(holds(seen.findings(), "interrupted 1_parts 20"));
+  CHECK(seen.hint("interrupted") == "schemagate run");
+  CHECK(seen.json.at("lease").at("held") == false);
+  CHECK(seen.json.at("runs").at(0).at("status") == "killed");
+  CHECK(holds(seen.text, "killed"));
+  CHECK(holds(seen.what("gate-closed"), "began, but did not end"));
+  shop.set_nap(0);
+  const auto resumed = shop.run();
+  INFO(resumed.err);
+  CHECK(resumed.exit_code == 0);
+  const auto after = shop.status();
+  CHECK(after.exit_code == 0);
+  CHECK(after.json.at("runs").at(0).at("status") == "complete");
+  CHECK(after.json.at("runs").at(1).at("status") == "killed");
+}
+
+TEST_CASE("status lists the last runs with their release, outcome and error, the newest first") {
+  Shop shop;
+  shop.settings.rest = "release: r1\n";
+  shop.migration("1_users", "CREATE TABLE users (id int);");
+  REQUIRE(shop.run().exit_code == 0);
+  shop.settings.rest = "release: r2\n";
+  shop.migration("2_bad", "SELECT nope;");
+  REQUIRE(shop.run().exit_code == 21);
+  const auto seen = shop.status();
+  const auto& runs = seen.json.at("runs");
+  REQUIRE(runs.size() == 2);
+  CHECK(runs.at(0).at("release") == "r2");
+  CHECK(runs.at(0).at("status") == "failed");
+  CHECK(runs.at(0).at("error_code") == 21);
+  CHECK(holds(runs.at(0).at("error").get<std::string>(), "2_bad"));
+  CHECK(runs.at(1).at("release") == "r1");
+  CHECK(runs.at(1).at("status") == "complete");
+  CHECK(runs.at(1).at("applied") == 1);
+  CHECK(runs.at(1).at("took_ms").get<int>() >= 0);
+  CHECK(seen.json.at("lease").at("held") == false);
+  CHECK(holds(seen.text, "lease   prisma:public: free"));
+  CHECK(seen.json.at("markers").at(0).at("status") == "failed");
+  CHECK(seen.json.at("markers").at(1).at("status") == "complete");
+  CHECK(seen.findings() == "gate-closed 21, pending 2_bad 20");
+  CHECK(seen.exit_code == 20);
+}
+
+TEST_CASE("what status says of the gate is what the gate itself does") {
+  Shop shop;
+  shop.settings.rest = "release: r1\ngate: {match: release}\n";
+  shop.migration("1_users", "CREATE TABLE users (id int);");
+  const auto gate = [&] { return shop.call({"gate", "--once"}).exit_code; };
+  CHECK(shop.status().json.at("gate").at("open") == false);
+  CHECK(gate() == 30);
+  REQUIRE(shop.run().exit_code == 0);
+  CHECK(shop.status().json.at("gate").at("open") == true);
+  CHECK(gate() == 0);
+
+  shop.settings.rest = "release: r2\ngate: {match: release}\n";
+  auto seen = shop.status();
+  CHECK(seen.exit_code == 30);
+  CHECK(seen.findings() == "gate-closed 30");
+  CHECK(holds(seen.what("gate-closed"), "r2"));
+  CHECK(gate() == 30);
+  shop.settings.rest = "release: r2\ngate: {match: migrations}\n";
+  seen = shop.status();
+  CHECK(seen.exit_code == 0);
+  CHECK(seen.json.at("gate").at("open") == true);
+  CHECK(gate() == 0);
+  shop.migration("2_orders", "CREATE TABLE orders (id int);");
+  seen = shop.status();
+  CHECK(seen.exit_code == 20);
+  CHECK(holds(seen.what("gate-closed"), "2_orders"));
+  CHECK(gate() == 30);
+
+  shop.settings.rest = "release: r3\nverify: [{table: nowhere}]\n";
+  REQUIRE(shop.run().exit_code == 23);
+  seen = shop.status();
+  CHECK(seen.exit_code == 23);
+  CHECK(seen.findings() == "gate-closed 23");
+  CHECK(holds(seen.text, "gate    closed: the run for release r3 failed with code 23"));
+  CHECK(gate() == 31);
+}
+
+TEST_CASE("a gate that goes by the migrations is open where Prisma alone has applied them") {
+  Shop shop;
+  shop.settings.rest = "gate: {match: migrations}\n";
+  shop.migration("1_users", "CREATE TABLE users (id int);");
+  CHECK(shop.status().json.at("gate").at("open") == false);
+  shop.database().execute("CREATE TABLE users (id int)");
+  shop.row("1_users", "applied");
+  CHECK(shop.call({"gate", "--once"}).exit_code == 0);
+  const auto seen = shop.status();
+  CHECK(seen.exit_code == 0);
+  CHECK(seen.json.at("gate").at("open") == true);
+}
+
+TEST_CASE("an index that is being built is no reason to worry") {
+  const Shop shop;
+  shop.migration("1_t", "CREATE TABLE t (x int);");
+  REQUIRE(shop.run().exit_code == 0);
+  auto reader = shop.database().connect();
+  const schemagate::pg::Transaction holds_it_up{reader, "LOCK TABLE t IN ROW EXCLUSIVE MODE;"};
+  const auto somebody = psql(shop, "CREATE INDEX CONCURRENTLY slow_index ON t (x)");
+  const auto pid = pid_of_somebody(shop);
+  REQUIRE(eventually([&] {
+    return shop.database().value("SELECT count(*) FROM pg_stat_progress_create_index WHERE "
+                                 "index_relid <> 0 AND datname = current_database()") == "1";
+  }));
+  const auto seen = shop.status();
+  CHECK(seen.exit_code == 0);
+  CHECK(seen.findings() == "index-being-built slow_index 0");
+  CHECK(holds(seen.what("index-being-built"), "pid " + pid));
+}
