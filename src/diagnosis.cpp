@@ -66,11 +66,12 @@ Others look_at_others(pg::Session& session, const std::string& scripts) {
   return others;
 }
 
-std::string by_hand(const std::string& name) {
+std::string by_hand(const HistoryRow& row) {
+  const auto name = shell_word(row.name);
   return fmt::format(
-      "look at what is there; if all of it is done: schemagate resolve {0} --applied; to "
-      "have it run again: schemagate resolve {0} --rolled-back",
-      shell_word(name));
+      "look at what is there; if all of it is done: schemagate resolve {} --applied; to "
+      "have it executed: schemagate {}",
+      name, row.id.empty() ? "run" : "resolve " + name + " --rolled-back");
 }
 
 std::string automatic(const std::string& name) {
@@ -86,13 +87,14 @@ void describe_half_applied(Settlement& settlement, const Evidence& evidence) {
                                        ? fmt::format(", perhaps up to {}", evidence.done_at_most)
                                        : "");
   const auto* next = evidence.next();
+  const auto name = shell_word(settlement.row->name);
   settlement.hint = fmt::format(
       "execute the rest by hand (psql){}, then: schemagate resolve {} --applied; or undo by hand what is "
-      "done, then: schemagate resolve {} --rolled-back",
+      "done, then: schemagate {}",
       next == nullptr ? ""
-                      : ", from line " + std::to_string(next->line) + " of " +
-                            settlement.migration->file.filename().string() + " on",
-      shell_word(settlement.row->name), shell_word(settlement.row->name));
+                      : fmt::format(", from line {} of {} on", next->line,
+                                    settlement.migration->file.filename().string()),
+      name, settlement.row->id.empty() ? "run" : "resolve " + name + " --rolled-back");
 }
 
 void judge_rolled_back(Settlement& settlement, bool certain, const std::string& because) {
@@ -112,7 +114,7 @@ void judge_applied(Settlement& settlement, bool certain, const std::string& beca
 void judge_unclear(Settlement& settlement, const std::string& because) {
   settlement.outcome = Outcome::unclear;
   settlement.because = because;
-  settlement.hint = by_hand(settlement.row->name);
+  settlement.hint = by_hand(*settlement.row);
 }
 
 // `writer_is_gone`: nobody can be executing the script any more.
@@ -248,8 +250,9 @@ std::vector<std::string> reason_in(const std::string& logs) {
 std::vector<std::string> describe(const Settlement& settlement) {
   const auto& row = *settlement.row;
   std::vector<std::string> lines = {
-      fmt::format("{} started at {}{}", row.name, row.started_at,
-                  row.logs.empty() ? ": no reason was recorded" : "")};
+      row.id.empty() ? row.name + " has no row in the history"
+                     : fmt::format("{} started at {}{}", row.name, row.started_at,
+                                   row.logs.empty() ? ": no reason was recorded" : "")};
   for (const auto& line : reason_in(row.logs))
     if (lines.size() < k_reason_lines_max) lines.push_back("  " + shortened(line, 300));
   lines.push_back("  " + settlement.because);
@@ -334,21 +337,21 @@ Failure not_baselined(const History& history, const Existing& existing) {
       "these tables, record them: schemagate baseline NAME..."};
 }
 
-std::vector<Hollow> missing_of(pg::Session& session, const Target& target,
-                               const std::vector<const Migration*>& applied) {
+std::vector<Remainder> remainders_of(pg::Session& session, const Target& target,
+                                     const std::vector<const Migration*>& applied) {
   std::vector<Script> scripts;
   for (const auto* migration : applied)
     scripts.push_back(migration->file_missing ? Script{} : script_of(migration->sql));
   const auto remains = remains_of(pointers_to(scripts), catalogue_for(session, target, scripts));
-  std::vector<Hollow> hollow;
+  std::vector<Remainder> remainders;
   for (std::size_t i = 0; i < applied.size(); ++i)
-    if (remains[i].is_certain && !remains[i].missing.empty())
-      hollow.push_back({applied[i], remains[i].expected, remains[i].missing});
-  return hollow;
+    remainders.push_back({applied[i], remains[i].expected, remains[i].missing,
+                          remains[i].is_certain, remains[i].changes_data});
+  return remainders;
 }
 
-std::vector<Hollow> examine_marked(pg::Session& session, const Target& target,
-                                   const History& history) {
+std::vector<Remainder> examine_marked(pg::Session& session, const Target& target,
+                                      const History& history) {
   std::vector<const Migration*> applied;
   bool any_marked = false;
   for (const auto& migration : target.folder.migrations) {
@@ -358,10 +361,12 @@ std::vector<Hollow> examine_marked(pg::Session& session, const Target& target,
     any_marked = any_marked || row->steps == 0;
   }
   if (!any_marked) return {};
-  auto hollow = missing_of(session, target, applied);
-  std::erase_if(hollow,
-                [&](const auto& one) { return history.applied(one.migration->name)->steps > 0; });
-  return hollow;
+  auto remainders = remainders_of(session, target, applied);
+  std::erase_if(remainders, [&](const auto& one) {
+    return history.applied(one.migration->name)->steps > 0 || one.missing.empty() ||
+           !one.is_certain;
+  });
+  return remainders;
 }
 
 }  // namespace schemagate

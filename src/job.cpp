@@ -215,17 +215,15 @@ History Job::settled_history(pg::Session& session, const Lease& lease) {
     if (settlement.outcome == Settlement::Outcome::resumable) continue;
     (settlement.proven && target_.settings.repair ? proven : open).push_back(std::move(settlement));
   }
-  if (!proven.empty()) {
-    pg::Transaction transaction{session, lease.name_sql()};
-    for (const auto& settlement : proven) settle(session, target_.history(), settlement, record_);
-    lease.check(session);
-    transaction.commit();
-  }
-  for (const auto& settlement : proven)
-    log::warn(fmt::format("migration {}, which an earlier deploy left unfinished, is settled: {}",
-                          settlement.row->name, settlement.because));
   if (!open.empty()) throw blocked_by(open);
-  return proven.empty() ? history : target_.history().read(session);
+  if (proven.empty()) return history;
+  // Nothing is settled for a run that will be refused.
+  (void)make_plan(target_.folder, as_settled(history, proven), target_.settings);
+  pg::Transaction transaction{session, lease.name_sql()};
+  settle(session, target_.history(), proven, record_);
+  lease.check(session);
+  transaction.commit();
+  return target_.history().read(session);
 }
 
 void Job::apply_natively(pg::Session& session, const Lease& lease) {

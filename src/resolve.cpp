@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <functional>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "schemagate/database_errors.hpp"
@@ -43,11 +44,11 @@ Failure undecided(const Settlement& settlement) {
           settlement.hint};
 }
 
-std::string missing_list(const Hollow& hollow) {
-  auto some = hollow.missing;
+std::string missing_list(const Remainder& remainder) {
+  auto some = remainder.missing;
   if (some.size() > k_missing_max) {
     some.resize(k_missing_max);
-    some.push_back(fmt::format("and {} more", hollow.missing.size() - k_missing_max));
+    some.push_back(fmt::format("and {} more", remainder.missing.size() - k_missing_max));
   }
   return join(some, "; ");
 }
@@ -69,9 +70,13 @@ class Resolver {
         session_{ready(target_, manifest, stop)} {}
 
   void resolve(const std::string& name, Decision decision) {
+    history_ = target_.history().read(session_);  // before anything is created for a typing error
+    if (last_row(name, false) == nullptr && migration(name) == nullptr) throw unknown(name);
     work("resolve", [&] { return decide(name, decision); });
   }
   void baseline(const BaselineOptions& options) {
+    history_ = target_.history().read(session_);
+    (void)chosen(options);
     work("baseline", [&] { return decide_baseline(options); });
   }
 
@@ -92,7 +97,7 @@ class Resolver {
   std::vector<Step> decide_applied(const std::string& name);
   std::vector<Step> decide_rolled_back(const std::string& name);
   std::vector<Step> decide_by_evidence(const std::string& name);
-  std::vector<Step> decide_marked(const HistoryRow& row);
+  std::vector<Step> decide_marked(const HistoryRow& row, Decision decision);
   std::vector<Step> decide_baseline(const BaselineOptions& options);
   std::vector<const Migration*> chosen(const BaselineOptions& options) const;
 
@@ -102,7 +107,7 @@ class Resolver {
   [[nodiscard]] const Migration* migration(const std::string& name) const;
   [[nodiscard]] const HistoryRow* last_row(const std::string& name, bool failed_only) const;
   [[nodiscard]] Failure unknown(const std::string& name) const;
-  [[nodiscard]] std::optional<Hollow> hollow(const std::string& name);
+  [[nodiscard]] std::optional<Remainder> remainder(const std::string& name);
   [[nodiscard]] Settlement settlement_of(const std::string& name, const HistoryRow* failed);
   void nothing(const std::string& name, const std::string& why) const;
 
@@ -131,7 +136,7 @@ void Resolver::work(const std::string& mode, const std::function<std::vector<Ste
       const auto steps = decide();
       if (!steps.empty()) write(mode, lease, steps);
     });
-  } catch (const Failure&) {
+  } catch (...) {
     lease.release(session_);
     throw;
   }
@@ -228,7 +233,7 @@ Settlement Resolver::settlement_of(const std::string& name, const HistoryRow* fa
   throw std::logic_error{"a failed row without settlement"};
 }
 
-std::optional<Hollow> Resolver::hollow(const std::string& name) {
+std::optional<Remainder> Resolver::remainder(const std::string& name) {
   for (auto& one : examine_marked(session_, target_, history_))
     if (one.migration->name == name) return one;
   return std::nullopt;
@@ -276,7 +281,7 @@ std::vector<Resolver::Step> Resolver::decide_rolled_back(const std::string& name
     return {rolled_back(name, "a person said so (--rolled-back)")};
   }
   if (const auto* row = history_.applied(name)) {
-    if (hollow(name)) return decide_marked(*row);
+    if (remainder(name)) return decide_marked(*row, Decision::rolled_back);
     throw Failure{ExitCode::history,
                   fmt::format("migration {} is applied and did not fail (Prisma: P3012)", name),
                   "what it did is undone by a new migration"};
@@ -289,29 +294,37 @@ std::vector<Resolver::Step> Resolver::decide_rolled_back(const std::string& name
   return {};
 }
 
-// Recorded by hand or by `resolve --applied`: true?
-std::vector<Resolver::Step> Resolver::decide_marked(const HistoryRow& row) {
-  const auto missing = hollow(row.name);
-  if (!missing) {
+// Recorded by hand or by `resolve --applied`: true? Whether its data was written cannot be seen.
+std::vector<Resolver::Step> Resolver::decide_marked(const HistoryRow& row, Decision decision) {
+  const auto left = remainder(row.name);
+  if (!left) {
     nothing(row.name, "is recorded as applied, and what it makes is there as far as can be seen");
     return {};
   }
-  log::info(fmt::format("{} is recorded as applied, but {}", row.name, missing_list(*missing)));
-  if (!missing->is_all())
-    throw Failure{ExitCode::history,
-                  fmt::format("migration {} is recorded as applied, but part of it is missing: {}; "
-                              "nothing was changed",
-                              row.name, missing_list(*missing)),
-                  "make what is missing by hand, or by a new migration"};
-  Step step{row.name, false, {}, {row.id}, "recorded as applied, but nothing of it is there"};
-  return {step};
+  const auto refused = [&](const std::string& why, const std::string& hint) {
+    return Failure{
+        ExitCode::history,
+        fmt::format("migration {} is recorded as applied, but {}: {}; nothing was changed",
+                    row.name, why, missing_list(*left)),
+        hint};
+  };
+  if (!left->is_nothing())
+    throw refused("part of it is missing", "make what is missing by hand, or by a new migration");
+  if (decision == Decision::automatic && left->changes_data)
+    throw refused(
+        "nothing of it is there as far as can be seen, and it changes data, too",
+        fmt::format("if its data was not changed either: schemagate resolve {} --rolled-back",
+                    shell_word(row.name)));
+  log::info(fmt::format("{} is recorded as applied, but {}", row.name, missing_list(*left)));
+  return {{row.name, false, {}, {row.id}, "recorded as applied, but nothing of it is there"}};
 }
 
 std::vector<Resolver::Step> Resolver::decide_by_evidence(const std::string& name) {
   const auto* failed = last_row(name, true);
   const auto* done = history_.applied(name);
   if (failed == nullptr && done != nullptr) {
-    if (done->steps == 0 && migration(name) != nullptr) return decide_marked(*done);
+    if (done->steps == 0 && migration(name) != nullptr)
+      return decide_marked(*done, Decision::automatic);
     nothing(name, "is applied");
     return {};
   }
@@ -376,10 +389,15 @@ std::vector<Resolver::Step> Resolver::decide_baseline(const BaselineOptions& opt
     steps.push_back(applied(one.name, "baseline: what it makes was there already"));
   }
   std::string problems;
-  for (const auto& one : missing_of(session_, target_, all)) {
+  for (const auto& one : remainders_of(session_, target_, all)) {
     const auto is_new = [&](const auto& step) { return step.name == one.migration->name; };
-    if (std::any_of(steps.begin(), steps.end(), is_new))
+    if (std::none_of(steps.begin(), steps.end(), is_new)) continue;
+    if (!one.missing.empty())
       problems += fmt::format("\n  {}: {}", one.migration->name, missing_list(one));
+    else if (one.changes_data)
+      log::warn(
+          fmt::format("migration {} changes data, too, and whether that was done cannot be seen",
+                      one.migration->name));
   }
   if (!problems.empty())
     throw Failure{
@@ -391,18 +409,36 @@ std::vector<Resolver::Step> Resolver::decide_baseline(const BaselineOptions& opt
 
 }  // namespace
 
-Settled settle(pg::Session& session, const HistoryTable& history, const Settlement& settlement,
-               const RunRecord& record) {
-  const auto& row = *settlement.row;
-  const bool is_applied = settlement.outcome == Outcome::applied;
-  history.mark_rolled_back(session, row.id);
-  if (is_applied)
-    history.mark_applied(session, row.name,
-                         settlement.migration != nullptr ? settlement.migration->checksum
-                                                         : row.checksum);
-  record.note(session, fmt::format("{} settled as {}: {}", row.name,
-                                   is_applied ? "applied" : "rolled back", settlement.because));
-  return {row.name, is_applied, settlement.because};
+void settle(pg::Session& session, const HistoryTable& history,
+            const std::vector<Settlement>& proven, const RunRecord& record) {
+  std::set<std::string> recorded;  // two rows of one name become one that is applied
+  std::vector<std::string> notes;
+  for (const auto& settlement : proven) {
+    const auto& row = *settlement.row;
+    const bool is_applied = settlement.outcome == Outcome::applied;
+    history.mark_rolled_back(session, row.id);
+    if (is_applied && recorded.insert(row.name).second)
+      history.mark_applied(session, row.name,
+                           settlement.migration != nullptr ? settlement.migration->checksum
+                                                           : row.checksum);
+    notes.push_back(fmt::format("{} settled as {}: {}", row.name,
+                                is_applied ? "applied" : "rolled back", settlement.because));
+    log::warn(fmt::format(
+        "migration {}, which an earlier deploy left unfinished, is settled as {}: {}", row.name,
+        is_applied ? "applied" : "rolled back, and will be executed again", settlement.because));
+  }
+  record.note(session, join(notes, "\n"));
+}
+
+History as_settled(History history, const std::vector<Settlement>& proven) {
+  for (auto& row : history.rows) {
+    for (const auto& settlement : proven) {
+      if (settlement.row->id != row.id) continue;
+      row.finished = settlement.outcome == Outcome::applied;
+      row.rolled_back = !row.finished;
+    }
+  }
+  return history;
 }
 
 void resolve(const Manifest& manifest, const std::string& name, Decision decision, Stop& stop,

@@ -72,7 +72,10 @@ const char* remedy_of(Discrepancy::Kind kind, Policy policy) {
 class Look {
  public:
   Look(pg::Session& session, const std::string& prologue) : session_{session} {
-    session_.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;" + prologue);
+    // The time-outs are for whoever holds a history table, or a catalogue, by an exclusive lock.
+    session_.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+                     "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '60s';" +
+                     prologue);
   }
   ~Look() {
     try {
@@ -99,13 +102,15 @@ class Inspector {
     report_.database = target_.database.address().display();
     report_.folder = target_.folder.directory.lexically_proximate(std::filesystem::current_path());
     const Look look{session, target_.search_path_sql()};
-    target_.find_history(session);
-    report_.schema = target_.history().schema();
-    look_at_lease(session);
-    if (target_.has_history()) look_at_history(session);
-    look_at_runs(session);
-    look_at_gate(session);
-    look_at_catalogue(session);
+    try {
+      look_at_all(session);
+    } catch (const pg::Error& e) {
+      if (e.sqlstate != "55P03" && e.sqlstate != "57014") throw;
+      throw Failure{
+          ExitCode::lock_timeout,
+          fmt::format("cannot look: {}: somebody holds a table by an exclusive lock", e.message),
+          "SELECT pid, pg_blocking_pids(pid), query FROM pg_stat_activity; then again"};
+    }
     return std::move(report_);
   }
 
@@ -122,6 +127,7 @@ class Inspector {
     }
   }
 
+  void look_at_all(pg::Session& session);
   void look_at_lease(pg::Session& session);
   void look_at_runs(pg::Session& session);
   void look_at_gate(pg::Session& session);
@@ -145,6 +151,16 @@ class Inspector {
   std::map<std::string, std::string> states_;  // of migrations that are not simply applied
 };
 
+void Inspector::look_at_all(pg::Session& session) {
+  target_.find_history(session);
+  report_.schema = target_.history().schema();
+  look_at_lease(session);
+  if (target_.has_history()) look_at_history(session);
+  look_at_runs(session);
+  look_at_gate(session);
+  look_at_catalogue(session);
+}
+
 void Inspector::look_at_lease(pg::Session& session) {
   if (!target_.bookkeeping.may_read(session, "lock")) return;
   const auto name = target_.lease_request().name;
@@ -165,7 +181,7 @@ void Inspector::look_at_runs(pg::Session& session) {
   for (const auto& row :
        session.query(target_.bookkeeping.sql(statements::k_recent_runs), {target_.id.app})) {
     const auto text = [&](std::size_t i) { return row[i].value_or(""); };
-    report_.runs.push_back({.id = std::stoi(text(0)),
+    report_.runs.push_back({.id = std::stoll(text(0)),
                             .release = text(1),
                             .mode = text(2),
                             .status = text(3),
@@ -182,11 +198,18 @@ void Inspector::look_at_runs(pg::Session& session) {
 }
 
 void Inspector::look_at_gate(pg::Session& session) {
+  if (!folder_is_readable_) {
+    report_.gate_why = "unknown: what this image holds cannot be read";
+    return;
+  }
   const bool by_history = manifest_.gate.match == GateMatch::migrations;
   const auto missing = by_history ? not_applied(target_.folder, history_, target_.settings.edited)
                                   : std::vector<std::string>{};
   if (!target_.bookkeeping.may_read(session, "marker")) {
-    if (target_.bookkeeping.exists(session)) return;
+    if (target_.bookkeeping.exists(session)) {
+      report_.gate_why = "unknown: this role may not read the markers (deploy/sql/status-role.sql)";
+      return;
+    }
     report_.gate_open = by_history && missing.empty();
     if (!*report_.gate_open) report_.gate_why = "no run has happened on this database yet";
     return;
@@ -199,8 +222,7 @@ void Inspector::look_at_gate(pg::Session& session) {
                                .error_code = std::stoi(row[2].value_or("0"))});
   const auto marker = find_marker(session, target_.bookkeeping, target_.id);
   const auto view =
-      gate_view(target_.id, marker, folder_is_readable_ ? &target_.folder.digest : nullptr,
-                by_history ? &missing : nullptr);
+      gate_view(target_.id, marker, &target_.folder.digest, by_history ? &missing : nullptr);
   report_.gate_open = view.state == GateView::State::open;
   report_.gate_why = split(view.why, '\n').front();
   const bool was_killed =
@@ -333,10 +355,10 @@ void Inspector::look_at_marked(pg::Session& session) {
     hollow.insert(name);
     states_[name] = "not-there";
     add({"not-there", name,
-         one.is_all() ? "is recorded as applied, but nothing of it is there"
-                      : "is recorded as applied, but part of it is missing",
+         one.is_nothing() ? "is recorded as applied, but nothing of it is there"
+                          : "is recorded as applied, but part of it is missing",
          one.missing,
-         one.is_all()
+         one.is_nothing()
              ? fmt::format("schemagate resolve {} --auto; then run again", shell_word(name))
              : "make what is missing by hand, or by a new migration",
          ExitCode::history});
@@ -362,6 +384,10 @@ void Inspector::look_at_pending(pg::Session& session) {
     if (states_.contains(migration->name)) continue;
     Finding finding{"pending", migration->name,  "is not applied",
                     {},        "schemagate run", ExitCode::history};
+    if (run_is_at_work()) {
+      finding.hint = "wait for the run at work";
+      finding.code = ExitCode::lease_held;
+    }
     for (const auto& row : history_.rows)
       if (row.name == migration->name && row.rolled_back && !row.logs.empty())
         finding.evidence = {"the last attempt was rolled back: " +

@@ -153,7 +153,7 @@ void TextReport::runs() {
     if (run.took_ms >= 0) text += ", " + for_people(Milliseconds{run.took_ms});
     if (run.error_code != 0)
       text += fmt::format(", code {}: {}", run.error_code,
-                          shortened(split(run.error, '\n').front(), 120));
+                          shortened(join(split(run.error, '\n'), " "), 160));
     line(text);
     if (!run.note.empty())
       for (const auto& note : split(run.note, '\n')) line("          " + note);
@@ -164,8 +164,7 @@ void TextReport::gate() {
   for (const auto& marker : report_.markers)
     line(fmt::format("marker  {}: {}{}", marker.release, marker.status,
                      marker.completed_at.empty() ? "" : " since " + marker.completed_at));
-  if (!report_.gate_open)
-    return line("gate    this role may not read the markers (deploy/sql/gate-role.sql)");
+  if (!report_.gate_open) return line("gate    " + report_.gate_why);
   if (*report_.gate_open)
     return line("gate    " + paint_.good("open") + " for release " + report_.release);
   line("gate    " + paint_.bad("closed") + ": " + report_.gate_why);

@@ -56,17 +56,20 @@ struct Existing {
 [[nodiscard]] Failure not_baselined(const History& history, const Existing& existing);
 
 // What a migration should have made, no later one took away, and is missing.
-struct Hollow {
+struct Remainder {
   const Migration* migration;
   std::size_t expected;
-  std::vector<std::string> missing;  // never empty
-  [[nodiscard]] bool is_all() const { return missing.size() == expected; }
+  std::vector<std::string> missing;
+  bool is_certain;    // false: something may have taken it away unseen
+  bool changes_data;  // the catalogue does not show all that it does
+  [[nodiscard]] bool is_nothing() const { return missing.size() == expected; }
 };
-// If exactly these are applied, in this order.
-[[nodiscard]] std::vector<Hollow> missing_of(pg::Session& session, const Target& target,
-                                             const std::vector<const Migration*>& applied);
-// Of those whose rows a person wrote or had written (applied_steps_count 0).
-[[nodiscard]] std::vector<Hollow> examine_marked(pg::Session& session, const Target& target,
-                                                 const History& history);
+// One for each of `applied`, if exactly these are applied, in this order.
+[[nodiscard]] std::vector<Remainder> remainders_of(pg::Session& session, const Target& target,
+                                                   const std::vector<const Migration*>& applied);
+// Of those whose rows a person wrote or had written (applied_steps_count 0), where something is
+// certainly missing.
+[[nodiscard]] std::vector<Remainder> examine_marked(pg::Session& session, const Target& target,
+                                                    const History& history);
 
 }  // namespace schemagate

@@ -41,7 +41,9 @@ void baseline(const Manifest& manifest, const BaselineOptions& options, Stop& st
 
 // For a run, which settles what is proven. Belongs into a transaction that ends with the fence
 // check.
-Settled settle(pg::Session& session, const HistoryTable& history, const Settlement& settlement,
-               const RunRecord& record);
+void settle(pg::Session& session, const HistoryTable& history,
+            const std::vector<Settlement>& proven, const RunRecord& record);
+// The history as it will be then.
+[[nodiscard]] History as_settled(History history, const std::vector<Settlement>& proven);
 
 }  // namespace schemagate

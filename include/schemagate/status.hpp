@@ -38,7 +38,7 @@ struct StatusReport {
     std::string renewed_ago_s;
   };
   struct Run {
-    int id = 0;
+    std::int64_t id = 0;
     std::string release, mode, status;
     int applied = 0;
     int error_code = 0;
