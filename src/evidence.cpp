@@ -3,7 +3,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
+#include <set>
 
 #include "schemagate/text.hpp"
 #include "stages.hpp"
@@ -91,6 +93,65 @@ Sight sight_of(const Effects& effects, std::size_t index, const Fit& fit, Verdic
   return index < fit.least || effects.visible ? Sight::done : Sight::not_visible;
 }
 
+// What each statement does to names, schemas left out: to suspect too much rather than too little.
+class Traffic {
+ public:
+  explicit Traffic(const std::vector<Effects>& statements) {
+    for (std::size_t i = 0; i < statements.size(); ++i)
+      for (const auto& effect : statements[i].effects) {
+        const auto name = key(effect.object);
+        touched_[name].insert(i);
+        if (effect.action != Effect::Action::drop && effect.action != Effect::Action::rename)
+          continue;
+        moved_[name].insert(i);
+        if (effect.action == Effect::Action::drop) continue;
+        auto target = effect.object;
+        (target.is_part() ? target.part : target.name) = effect.new_name;
+        touched_[key(target)].insert(i);
+        moved_[key(target)].insert(i);
+      }
+  }
+  // Whether what is there of these effects tells of their own statement, and of no other one.
+  [[nodiscard]] bool is_alone(std::size_t statement, const Effects& effects) const {
+    return std::none_of(effects.effects.begin(), effects.effects.end(), [&](const auto& effect) {
+      const auto& shape = effect.shape;
+      return by_others(touched_, key(effect.object), statement) ||
+             by_others(moved_, effect.object.name, statement) ||
+             by_others(moved_, shape.table, statement) ||
+             by_others(moved_, shape.references, statement) ||
+             (shape.type && by_others(moved_, shape.type->name, statement)) ||
+             std::any_of(shape.columns.begin(), shape.columns.end(), [&](const auto& column) {
+               return by_others(moved_, shape.table + "." + column, statement);
+             });
+    });
+  }
+
+ private:
+  using Names = std::map<std::string, std::set<std::size_t>>;
+  static std::string key(const SchemaObject& object) {
+    return object.is_part() ? object.name + "." + object.part : object.name;
+  }
+  static bool by_others(const Names& names, const std::string& name, std::size_t statement) {
+    const auto found = names.find(name);
+    return found != names.end() && (found->second.size() > 1 || !found->second.contains(statement));
+  }
+
+  Names touched_;
+  Names moved_;  // dropped, renamed
+};
+
+// At no stage of the script: then a statement is told by what only it has to do with.
+Sight sight_at_no_stage(const Effects& effects, bool is_alone, bool differs) {
+  if (effects.effects.empty()) return effects.visible ? Sight::of_no_account : Sight::not_visible;
+  if (!is_alone) return Sight::not_visible;
+  if (differs) return Sight::not_done;
+  // What is not there may never have been.
+  const bool drops =
+      std::all_of(effects.effects.begin(), effects.effects.end(),
+                  [](const auto& effect) { return effect.action == Effect::Action::drop; });
+  return drops ? Sight::not_visible : Sight::done;
+}
+
 // Data apart: a DO block, a call or a statement of newer syntax may make or drop anything.
 bool may_change_unseen(const Statement& statement, const Effects& effects) {
   if (effects.visible || effects.repeatable) return false;
@@ -144,17 +205,14 @@ Evidence judge(const Script& script, const Catalogue& catalogue) {
     evidence.done_at_most = comparison.fit->most;
   }
   Stages stage{catalogue, effects};
+  const Traffic traffic{script.effects};
   for (std::size_t i = 0; i < effects.size(); ++i) {
     stage.advance(*effects[i]);
     auto difference = stage.difference(*effects[i]);
-    auto sight = Sight::of_no_account;
-    if (comparison.fit) {
-      sight = sight_of(*effects[i], i, *comparison.fit, evidence.verdict);
-    } else if (!effects[i]->effects.empty()) {
-      sight = difference.empty() ? Sight::done : Sight::not_done;
-    } else if (!effects[i]->visible) {
-      sight = Sight::not_visible;
-    }
+    const auto sight =
+        comparison.fit
+            ? sight_of(*effects[i], i, *comparison.fit, evidence.verdict)
+            : sight_at_no_stage(*effects[i], traffic.is_alone(i, *effects[i]), !difference.empty());
     if (sight != Sight::not_done) difference.clear();
     evidence.lines.push_back({&script.statements[i], sight, difference});
   }
