@@ -70,10 +70,28 @@ std::vector<std::size_t> stages_of(const Script& script) {
   return stages;
 }
 
+// A conversion (USING) to a type that was there before may keep the type, and would not show.
+bool is_unseen_conversion(const std::vector<Effects>& script, const Effects& effects) {
+  const auto is_made = [&](const std::string& type) {
+    return std::any_of(script.begin(), script.end(), [&](const auto& one) {
+      return std::any_of(one.effects.begin(), one.effects.end(), [&](const auto& effect) {
+        return effect.action == Effect::Action::make &&
+               effect.object.kind == SchemaObject::Kind::type && effect.object.name == type;
+      });
+    });
+  };
+  return !effects.repeatable &&
+         std::any_of(effects.effects.begin(), effects.effects.end(), [&](const auto& effect) {
+           return effect.action == Effect::Action::change && effect.shape.type &&
+                  !is_made(effect.shape.type->name);
+         });
+}
+
 // Whatever it is that a stage further on has in place need not be done again.
 std::size_t in_place(const std::vector<Effects>& effects, const Fit& fit) {
   auto done = fit.least;
-  while (done < fit.most && effects[done].visible) ++done;
+  while (done < fit.most && effects[done].visible && !is_unseen_conversion(effects, effects[done]))
+    ++done;
   return done;
 }
 
@@ -90,7 +108,9 @@ Verdict verdict_of(const std::vector<Effects>& effects, const std::optional<Fit>
 Sight sight_of(const Effects& effects, std::size_t index, const Fit& fit, Verdict verdict) {
   if (effects.effects.empty() && effects.visible) return Sight::of_no_account;
   if (verdict == Verdict::none_there || index >= fit.most) return Sight::not_done;
-  return index < fit.least || effects.visible ? Sight::done : Sight::not_visible;
+  // Done twice is as good as done once; what is made and dropped again is there at no stage.
+  const bool in_place = effects.visible && (effects.repeatable || verdict == Verdict::all_there);
+  return index < fit.least || in_place ? Sight::done : Sight::not_visible;
 }
 
 // What each statement does to names, schemas left out: to suspect too much rather than too little.
