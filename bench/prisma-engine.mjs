@@ -8,8 +8,12 @@
 // packages of bench/package.json are installed. Prints one JSON document: {"ok": true, "result": …}
 // or {"ok": false, "error": {code, message, meta}}; exits 0, 1 or 2 (usage).
 //
-// Where it differs from the native engine: a script is sent whole, as Prisma did up to 7.3 (7.4 splits
-// it), and when one fails, the error has no code (natively P3018) and another text.
+// Where it differs from the native engine: when a script fails, the error has no code (natively P3018)
+// and another text; and a script is sent whole, in one message, as Prisma did up to 7.3. With
+// SCHEMAGATE_PRISMA_SPLIT=1 its statements are sent one by one, each in a message of its own, as
+// Prisma does since 7.4. That is an emulation of this one step: the native engine splits with
+// sqlparser 0.61, and sends the script whole when that cannot parse it; here a few lines split it,
+// and only a DO block (which sqlparser cannot parse) makes them send it whole.
 import { readdirSync, readFileSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
@@ -56,6 +60,56 @@ function migrationsIn(directory) {
   };
 }
 
+// Where the quote, dollar quote or comment that begins at `at` ends; `at` when there is none.
+function endOfQuoted(script, at) {
+  const after = (end, from) => {
+    const found = script.indexOf(end, from);
+    return found < 0 ? script.length : found + end.length;
+  };
+  const rest = script.slice(at);
+  if (rest.startsWith("--")) return after("\n", at);
+  if (rest.startsWith("/*")) {
+    const marks = /\/\*|\*\//g; // comments nest
+    for (let depth = 0, mark; (mark = marks.exec(rest)); ) {
+      depth += mark[0] === "/*" ? 1 : -1;
+      if (depth === 0) return at + marks.lastIndex;
+    }
+    return script.length;
+  }
+  const escapes = /^[eE]'(?:[^'\\]|\\[^]|'')*'?/.exec(rest);
+  if (escapes && !/\w/.test(script[at - 1] ?? "")) return at + escapes[0].length;
+  if (rest[0] === "'" || rest[0] === '"') return after(rest[0], at + 1); // a doubled one begins the next
+  const dollar = /^\$(?:[A-Za-z_]\w*)?\$/.exec(rest);
+  if (dollar && !/[\w$]/.test(script[at - 1] ?? "")) return after(dollar[0], at + dollar[0].length);
+  return at;
+}
+
+// Each with the comments before it and its semicolon.
+function statementsOf(script) {
+  const statements = [];
+  let start = 0;
+  let code = ""; // of this statement, without comments
+  const cut = (end) => {
+    if (code.replace(";", "").trim() !== "") statements.push({ text: script.slice(start, end), code });
+    start = end;
+    code = "";
+  };
+  for (let at = 0; at < script.length; ) {
+    const end = Math.max(endOfQuoted(script, at), at + 1);
+    if (!/^(?:--|\/\*)/.test(script.slice(at, at + 2))) code += script.slice(at, end);
+    if (end === at + 1 && script[at] === ";") cut(end);
+    at = end;
+  }
+  cut(script.length);
+  return statements;
+}
+
+function messagesOf(script) {
+  const statements = process.env.SCHEMAGATE_PRISMA_SPLIT === "1" ? statementsOf(script) : [];
+  const splits = statements.length > 0 && !statements.some(({ code }) => /^\s*DO\b/i.test(code));
+  return splits ? statements.map(({ text }) => text) : [script];
+}
+
 // One session, as the native engine has: a pool would scatter SET and the advisory lock over several.
 function oneSession(url) {
   const schema = url.searchParams.get("schema");
@@ -74,7 +128,7 @@ function oneSession(url) {
     // The adapter's own splits at every ";", even inside of $$ bodies.
     adapter.executeScript = async (script) => {
       try {
-        await pool.query(script);
+        for (const message of messagesOf(script)) await pool.query(message);
       } catch (error) {
         adapter.onError(error);
       }

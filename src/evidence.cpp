@@ -149,6 +149,18 @@ Verdict verdict_of(const Script& script, const Pointers& effects,
   return possible->least > 0 && possible->most < count ? Verdict::part_there : Verdict::not_visible;
 }
 
+// Where no stage is possible, something is said of a statement only if no other one has to do with
+// its objects.
+bool stands_alone(std::size_t index, const Pointers& effects, const Catalogue& catalogue) {
+  auto others = effects;
+  others.erase(others.begin() + static_cast<std::ptrdiff_t>(index));
+  const auto& own = effects[index]->effects;
+  return !own.empty() && std::all_of(own.begin(), own.end(), [&](const auto& effect) {
+    return effect.action != Action::rename &&
+           is_left_alone(object_of(effect, catalogue), 0, others, catalogue);
+  });
+}
+
 Sight sight_of(const Effects& effects, std::size_t index, const Evidence& evidence) {
   if (effects.effects.empty() && effects.visible) return Sight::of_no_account;
   if (index >= evidence.done_at_most) return Sight::not_done;
@@ -221,10 +233,10 @@ Evidence judge(const Script& script, const Catalogue& catalogue) {
     auto difference = stage.difference(*effects[i]);
     auto sight = sight_of(*effects[i], i, evidence);
     if (evidence.verdict == Verdict::contradictory && sight != Sight::of_no_account)
-      sight = effects[i]->effects.empty() ? Sight::not_visible
-              : difference.empty()        ? Sight::done
-                                          : Sight::not_done;
-    if (sight == Sight::done || sight == Sight::of_no_account) difference.clear();
+      sight = !stands_alone(i, effects, catalogue) ? Sight::not_visible
+              : difference.empty()                 ? Sight::done
+                                                   : Sight::not_done;
+    if (sight != Sight::not_done) difference.clear();
     evidence.lines.push_back(
         {&script.statements[i], sight, difference, quoted(script.statements[i], *effects[i])});
   }

@@ -125,8 +125,9 @@ void HistoryTable::insert_rolled_back(pg::Session& session, const std::string& i
                                       const std::string& name, const std::string& checksum,
                                       const std::string& logs) const {
   session.query(
+      // One reading of the clock: PostgreSQL evaluates in the order of the table's columns.
       fmt::format("INSERT INTO {} (id, checksum, migration_name, logs, started_at, rolled_back_at) "
-                  "VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp())",
+                  "SELECT $1, $2, $3, $4, at, at FROM clock_timestamp() AS at",
                   table_),
       {id, checksum, name, logs});
 }

@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "schemagate/text.hpp"
 
@@ -14,6 +13,25 @@ const Result& packages() {
   static const auto result =
       run({std::string{SCHEMAGATE_SOURCE_DIR} + "/tests/support/prisma-packages"});
   return result;
+}
+
+Process start(const std::vector<std::string>& arguments, const TestDatabase& database,
+              PrismaEngine::Sends sends = PrismaEngine::Sends::scripts) {
+  std::vector<std::string> argv{"node",
+                                std::string{SCHEMAGATE_SOURCE_DIR} + "/bench/prisma-engine.mjs"};
+  argv.insert(argv.end(), arguments.begin(), arguments.end());
+  return Process{argv,
+                 {.environment = {{"DATABASE_URL", database.url()},
+                                  {"SCHEMAGATE_NODE_DIR", schemagate::trim(packages().out)},
+                                  {"SCHEMAGATE_PRISMA_SPLIT",
+                                   sends == PrismaEngine::Sends::statements ? "1" : "0"}},
+                  .directory = {}}};
+}
+
+std::string names_in(const nlohmann::json& names) {
+  std::string all;
+  for (const auto& name : names) all += (all.empty() ? "" : ", ") + name.get<std::string>();
+  return all;
 }
 
 }  // namespace
@@ -31,21 +49,60 @@ bool PrismaEngine::is_there() {
 }
 
 Process PrismaEngine::start_deploy(const std::filesystem::path& folder,
-                                   const TestDatabase& database) {
-  return Process{{"node", std::string{SCHEMAGATE_SOURCE_DIR} + "/bench/prisma-engine.mjs", "apply",
-                  folder.string()},
-                 {.environment = {{"DATABASE_URL", database.url()},
-                                  {"SCHEMAGATE_NODE_DIR", schemagate::trim(packages().out)}},
-                  .directory = {}}};
+                                   const TestDatabase& database, Sends sends) {
+  return start({"apply", folder.string()}, database, sends);
 }
 
-std::string PrismaEngine::outcome(const Result& result) {
-  const auto answer = nlohmann::json::parse(result.out, nullptr, false);
-  if (answer.is_discarded()) return "no answer: " + result.err;
-  if (answer.value("ok", false)) return "ok";
-  const auto& error = answer.at("error");
-  return error.at("code").is_string() ? error.at("code").get<std::string>()
-                                      : error.at("message").get<std::string>();
+PrismaEngine::Answer PrismaEngine::deploy(const std::filesystem::path& folder,
+                                          const TestDatabase& database, Sends sends) {
+  return answer(start_deploy(folder, database, sends).wait());
 }
+
+PrismaEngine::Answer PrismaEngine::diagnose(const std::filesystem::path& folder,
+                                            const TestDatabase& database) {
+  return answer(start({"diagnose", folder.string()}, database).wait());
+}
+
+PrismaEngine::Answer PrismaEngine::mark_applied(const std::filesystem::path& folder,
+                                                const TestDatabase& database,
+                                                const std::string& name) {
+  return answer(start({"markApplied", folder.string(), name}, database).wait());
+}
+
+PrismaEngine::Answer PrismaEngine::mark_rolled_back(const std::filesystem::path& folder,
+                                                    const TestDatabase& database,
+                                                    const std::string& name) {
+  return answer(start({"markRolledBack", folder.string(), name}, database).wait());
+}
+
+PrismaEngine::Status PrismaEngine::status(const std::filesystem::path& folder,
+                                          const TestDatabase& database) {
+  const auto diagnosis = diagnose(folder, database);
+  if (diagnosis.outcome != "ok") return {1, diagnosis.outcome};
+  const auto& result = diagnosis.result;
+  const auto& history = result.at("history");
+  const auto kind = history.is_null() ? "" : history.at("diagnostic").get<std::string>();
+  if (kind == "databaseIsBehind")
+    return {1, "not yet applied: " + names_in(history.at("unappliedMigrationNames"))};
+  if (kind == "historiesDiverge")
+    return {1, "not yet applied: " + names_in(history.at("unappliedMigrationNames")) +
+                   "; not found locally: " + names_in(history.at("unpersistedMigrationNames"))};
+  if (!result.at("hasMigrationsTable").get<bool>()) return {1, "not managed by Prisma Migrate"};
+  if (!result.at("failedMigrationNames").empty())
+    return {1, "failed: " + names_in(result.at("failedMigrationNames"))};
+  return {0, "up to date"};
+}
+
+PrismaEngine::Answer PrismaEngine::answer(const Result& result) {
+  const auto answer = nlohmann::json::parse(result.out, nullptr, false);
+  if (answer.is_discarded()) return {"no answer: " + result.err, result.err, {}};
+  if (answer.value("ok", false)) return {"ok", "", answer.at("result")};
+  const auto& error = answer.at("error");
+  const auto message = error.at("message").get<std::string>();
+  return {
+      error.at("code").is_string() ? error.at("code").get<std::string>() : message, message, {}};
+}
+
+std::string PrismaEngine::outcome(const Result& result) { return answer(result).outcome; }
 
 }  // namespace testing

@@ -73,6 +73,39 @@ TEST_CASE("the statement where a half-applied script stopped is found") {
             "line 3: not done: CREATE TABLE c (id int) (relation c is missing)"});
 }
 
+TEST_CASE("a conversion that keeps the type is not taken for done, since it would not show") {
+  const auto* sql = "ALTER TABLE t ALTER COLUMN price TYPE bigint USING price * 100;";
+  const auto live = Live{}.with_table("t").with_column("t", "price", column_type("int8"));
+  CHECK(judged(sql, live).verdict == Verdict::not_visible);
+}
+
+TEST_CASE("what a script makes and takes away again is not told to be done") {
+  const auto* sql =
+      "SELECT f();\nCREATE TABLE a (id int);\nDROP TABLE a;\nCREATE TABLE b (id int);";
+  const auto evidence = judged(sql, Live{});
+  CHECK(evidence.verdict == Verdict::not_visible);
+  for (const auto& line : report(evidence, 10)) CHECK(line.find(": done: ") == std::string::npos);
+}
+
+TEST_CASE("at no stage of a script, nothing is said of what other statements rename or drop") {
+  // Stopped at the second CREATE TABLE: the first three were executed, the others were not.
+  const auto* sql = "CREATE TABLE a (id int);\nALTER TABLE a RENAME TO b;\n"
+                    "CREATE TABLE c (id int);\nCREATE TABLE is_there (id int);\n"
+                    "CREATE TYPE kind AS ENUM ('x');\nDROP TYPE kind;\nDROP TABLE never;";
+  const auto evidence = judged(sql, Live{}
+                                        .with_table("b")
+                                        .with_column("b", "id", column_type("int4"))
+                                        .with_table("c")
+                                        .with_column("c", "id", column_type("int4"))
+                                        .with_table("is_there"));
+  CHECK(evidence.verdict == Verdict::contradictory);
+  for (const auto& line : report(evidence, 10)) {
+    INFO(line);
+    CHECK((line.starts_with("line 3: done") || line.starts_with("line 4: ") ||
+           line.find("cannot be seen") != std::string::npos));
+  }
+}
+
 TEST_CASE("where the first statement was not done, none was, whatever else is there") {
   const auto* sql = "CREATE TABLE a (id int);\nCREATE TABLE b (id int);";
   const auto evidence =
