@@ -156,8 +156,8 @@ bool stands_alone(std::size_t index, const Pointers& effects, const Catalogue& c
   others.erase(others.begin() + static_cast<std::ptrdiff_t>(index));
   const auto& own = effects[index]->effects;
   return !own.empty() && std::all_of(own.begin(), own.end(), [&](const auto& effect) {
-    return effect.action != Action::rename &&
-           is_left_alone(object_of(effect, catalogue), 0, others, catalogue);
+    const bool tells = effect.action == Action::make || effect.action == Action::change;
+    return tells && is_left_alone(object_of(effect, catalogue), 0, others, catalogue);
   });
 }
 
@@ -251,8 +251,10 @@ std::vector<std::string> report(const Evidence& evidence, std::size_t lines_max)
       lines.emplace_back("...");
       break;
     }
-    const auto* mark = line.sight == Sight::done       ? "done"
-                       : line.sight == Sight::not_done ? "not done"
+    // Where no stage is possible, what is there may be somebody else's work.
+    const bool by_stages = evidence.verdict != Verdict::contradictory;
+    const auto* mark = line.sight == Sight::done       ? by_stages ? "done" : "there"
+                       : line.sight == Sight::not_done ? by_stages ? "not done" : "not there"
                                                        : "cannot be seen";
     lines.push_back(fmt::format("line {}: {}: {}{}", line.statement->line, mark, line.text,
                                 line.difference.empty() ? "" : " (" + line.difference + ")"));
