@@ -24,7 +24,8 @@ SELECT pid, coalesce(usename, '?'), coalesce(application_name, ''), coalesce(lef
        EXISTS (SELECT 1 FROM pg_locks l
                 WHERE l.pid = a.pid AND locktype = 'advisory' AND classid = 0 AND objid = 72707369
                   AND mode = 'ExclusiveLock' AND granted),
-       state IS NULL AND query = '<insufficient privilege>'
+       state IS NULL AND query = '<insufficient privilege>',
+       to_char(coalesce(xact_start, query_start, backend_start) AT TIME ZONE 'UTC', 'HH24:MI:SS "UTC"')
   FROM pg_stat_activity a
  WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
  ORDER BY pid)sql";
@@ -58,9 +59,10 @@ Others look_at_others(pg::Session& session, const std::string& scripts) {
         query.size() >= k_query_size_min && scripts.find(query) != std::string::npos;
     others.all_visible = others.all_visible && row[5] != "t";
     if (!holds_lock && !executes) continue;
-    others.working = fmt::format(
-        "pid {}, user {}{}, {}", text(0), text(1), text(2).empty() ? "" : " (" + text(2) + ")",
-        holds_lock ? "holds Prisma's migration lock" : "has sent a statement of this script");
+    others.working = fmt::format("pid {}, user {}{}, since {}, {}", text(0), text(1),
+                                 text(2).empty() ? "" : " (" + text(2) + ")", text(6),
+                                 holds_lock ? "holds Prisma's migration lock"
+                                            : "has sent a statement of this script");
     if (holds_lock) others.pid_of_lock = text(0);
   }
   return others;
@@ -136,7 +138,13 @@ void judge(Settlement& settlement, const Script& script, const Evidence& evidenc
       if (completed)
         return judge_unclear(settlement, "it is recorded as executed, but nothing of it is there");
       return judge_rolled_back(settlement, ended || writer_is_gone, "nothing of it is there");
-    case Verdict::part_there: return describe_half_applied(settlement, evidence);
+    case Verdict::part_there:
+      // Then what looks done may have been there before.
+      if (row.logs.find("already exists") != std::string::npos)
+        return judge_unclear(settlement,
+                             "something that it makes was there already, so that what is "
+                             "there does not tell how far it came");
+      return describe_half_applied(settlement, evidence);
     default: break;
   }
   const bool is_one = script.statements.size() == 1 && !script.effects.front().opaque &&

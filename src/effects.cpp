@@ -161,6 +161,7 @@ class Reader {
   void drop(const PgQuery__DropStmt& node);
   void drop_one(const PgQuery__DropStmt& node, PgQuery__Node* const* names, std::size_t count);
   void select(const PgQuery__SelectStmt& node);
+  void do_block();
   void rename(const PgQuery__RenameStmt& node);
 
   const std::string& text_;
@@ -458,6 +459,15 @@ void Reader::rename(const PgQuery__RenameStmt& node) {
   }
 }
 
+// Unless it makes up statements, or has others do the work, all that it touches is named in it.
+void Reader::do_block() {
+  opaque();
+  const auto text = lower_case(text_);
+  for (const auto* word : {"execute", "perform", "call", "select"})
+    if (text.find(word) != std::string::npos) return;
+  result_.block = text;
+}
+
 // A function may do anything; setval() is known.
 void Reader::select(const PgQuery__SelectStmt& node) {
   if (node.into_clause != nullptr)
@@ -533,8 +543,8 @@ void Reader::statement(const PgQuery__Node& node) {
     case PG_QUERY__NODE__NODE_LOCK_STMT:
     case PG_QUERY__NODE__NODE_CONSTRAINTS_SET_STMT:
     case PG_QUERY__NODE__NODE_VARIABLE_SET_STMT: return of_no_account();
+    case PG_QUERY__NODE__NODE_DO_STMT: return do_block();
     case PG_QUERY__NODE__NODE_TRANSACTION_STMT:  // SAVEPOINT, ROLLBACK
-    case PG_QUERY__NODE__NODE_DO_STMT:
     case PG_QUERY__NODE__NODE_CALL_STMT:
     case PG_QUERY__NODE__NODE_EXECUTE_STMT:
     case PG_QUERY__NODE__NODE_ALTER_OBJECT_SCHEMA_STMT:

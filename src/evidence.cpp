@@ -68,8 +68,13 @@ bool is_left_alone(const SchemaObject& object, std::size_t from, const Pointers&
     const bool moves = effect.action == Action::drop || effect.action == Action::rename;
     return other == object || (moves && object.is_part() && other == whole_of(object));
   };
+  const auto is_named_in = [&](const std::string& block) {
+    const auto& name = object.is_part() ? object.part : object.name;
+    return block.empty() || block.find(lower_case(name)) != std::string::npos ||
+           block.find(lower_case(object.name)) != std::string::npos;
+  };
   for (auto i = from; i < effects.size(); ++i) {
-    if (effects[i]->opaque) return false;
+    if (effects[i]->opaque && is_named_in(effects[i]->block)) return false;
     for (const auto& effect : effects[i]->effects) {
       if (effect.cascade || concerns(object_of(effect, catalogue), effect)) return false;
       if (effect.action == Action::rename && concerns(target_of(effect, catalogue), effect))

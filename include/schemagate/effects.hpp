@@ -30,6 +30,7 @@ struct Effects {
   bool visible = true;        // all that it does can be seen in the catalogue, or is of no account
   bool harmless = false;      // executed again, alone or with others, it changes nothing more
   bool opaque = false;        // may do anything to the catalogue: a DO block, unknown syntax
+  std::string block = {};     // a DO block's text: what it does not name it leaves alone
   bool is_temporary = false;  // makes `effects`' relation in the session only
 };
 

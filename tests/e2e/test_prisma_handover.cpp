@@ -82,6 +82,7 @@ void check_that_both_are_content(const Shop& shop, const std::string& applied) {
   CHECK(shop.has("posts_by"));
 }
 
+constexpr const char* k_check = "CREATE TABLE checked AS SELECT aside.check() AS said;\n";
 constexpr const char* k_all = "1_users 1, 2_nick 1, 3_posts 1";
 
 }  // namespace
@@ -109,7 +110,7 @@ TEST_CASE("what Prisma began a run continues, and the other way round") {
 
 TEST_CASE("a script that failed under Prisma and was rolled back is settled and retried by a run") {
   if (!PrismaEngine::is_there()) return;
-  const Shop shop{std::string{k_nick} + "SELECT aside.check();\n"};
+  const Shop shop{std::string{k_nick} + k_check};
   prepare_fault(shop.database);
   shop.add_posts();
   CHECK(holds(shop.deploy(), "not yet"));
@@ -123,7 +124,7 @@ TEST_CASE("a script that failed under Prisma and was rolled back is settled and 
 
 TEST_CASE("a script that failed under us is retried by Prisma without anything to be resolved") {
   if (!PrismaEngine::is_there()) return;
-  const Shop shop{std::string{k_nick} + "SELECT aside.check();\n"};
+  const Shop shop{std::string{k_nick} + k_check};
   prepare_fault(shop.database);
   shop.add_posts();
   CHECK(shop.run() == 21);
@@ -137,7 +138,7 @@ TEST_CASE("a script that failed under us is retried by Prisma without anything t
 TEST_CASE("what Prisma left half applied stops a run, which tells the line to go on from") {
   if (!PrismaEngine::is_there()) return;
   const std::string rest = "ALTER TABLE users ADD COLUMN age int;\n";
-  const Shop shop{std::string{k_nick} + "SELECT aside.check();\n" + rest};
+  const Shop shop{std::string{k_nick} + k_check + rest};
   prepare_fault(shop.database);
   shop.add_posts();
   CHECK(holds(shop.deploy(Sends::statements), "not yet"));
@@ -152,13 +153,13 @@ TEST_CASE("what Prisma left half applied stops a run, which tells the line to go
   CHECK(history_rows(shop.database) == rows);
 
   SUBCASE("finished by hand, marked by us, continued by Prisma") {
-    shop.database.execute(rest);
+    shop.database.execute("CREATE TABLE checked AS SELECT 'by hand' AS said;" + rest);
     CHECK(shop.ours({"resolve", "2_nick", "--applied"}) == 0);
     CHECK(shop.deploy() == "ok");
     check_that_both_are_content(shop, "1_users 1, 2_nick 0, 3_posts 1");
   }
   SUBCASE("finished by hand, marked by Prisma, continued by us") {
-    shop.database.execute(rest);
+    shop.database.execute("CREATE TABLE checked AS SELECT 'by hand' AS said;" + rest);
     CHECK(shop.folder.mark_applied(shop.database, "2_nick").outcome == "ok");
     CHECK(shop.run() == 0);
     check_that_both_are_content(shop, "1_users 1, 2_nick 0, 3_posts 1");
@@ -205,8 +206,9 @@ TEST_CASE("a script that was edited after it had failed is not retried without a
   const auto stopped = shop.folder.run(shop.database);
   INFO(stopped.err);
   CHECK(stopped.exit_code == 20);
-  CHECK(holds(stopped.err, "resolve 2_nick --auto"));
-  CHECK(shop.ours({"resolve", "2_nick", "--auto"}) == 0);
+  CHECK(holds(stopped.err, "its file was changed since"));
+  CHECK(shop.ours({"resolve", "2_nick", "--auto"}) == 20);
+  CHECK(shop.ours({"resolve", "2_nick", "--rolled-back"}) == 0);
   SUBCASE("we go on") { CHECK(shop.run() == 0); }
   SUBCASE("Prisma goes on") { CHECK(shop.deploy() == "ok"); }
   check_that_both_are_content(shop, k_all);
@@ -244,7 +246,7 @@ class KilledDeploy {
   Shop shop;
 
  private:
-  static constexpr const char* k_nap = "SELECT aside.wait();\n";
+  static constexpr const char* k_nap = "CREATE TABLE waited AS SELECT aside.wait() AS said;\n";
   static constexpr const char* k_age = "ALTER TABLE users ADD COLUMN age int;\n";
   static constexpr const char* k_backends =
       "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
@@ -284,7 +286,8 @@ TEST_CASE("a Prisma killed between two statements leaves them half applied, and 
   killed.end_backend();
   CHECK(states_of(shop.folder.status(shop.database), "2_nick") == "half-applied (20)");
   CHECK(shop.run() == 20);
-  shop.database.execute("ALTER TABLE users ADD COLUMN age int");
+  shop.database.execute("CREATE TABLE waited AS SELECT 'by hand' AS said;"
+                        "ALTER TABLE users ADD COLUMN age int");
   CHECK(shop.ours({"resolve", "2_nick", "--auto"}) == 0);
   CHECK(shop.deploy() == "ok");
   check_that_both_are_content(shop, "1_users 1, 2_nick 0, 3_posts 1");

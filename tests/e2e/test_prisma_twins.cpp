@@ -114,7 +114,8 @@ const std::vector<State> k_states = {
            REQUIRE(folder.mark_applied(database, "2_nick").outcome == "ok");
          },
      .mark_applied = "P3008",
-     .mark_rolled_back = "P3012"},
+     .mark_rolled_back = "P3012",
+     .rolled_back = 20},
 };
 
 std::string lines(const std::vector<std::string>& rows) {

@@ -150,7 +150,7 @@ TEST_CASE(
   INFO(second.err);
   CHECK(second.exit_code == 20);
   CHECK(holds(second.err, "how far it came cannot be told"));
-  CHECK(holds(second.err, "resolve --rolled-back \"1_long\""));
+  CHECK(holds(second.err, "resolve 1_long --rolled-back"));
   const auto after = state_of(shop);
   first.signal(SIGCONT);
   CHECK(first.wait().exit_code == 12);

@@ -64,7 +64,8 @@ class SharedFolder {
 // An independent copy, bookkeeping included.
 [[nodiscard]] std::unique_ptr<TestDatabase> copy_of(const TestDatabase& database);
 
-// Scripts can then say SELECT aside.check(): it fails until the database is mended.
+// Scripts can then say CREATE TABLE ... AS SELECT aside.check(): it fails until the database is
+// mended.
 void prepare_fault(const TestDatabase& database);
 void mend_fault(const TestDatabase& database);
 
