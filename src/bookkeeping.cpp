@@ -76,14 +76,7 @@ void Bookkeeping::create_if_missing(pg::Session& session) const {
                                 name_, e.message),
                     "choose another one: database.bookkeeping_schema"};
     }
-    if (e.sqlstate != "42501") throw;
-    if (exists(session)) {
-      throw Failure{ExitCode::refused,
-                    fmt::format("schemagate's own tables in schema {} are of an older version, and "
-                                "the role may not change them: {}",
-                                name_, e.message),
-                    "run once as the role that owns them"};
-    }
+    if (e.sqlstate != "42501" || exists(session)) throw;
     throw Failure{
         ExitCode::refused,
         fmt::format("the role may not use or create schemagate's own tables: {}", e.message),
@@ -120,8 +113,15 @@ void Bookkeeping::upgrade(pg::Session& session, int version) const {
     text += sql(statements::k_upgrades.at(from - 1));
   try {
     session.execute(text);
-  } catch (const pg::Error&) {
-    if (read_version(session) == version) throw;  // else another runner was first
+  } catch (const pg::Error& e) {
+    if (read_version(session) != version) return;  // another runner was first
+    if (e.sqlstate != "42501") throw;
+    throw Failure{
+        ExitCode::refused,
+        fmt::format("schemagate's own tables in schema {} are of an older version, and the role "
+                    "may not change them: {}",
+                    name_, e.message),
+        "run once as the role that owns them"};
   }
 }
 

@@ -405,7 +405,7 @@ bool Generator::spoil(GeneratedMigration& migration, bool atomic) {
     case 5: return put(Failure::conflicting, "ALTER TABLE \"missing\" ADD COLUMN \"x\" INTEGER");
     case 6:
       return put(Failure::conflicting, "CREATE TABLE \"_prisma_migrations\" (\"id\" INTEGER)");
-    default: return put(Failure::outside, "SELECT aside.check()");
+    default: return put(Failure::outside, "INSERT INTO aside.tried SELECT aside.check()");
   }
 }
 

@@ -114,10 +114,11 @@ std::unique_ptr<TestDatabase> copy_of(const TestDatabase& database) {
 }
 
 void prepare_fault(const TestDatabase& database) {
-  database.execute("CREATE SCHEMA aside; CREATE TABLE aside.fault ();"
-                   "CREATE FUNCTION aside.check() RETURNS text LANGUAGE plpgsql AS $$"
-                   "BEGIN IF to_regclass('aside.fault') IS NOT NULL THEN RAISE 'not yet'; END IF;"
-                   " RETURN 'mended'; END $$");
+  database.execute(
+      "CREATE SCHEMA aside; CREATE TABLE aside.fault (); CREATE TABLE aside.tried (said text);"
+      "CREATE FUNCTION aside.check() RETURNS text LANGUAGE plpgsql AS $$"
+      "BEGIN IF to_regclass('aside.fault') IS NOT NULL THEN RAISE 'not yet'; END IF;"
+      " RETURN 'mended'; END $$");
 }
 
 void mend_fault(const TestDatabase& database) { database.execute("DROP TABLE aside.fault"); }
