@@ -129,14 +129,19 @@ bool is_as_after_all(const Pointers& effects, const Catalogue& catalogue) {
   return stage.fits();
 }
 
+// Nothing goes away unseen.
+bool is_foreseeable(const Effects* one) {
+  const auto& parts = one->effects;
+  return !one->opaque && std::none_of(parts.begin(), parts.end(),
+                                      [](const auto& effect) { return effect.cascade; });
+}
+
 bool everything_was_done(const Pointers& effects, const Catalogue& catalogue) {
   bool replaces_enum = false;
   for (const auto* one : effects) {
-    if (!one->visible) return false;
-    for (const auto& effect : one->effects) {
-      if (effect.cascade) return false;
+    if (!one->visible || !is_foreseeable(one)) return false;
+    for (const auto& effect : one->effects)
       replaces_enum = replaces_enum || effect.shape.labels.has_value();
-    }
   }
   const bool was_otherwise = !Stages{catalogue, effects}.is_possible();
   return (was_otherwise || replaces_enum) && !makes_anew(effects, catalogue) &&
@@ -147,6 +152,9 @@ Verdict verdict_of(const Script& script, const Pointers& effects,
                    const std::optional<Span>& possible, const Catalogue& catalogue) {
   const auto count = effects.size();
   if (nothing_was_done(effects, stages_of(script), catalogue)) return Verdict::none_there;
+  if (possible && possible->most == 0 &&
+      std::all_of(effects.begin(), effects.end(), is_foreseeable))
+    return Verdict::none_there;
   if (everything_was_done(effects, catalogue)) return Verdict::all_there;
   if (!possible) return Verdict::contradictory;
   if (possible->least == count && !is_as_after_all(effects, catalogue))
@@ -313,10 +321,7 @@ std::vector<Remains> remains_of(const std::vector<const Script*>& scripts,
   for (auto i = scripts.size(); i-- > 0;) {
     for (const auto& one : scripts[i]->effects) {
       merged[i].effects.insert(merged[i].effects.end(), one.effects.begin(), one.effects.end());
-      const auto& parts = one.effects;
-      is_certain = is_certain && !one.opaque &&
-                   std::none_of(parts.begin(), parts.end(),
-                                [](const auto& effect) { return effect.cascade; });
+      is_certain = is_certain && is_foreseeable(&one);
       remains[i].changes_data = remains[i].changes_data || (!one.visible && !one.harmless);
     }
     remains[i].is_certain = is_certain;

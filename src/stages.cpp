@@ -192,7 +192,13 @@ void Stages::drop(const SchemaObject& object, bool cascade) {
     if (goes_too(other)) erase(other);
   if (object.kind == Kind::function) return erase(object);  // another of the name may stay
   if (object.kind == Kind::enum_value) relabel(object, false);
-  set(object, {false, {}, advances_});
+  set_gone(object);
+}
+
+// With several schemas in the path, another one of the name may be found now.
+void Stages::set_gone(const SchemaObject& object) {
+  if (catalogue_.search_path_is_single()) set(object, {false, {}, advances_});
+  else erase(object);
 }
 
 void Stages::rename(const SchemaObject& object, const SchemaObject& target) {
@@ -226,7 +232,7 @@ void Stages::rename(const SchemaObject& object, const SchemaObject& target) {
     if (other != object && (by_index || by_constraint)) erase(other);
   }
   set(target, expected);
-  set(object, {false, {}, advances_});
+  set_gone(object);
 }
 
 void Stages::set(const SchemaObject& object, Expected expected) {

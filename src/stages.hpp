@@ -56,6 +56,7 @@ class Stages {
   void rename(const SchemaObject& object, const SchemaObject& target);
   void relabel(const SchemaObject& value, bool present);
   void set(const SchemaObject& object, Expected expected);
+  void set_gone(const SchemaObject& object);
   void erase(const SchemaObject& object);
   // What may be part of, or speak of, an object of this name.
   [[nodiscard]] std::vector<SchemaObject> related(const std::string& name) const;

@@ -192,7 +192,7 @@ void EffectsReader::alter_table_command(const PgQuery__RangeVar& table,
       return add(Action::change, column_named, shape);
     }
     case PG_QUERY__ALTER_TABLE_TYPE__AT_AddConstraint:
-      if (*node.def->constraint->indexname != '\0') return nothing_to_see(false);  // renames it
+      if (*node.def->constraint->indexname != '\0') return opaque();  // and renames it
       return constraint(table, *node.def->constraint, false);
     case PG_QUERY__ALTER_TABLE_TYPE__AT_DropConstraint:
       add(Action::drop, object_of(Kind::constraint, table, node.name), {}, missing_ok);

@@ -20,6 +20,8 @@ class Catalogue {
 
   void add(SchemaObject object, Shape shape);
 
+  [[nodiscard]] bool search_path_is_single() const { return search_path_.size() == 1; }
+
   // Null when there is no such object.
   [[nodiscard]] const Shape* find(const SchemaObject& object) const;
   // With the schema filled in: the first one that has it, or its table; else the first one.
