@@ -304,7 +304,10 @@ TEST_CASE("a resolve that is killed or loses its connection anywhere has settled
   const Shop shop;
   shop.migration("1_a", k_two);
   shop.database().execute(k_two);
-  for (std::size_t i = 0; i < points.size(); i += 3 * testing::each_nth()) {
+  std::vector<std::size_t> tried;  // the last point, after the COMMIT, always
+  for (std::size_t i = 0; i + 1 < points.size(); i += 3 * testing::each_nth()) tried.push_back(i);
+  tried.push_back(points.size() - 1);
+  for (const auto i : tried) {
     const std::string action = i % 2 == 0 ? "kill" : "cut";
     CAPTURE(points[i] + action);
     shop.database().execute("DROP TABLE IF EXISTS _prisma_migrations;"
