@@ -85,8 +85,8 @@ void describe_half_applied(Settlement& settlement, const Evidence& evidence) {
   settlement.outcome = Outcome::half_applied;
   settlement.because = fmt::format("half applied: {} of {} done{}", evidence.done_at_least,
                                    counted(statements, "statement"),
-                                   evidence.done_at_most > evidence.done_at_least + 1
-                                       ? fmt::format(", perhaps up to {}", evidence.done_at_most)
+                                   evidence.done_at_most > evidence.done_at_least
+                                       ? fmt::format(", perhaps {}", evidence.done_at_most)
                                        : "");
   const auto* next = evidence.next();
   const auto name = shell_word(settlement.row->name);
@@ -215,7 +215,7 @@ void judge_all(pg::Session& session, const Target& target, std::vector<Settlemen
       settlement.because = "somebody is at work: " + others.working;
       settlement.hint =
           others.pid_of_lock.empty()
-              ? "wait until that session has ended, or ends"
+              ? "wait until that session has ended, then look again: schemagate status"
               : fmt::format("wait for it; if its process is gone: SELECT pg_terminate_backend({})",
                             others.pid_of_lock);
     } else if (is_open(settlement)) {

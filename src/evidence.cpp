@@ -109,14 +109,16 @@ bool nothing_was_done(const Pointers& effects, const std::vector<std::size_t>& s
 // an old foreign key cannot be told from the new one. An enum can, by its values.
 bool makes_anew(const Pointers& effects, const Catalogue& catalogue) {
   std::set<SchemaObject> gone;
+  std::set<SchemaObject> enums;  // made by the script, with all of their values
   for (const auto* statement : effects) {
     for (const auto& effect : statement->effects) {
       const auto object = object_of(effect, catalogue);
-      const auto target = effect.action == Action::rename ? target_of(effect, catalogue) : object;
-      const bool makes = effect.action == Action::make || effect.action == Action::rename;
-      const bool is_enum = target.kind == SchemaObject::Kind::type;
-      if (makes && gone.contains(target) && !is_enum) return true;
-      if (effect.action == Action::drop || effect.action == Action::rename) gone.insert(object);
+      const bool renames = effect.action == Action::rename;
+      const auto target = renames ? target_of(effect, catalogue) : object;
+      if (effect.shape.labels || (renames && enums.contains(object))) enums.insert(target);
+      const bool makes = effect.action == Action::make || renames;
+      if (makes && gone.contains(target) && !enums.contains(target)) return true;
+      if (effect.action == Action::drop || renames) gone.insert(object);
     }
   }
   return false;

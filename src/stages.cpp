@@ -237,9 +237,9 @@ void Stages::rename(const SchemaObject& object, const SchemaObject& target) {
 
 void Stages::set(const SchemaObject& object, Expected expected) {
   erase(object);
-  // Overloads of a function are not told apart.
-  if (object.kind != Kind::function && !missing(object, expected).empty())
-    impossible_.insert(object);
+  // Overloads of a function are not told apart: one of the name may always be another.
+  const bool may_be_another = object.kind == Kind::function && !expected.present;
+  if (!may_be_another && !missing(object, expected).empty()) impossible_.insert(object);
   if (!difference(object, expected).empty()) different_.insert(object);
   const auto& shape = expected.shape;
   std::set<std::string> names = {object.name, object.schema, object.part, shape.table,

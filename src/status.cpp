@@ -135,7 +135,7 @@ class Inspector {
   void look_at_history(pg::Session& session);
   void look_at_failed(pg::Session& session);
   void look_at_pending(pg::Session& session);
-  void look_at_applied(pg::Session& session);
+  void look_at_applied();
   void look_at_marked(pg::Session& session);
   void list_migrations();
 
@@ -291,7 +291,7 @@ void Inspector::look_at_history(pg::Session& session) {
     add({"not-baselined", "", failure.what(), {}, failure.hint(), failure.code()});
   } else {
     look_at_failed(session);
-    look_at_applied(session);
+    look_at_applied();
     look_at_marked(session);
   }
   look_at_pending(session);
@@ -319,7 +319,7 @@ void Inspector::look_at_failed(pg::Session& session) {
   }
 }
 
-void Inspector::look_at_applied(pg::Session&) {
+void Inspector::look_at_applied() {
   if (!folder_is_readable_) return;
   for (const auto& one : discrepancies(target_.folder, history_)) {
     const auto policy = policy_for(one.kind, target_.settings);

@@ -239,10 +239,10 @@ Claim claim_about(const nlohmann::json& status, const std::string& name) {
     if (std::sscanf(text.c_str(), "line %lu: %15[a-z ]:", &at, what) == 2) claim.lines[at] = what;
     if (std::sscanf(text.c_str(), "half applied: %lu of", &at) == 1) {
       claim.least = at;
-      claim.most = at + 1;
+      claim.most = at;
     }
-    if (const auto up_to = text.find("perhaps up to ");
-        up_to != std::string::npos && std::sscanf(text.c_str() + up_to, "perhaps up to %lu", &most))
+    if (const auto up_to = text.find("perhaps ");
+        up_to != std::string::npos && std::sscanf(text.c_str() + up_to, "perhaps %lu", &most))
       claim.most = most;
   }
   return claim;

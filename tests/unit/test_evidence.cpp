@@ -158,6 +158,22 @@ TEST_CASE("an enum that Prisma replaces is told by its values, whatever the name
   CHECK(judged(sql, live({"ADMIN", "USER"})).verdict == Verdict::all_there);
 }
 
+TEST_CASE("a function that is not there, under any arguments, was not made") {
+  const auto* sql =
+      "CREATE FUNCTION f(x int) RETURNS int AS 'SELECT 1' LANGUAGE sql; SELECT 1/0; DROP TABLE a;";
+  auto live = Live{}.with_table("a");
+  CHECK(judged(sql, live).verdict == Verdict::none_there);
+  live.catalogue.add({Kind::function, "public", "f", ""}, {});
+  CHECK(judged(sql, live).verdict != Verdict::none_there);
+}
+
+TEST_CASE("a type that is made anew is not taken for the new one, unless it is an enum") {
+  const auto* sql = "CREATE TABLE a (id int); DROP TYPE pair; CREATE TYPE pair AS (x int, y text);";
+  auto live = Live{}.with_table("a").with_column("a", "id", column_type("int4"));
+  live.catalogue.add({Kind::type, "public", "pair", ""}, {});
+  CHECK(judged(sql, live).verdict != Verdict::all_there);
+}
+
 TEST_CASE("a renamed table takes its columns along") {
   const auto* sql = "ALTER TABLE a RENAME TO b; ALTER TABLE b DROP COLUMN x; "
                     "ALTER TABLE b ADD COLUMN y text;";
