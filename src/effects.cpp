@@ -42,12 +42,16 @@ void EffectsReader::create_sequence(const PgQuery__CreateSeqStmt& node) {
 
 void EffectsReader::create_function(const PgQuery__CreateFunctionStmt& node) {
   Shape shape;
+  bool is_compiled = false;  // pg_proc.prosrc is a symbol then, not this text
   for (std::size_t i = 0; i < node.n_options; ++i) {
     const auto& option = *node.options[i]->def_elem;
-    if (std::string_view{option.defname} == "as" &&
-        option.arg->node_case == PG_QUERY__NODE__NODE_LIST && option.arg->list->n_items == 1)
+    const std::string_view name = option.defname;
+    if (name == "as" && option.arg->node_case == PG_QUERY__NODE__NODE_LIST &&
+        option.arg->list->n_items == 1)
       shape.bodies = {string_of(option.arg->list->items[0])};
+    if (name == "language") is_compiled = lower_case(string_of(option.arg)) == "c";
   }
+  if (is_compiled) shape.bodies.reset();
   if (!shape.bodies) result_.visible = false;
   if (node.n_funcname > 1 && string_of(node.funcname[0]) == "pg_temp") return nothing_to_see(false);
   // Also without OR REPLACE: another one of this name may have other arguments.
@@ -147,7 +151,7 @@ void EffectsReader::rename(const PgQuery__RenameStmt& node) {
 void EffectsReader::do_block() {
   opaque();
   const auto text = lower_case(text_);
-  for (const auto* word : {"execute", "perform", "call", "select"})
+  for (const auto* word : {"execute", "perform", "call", "select", ":=", "if "})
     if (text.find(word) != std::string::npos) return;
   result_.block = text;
 }

@@ -48,59 +48,43 @@ struct Span {
   std::size_t most;
 };
 
+// Behind an opaque statement everything is possible. That says nothing of the statements before it
+// where none of their own stages is: then what they presuppose is wrong, as when they failed for it.
 std::optional<Span> possible_stages(const Script& script, const Pointers& effects,
                                     const Catalogue& catalogue) {
   std::optional<Span> possible;
   Stages stage{catalogue, effects};
   std::size_t done = 0;
+  bool is_blind = false;
   for (const auto wanted : stages_of(script)) {
-    for (; done < wanted; ++done) stage.advance();
-    if (stage.is_possible()) possible = Span{possible ? possible->least : done, done};
+    for (; done < wanted; ++done) {
+      is_blind = is_blind || effects[done]->opaque;
+      stage.advance();
+    }
+    if (!stage.is_possible()) continue;
+    const auto least = possible ? possible->least : is_blind ? 0 : done;
+    possible = Span{least, done};
   }
   return possible;
 }
 
-// --- nothing there: a proof by the first statement, or block, that matters
+// --- nothing there: a proof from what the script itself makes
 
-bool is_left_alone(const SchemaObject& object, std::size_t from, const Pointers& effects,
-                   const Catalogue& catalogue) {
-  const auto concerns = [&](const SchemaObject& other, const Effect& effect) {
-    const bool moves = effect.action == Action::drop || effect.action == Action::rename;
-    return other == object || (moves && object.is_part() && other == whole_of(object));
-  };
-  const auto is_named_in = [&](const std::string& block) {
-    const auto& name = object.is_part() ? object.part : object.name;
-    return block.empty() || block.find(lower_case(name)) != std::string::npos ||
-           block.find(lower_case(object.name)) != std::string::npos;
-  };
-  for (auto i = from; i < effects.size(); ++i) {
-    if (effects[i]->opaque && is_named_in(effects[i]->block)) return false;
-    for (const auto& effect : effects[i]->effects) {
-      if (effect.cascade || concerns(object_of(effect, catalogue), effect)) return false;
-      if (effect.action == Action::rename && concerns(target_of(effect, catalogue), effect))
-        return false;
-    }
-  }
-  return true;
-}
-
-// Statements are executed in order: where the first one that matters was not, none was.
+// Statements are executed in order. Where each stage behind the first one that matters is refuted,
+// that one was not executed, and none was.
 bool nothing_was_done(const Pointers& effects, const std::vector<std::size_t>& stages,
                       const Catalogue& catalogue) {
   Stages stage{catalogue, effects};
   std::size_t done = 0;
+  bool matters = false;
   for (const auto end : stages) {
-    const auto first = done;
-    for (; done < end; ++done) stage.advance();
-    const auto contradicted = stage.contradictions(first + 1);
-    if (std::any_of(contradicted.begin(), contradicted.end(), [&](const auto& object) {
-          return is_left_alone(object, end, effects, catalogue);
-        }))
-      return true;
-    for (auto i = first; i < end; ++i)
-      if (!effects[i]->harmless) return false;
+    for (; done < end; ++done) {
+      matters = matters || !effects[done]->harmless;
+      stage.advance();
+    }
+    if (matters && !stage.is_refuted()) return false;
   }
-  return true;  // and it may be executed once more
+  return true;
 }
 
 // --- all there: everything can be seen, is as it should be, and was not so before
@@ -162,6 +146,28 @@ Verdict verdict_of(const Script& script, const Pointers& effects,
   if (possible->least == count && !is_as_after_all(effects, catalogue))
     return Verdict::contradictory;
   return possible->least > 0 && possible->most < count ? Verdict::part_there : Verdict::not_visible;
+}
+
+bool is_left_alone(const SchemaObject& object, std::size_t from, const Pointers& effects,
+                   const Catalogue& catalogue) {
+  const auto concerns = [&](const SchemaObject& other, const Effect& effect) {
+    const bool moves = effect.action == Action::drop || effect.action == Action::rename;
+    return other == object || (moves && object.is_part() && other == whole_of(object));
+  };
+  const auto is_named_in = [&](const std::string& block) {
+    const auto& name = object.is_part() ? object.part : object.name;
+    return block.empty() || block.find(lower_case(name)) != std::string::npos ||
+           block.find(lower_case(object.name)) != std::string::npos;
+  };
+  for (auto i = from; i < effects.size(); ++i) {
+    if (effects[i]->opaque && is_named_in(effects[i]->block)) return false;
+    for (const auto& effect : effects[i]->effects) {
+      if (effect.cascade || concerns(object_of(effect, catalogue), effect)) return false;
+      if (effect.action == Action::rename && concerns(target_of(effect, catalogue), effect))
+        return false;
+    }
+  }
+  return true;
 }
 
 // Where no stage is possible, something is said of a statement only if no other one has to do with

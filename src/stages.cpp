@@ -121,16 +121,29 @@ void Stages::presuppose() {
   Presuppositions presuppositions{catalogue_};
   for (auto i = advances_; i < effects_.size() && !effects_[i]->opaque; ++i)
     for (const auto& effect : effects_[i]->effects) presuppositions.read(effect);
-  for (const auto& [object, present] : presuppositions.before) set(object, {present, {}});
+  for (const auto& [object, present] : presuppositions.before)
+    if (!expected_.contains(object)) set(object, {present, {}});
+}
+
+// `block`: what a DO block does not name it leaves alone; empty: nothing is.
+void Stages::forget_what_may_be_touched(const std::string& block) {
+  const auto names = [&](const std::string& name) {
+    return !name.empty() && block.find(lower_case(name)) != std::string::npos;
+  };
+  std::vector<SchemaObject> touched;
+  for (const auto& [object, expected] : expected_) {
+    const auto& shape = expected.shape;
+    if (block.empty() || names("cascade") || names(object.name) || names(object.part) ||
+        names(shape.table) || names(shape.references) || holds(shape.columns, k_unknown))
+      touched.push_back(object);
+  }
+  for (const auto& object : touched) erase(object);
 }
 
 void Stages::advance() {
   const auto& effects = *effects_[advances_++];
   if (effects.opaque) {
-    expected_.clear();
-    mentions_.clear();
-    impossible_.clear();
-    different_.clear();
+    forget_what_may_be_touched(effects.block);
     return presuppose();
   }
   for (const auto& effect : effects.effects) {
@@ -273,10 +286,13 @@ std::string Stages::missing(const SchemaObject& object, const Expected& expected
   const bool is_there = live != nullptr;
   if (is_there != expected.present)
     return object.describe() + (is_there ? " is there" : " is missing");
-  // An enum is nothing but its values.
-  if (is_there && expected.shape.labels && live->labels &&
-      !same_labels(*expected.shape.labels, *live->labels))
+  if (!is_there) return {};
+  // An enum is nothing but its values, and a function nothing but its bodies.
+  const auto& shape = expected.shape;
+  if (shape.labels && live->labels && !same_labels(*shape.labels, *live->labels))
     return fmt::format("{} has the values {}", object.describe(), join(*live->labels, ", "));
+  if (shape.bodies && live->bodies && !holds(*live->bodies, shape.bodies->front()))
+    return object.describe() + " has another body";
   return {};
 }
 
@@ -291,8 +307,6 @@ std::string Stages::difference(const SchemaObject& object, const Expected& expec
     return fmt::format("{} is {}NOT NULL", name, *live.not_null ? "" : "not ");
   if (shape.has_default && live.has_default && *shape.has_default != *live.has_default)
     return fmt::format("{} has {} default", name, *live.has_default ? "a" : "no");
-  if (shape.bodies && live.bodies && !holds(*live.bodies, shape.bodies->front()))
-    return name + " has another body";
   if (shape.definition && live.definition && *shape.definition != *live.definition)
     return name + " is defined differently";
   if (shape.valid.value_or(false) && live.valid == false)
@@ -305,11 +319,9 @@ bool Stages::goes_without_saying(const SchemaObject& object) const {
   return object.is_part() && impossible_.contains(whole_of(object));
 }
 
-std::vector<SchemaObject> Stages::contradictions(std::size_t first) const {
-  std::vector<SchemaObject> found;
-  for (const auto& object : impossible_)
-    if (expected_.at(object).set_by >= first) found.push_back(object);
-  return found;
+bool Stages::is_refuted() const {
+  return std::any_of(impossible_.begin(), impossible_.end(),
+                     [&](const auto& object) { return expected_.at(object).set_by > 0; });
 }
 
 std::vector<std::string> Stages::differences() const {

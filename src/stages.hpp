@@ -22,14 +22,14 @@ namespace schemagate {
 class Stages {
  public:
   // At first: as all of `effects`, in this order, presuppose it, up to the first opaque one: what
-  // comes after that one nobody knows before. Both must outlive this.
+  // those behind it presuppose nobody knows before. Both must outlive this.
   Stages(const Catalogue& catalogue, const std::vector<const Effects*>& effects);
 
   void advance();  // by the next of them
 
   [[nodiscard]] bool is_possible() const { return impossible_.empty(); }
-  // What the advances from `first` on (1: the first) expect, and is certainly not so.
-  [[nodiscard]] std::vector<SchemaObject> contradictions(std::size_t first) const;
+  // By what the advances have brought about, whatever was presupposed.
+  [[nodiscard]] bool is_refuted() const;
   [[nodiscard]] bool fits() const { return different_.empty(); }  // in shape, too
   [[nodiscard]] std::size_t difference_count() const { return different_.size(); }
   [[nodiscard]] std::vector<std::string> differences() const;
@@ -50,6 +50,7 @@ class Stages {
     std::size_t set_by = 0;  // the advance() that did, 0: presupposed
   };
   void presuppose();
+  void forget_what_may_be_touched(const std::string& block);
   void make(const SchemaObject& object, const Effect& effect);
   void change(const SchemaObject& object, const Shape& shape);
   void drop(const SchemaObject& object, bool cascade);

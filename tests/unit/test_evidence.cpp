@@ -167,6 +167,39 @@ TEST_CASE("a function that is not there, under any arguments, was not made") {
   CHECK(judged(sql, live).verdict != Verdict::none_there);
 }
 
+TEST_CASE("a function that still has its old body was not replaced") {
+  const auto* sql =
+      "CREATE OR REPLACE FUNCTION f(x int) RETURNS int AS 'SELECT 2' LANGUAGE sql; SELECT 1/0;";
+  Live live;
+  const auto body = [](std::vector<std::string> texts) {
+    Shape shape;
+    shape.bodies = std::move(texts);
+    return shape;
+  };
+  live.catalogue.add({Kind::function, "public", "f", ""}, body({"SELECT 1"}));
+  CHECK(judged(sql, live).verdict == Verdict::none_there);
+  live.catalogue.add({Kind::function, "public", "f", ""}, body({"SELECT 1", "SELECT 2"}));
+  CHECK(judged(sql, live).verdict != Verdict::none_there);
+}
+
+TEST_CASE("the body of a compiled function tells nothing") {
+  const auto* sql = "CREATE FUNCTION f() RETURNS int AS '$libdir/f' LANGUAGE C; DROP TABLE a;";
+  auto live = Live{}.with_table("a");
+  Shape symbol;
+  symbol.bodies = {"f"};
+  live.catalogue.add({Kind::function, "public", "f", ""}, symbol);
+  CHECK(judged(sql, live).verdict == Verdict::not_visible);
+}
+
+TEST_CASE("a block at the end does not make statements done that presuppose what is not so") {
+  // The second one failed, because its table was there: nothing was done.
+  const auto* sql = "CREATE TABLE a (id int); CREATE TABLE old (id int); "
+                    "DO $$ BEGIN EXECUTE 'SELECT 1'; END $$;";
+  const auto evidence = judged(sql, Live{}.with_table("old"));
+  CHECK(evidence.done_at_least == 0);
+  CHECK(evidence.lines[0].sight != Evidence::Sight::done);
+}
+
 TEST_CASE("a type that is made anew is not taken for the new one, unless it is an enum") {
   const auto* sql = "CREATE TABLE a (id int); DROP TYPE pair; CREATE TYPE pair AS (x int, y text);";
   auto live = Live{}.with_table("a").with_column("a", "id", column_type("int4"));
