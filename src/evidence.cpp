@@ -49,7 +49,8 @@ struct Span {
 };
 
 // Behind an opaque statement everything is possible. That says nothing of the statements before it
-// where none of their own stages is: then what they presuppose is wrong, as when they failed for it.
+// where none of their own stages is: then what they presuppose is wrong, as when they failed for
+// it.
 std::optional<Span> possible_stages(const Script& script, const Pointers& effects,
                                     const Catalogue& catalogue) {
   std::optional<Span> possible;
