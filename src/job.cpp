@@ -4,6 +4,7 @@
 
 #include "schemagate/apply.hpp"
 #include "schemagate/command.hpp"
+#include "schemagate/container.hpp"
 #include "schemagate/database_errors.hpp"
 #include "schemagate/log.hpp"
 #include "schemagate/marker.hpp"
@@ -35,7 +36,7 @@ class Job {
     server_major_version_ = session.server_major_version();
     target_.find_history(session);
     if (manifest_.mode == Mode::check) return check_only(session);
-    if (is_done_already(session)) return tell_nothing_to_do();
+    if (is_done_already(session)) return tell_nothing_to_do(session);
 
     target_.bookkeeping.create_if_missing(session);
     target_.bookkeeping.check_rights(session,
@@ -54,7 +55,8 @@ class Job {
  private:
   void check_only(pg::Session& session);
   bool is_done_already(pg::Session& session);
-  void tell_nothing_to_do();
+  void tell_nothing_to_do(pg::Session& session);
+  void tell_if_old_image(pg::Session& session);
   void finish_idle(pg::Session& session, const Lease& lease);
   void work(pg::Session& session, const Lease& lease);
   void reconnect(pg::Session& session, const Lease& lease, const std::string& lost);
@@ -112,11 +114,30 @@ bool Job::is_done_already(pg::Session& session) {
   return true;
 }
 
-void Job::tell_nothing_to_do() {
+void Job::tell_nothing_to_do(pg::Session& session) {
   report_.already_done = true;
   write_file(Marker::Status::complete);
   log::info(fmt::format("nothing to do: release {} is complete, {} applied", target_.id.release,
                         counted(target_.folder.migrations.size(), "migration")));
+  tell_if_old_image(session);
+}
+
+// Where nothing is pending, the migrations of a new release may be in another image than this.
+void Job::tell_if_old_image(pg::Session& session) {
+  const auto newer = find_newer_release(session, target_.bookkeeping, target_.id);
+  const auto is_newer = newer ? fmt::format("release {} was completed later, at {}", newer->release,
+                                            newer->completed_at)
+                              : "";
+  const auto running_for = entered_running_container();
+  if (!running_for) {
+    if (newer) log::info(is_newer + ": this is an older image (right for a roll-back)");
+    return;
+  }
+  log::warn(fmt::format("this run was started in a container that had been running for {} (docker "
+                        "exec): it sees the migrations of that container's image{}",
+                        for_people(*running_for), newer ? ", and " + is_newer : ""));
+  log::warn("hint: to deploy a new release, run schemagate in the new image; Coolify's "
+            "pre-deployment command runs in the old container");
 }
 
 void Job::work(pg::Session& session, const Lease& lease) {
@@ -176,7 +197,7 @@ void Job::finish_idle(pg::Session& session, const Lease& lease) {
   record_.complete(session, 0);
   lease.check(session);
   transaction.commit();
-  tell_nothing_to_do();
+  tell_nothing_to_do(session);
 }
 
 void Job::refuse_unfenced(const std::string& what) const {
@@ -266,6 +287,7 @@ void Job::apply_natively(pg::Session& session, const Lease& lease) {
   log::info(fmt::format("release {} is complete: {} applied now, {} in all", target_.id.release,
                         report_.applied.size(),
                         counted(target_.folder.migrations.size(), "migration")));
+  if (plan.pending.empty()) tell_if_old_image(session);
 }
 
 void Job::apply_with_command(pg::Session& session, const Lease& lease) {

@@ -33,12 +33,14 @@ constexpr const char* k_termination_log =
     "/dev/termination-log";  // Kubernetes shows it in `kubectl describe`
 constexpr std::size_t k_termination_log_size_max = 4096;
 constexpr auto k_stop_bound = 15s;  // inside every platform's grace period
+constexpr Milliseconds k_hold_retryable_max = 1min;
 
 struct Options {
   std::string manifest;
   bool json = false;
   log::Options log;
   GateOptions gate;
+  Milliseconds hold{0};
   std::vector<std::string> command;  // after --
   std::string migration;             // resolve NAME
   bool applied = false;
@@ -137,6 +139,20 @@ int finish(const Outcome& outcome, const std::string& good_news) {
   return code;
 }
 
+// Some platforms restart whatever ends, and stop the app for good after so many restarts.
+int hold(int code, Milliseconds duration) {
+  const auto exit_code = static_cast<ExitCode>(code);
+  if (code == 0 || exit_code >= ExitCode::signal_base) return code;
+  const bool may_pass = is_retryable(exit_code);
+  const auto bounded = may_pass ? std::min(duration, k_hold_retryable_max) : duration;
+  if (bounded == Milliseconds::zero()) return code;
+  log::info(fmt::format("exit code {} follows in {} (--hold)", code, for_people(bounded)));
+  Stop stop;
+  const SignalWatch signals{stop};
+  sleep(bounded, stop);
+  return code;
+}
+
 // Replaces this process: the program keeps our PID, and signals, output and exit code are its own.
 int become(const std::vector<std::string>& command) {
   std::vector<char*> argv;
@@ -158,7 +174,7 @@ int run_command_line(const Options& options) {
   if (options.json && options.command.empty()) print_report(report, outcome);
   const int code = finish(outcome, fmt::format("release {} complete, {} applied", report.release,
                                                report.applied.size()));
-  return code != 0 || options.command.empty() ? code : become(options.command);
+  return code != 0 || options.command.empty() ? hold(code, options.hold) : become(options.command);
 }
 
 int gate_command_line(const Options& options) {
@@ -175,7 +191,7 @@ int gate_command_line(const Options& options) {
     std::puts(json.pretty().c_str());
   }
   const int code = finish(outcome, "gate open");
-  return code != 0 || options.command.empty() ? code : become(options.command);
+  return code != 0 || options.command.empty() ? hold(code, options.hold) : become(options.command);
 }
 
 // An error that kept us from looking is told on stderr; what was found is the report itself.
@@ -288,6 +304,15 @@ int main(int argc, char** argv) {
     add_common_options(*command, options);
   for (auto* command : {run_app, gate_app}) {
     command->footer("-- CMD [ARGUMENT...]  after success, replace this process by CMD");
+    command->add_option_function<std::string>(
+        "--hold",
+        [&](const std::string& text) {
+          const auto duration = parse_duration(text);
+          if (!duration) throw CLI::ValidationError{"--hold", "must be like 30s, 10m or 1h"};
+          options.hold = *duration;
+        },
+        "after a failure wait this long before exiting (at most 1m where another try may help), "
+        "for platforms that restart whatever ends");
   }
   gate_app->add_flag("--once", options.gate.once, "one look, then exit 0 (open) or 30 (closed)");
   gate_app->add_option("--marker-file", options.gate.file,

@@ -71,6 +71,14 @@ std::optional<Marker> find_marker(pg::Session& session, const Bookkeeping& bookk
   return marker_of(session.query(bookkeeping.sql(statements::k_read_marker), {id.app, id.release}));
 }
 
+std::optional<NewerRelease> find_newer_release(pg::Session& session, const Bookkeeping& bookkeeping,
+                                               const ReleaseId& id) {
+  const auto rows =
+      session.query(bookkeeping.sql(statements::k_newer_release), {id.app, id.release});
+  if (rows.empty()) return std::nullopt;
+  return NewerRelease{rows[0][0].value_or(""), rows[0][1].value_or("")};
+}
+
 void mark_running(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
                   const std::string& digest, const std::string& run_id) {
   write(session, bookkeeping, id, Marker::Status::running, digest, run_id, nullptr);

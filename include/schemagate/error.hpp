@@ -34,6 +34,12 @@ constexpr bool is_permanent(ExitCode code) {
   return code >= ExitCode::history && code <= ExitCode::command_failed;
 }
 
+// True for outcomes that pass by themselves: the same command may be tried again.
+constexpr bool is_retryable(ExitCode code) {
+  return (code >= ExitCode::not_ready && code <= ExitCode::connection_lost) ||
+         code == ExitCode::gate_timeout;
+}
+
 // what(): what happened, where and why, possibly several lines; never a secret.
 // hint(): the next command to type, or empty.
 class Failure : public std::runtime_error {

@@ -38,6 +38,14 @@ constexpr const char* k_marker_channel = "schemagate_marker";  // LISTEN: a mark
 [[nodiscard]] std::optional<Marker>
 find_marker(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id);
 
+// What was completed last, if that was after this release.
+struct NewerRelease {
+  std::string release;
+  std::string completed_at;
+};
+[[nodiscard]] std::optional<NewerRelease>
+find_newer_release(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id);
+
 // These belong into a transaction that ends with the lease's fence check.
 void mark_running(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
                   const std::string& digest, const std::string& run_id);

@@ -174,6 +174,13 @@ SELECT status, digest, coalesce(error_code, 0), coalesce(error, ''),
        to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
   FROM schemagate.marker WHERE app = $1 AND release = $2)sql";
 
+inline constexpr const char* k_newer_release = R"sql(
+SELECT newer.release, to_char(newer.completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+  FROM schemagate.marker AS newer, schemagate.marker AS own
+ WHERE own.app = $1 AND own.release = $2 AND newer.app = $1 AND newer.status = 'complete'
+   AND newer.completed_at > own.completed_at
+ ORDER BY newer.completed_at DESC LIMIT 1)sql";
+
 inline constexpr const char* k_recent_markers = R"sql(
 SELECT release, status, coalesce(error_code, 0),
        coalesce(to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), '')
