@@ -24,8 +24,9 @@ esac)sh";
 
 // As `./dev package` makes it, with the binary under test in it.
 constexpr const char* k_package = R"sh(set -e
-mkdir -p tree/opt/schemagate/bin vendor
-ln -s "$BINARY" tree/opt/schemagate/bin/schemagate
+name=schemagate
+mkdir -p "tree/opt/$name/bin" vendor
+ln -s "$BINARY" "tree/opt/$name/bin/schemagate"
 tar -C tree -czf vendor/schemagate-0.1.0-linux-amd64.tar.gz opt
 cd vendor
 sha256sum schemagate-0.1.0-linux-amd64.tar.gz >SHA256SUMS
