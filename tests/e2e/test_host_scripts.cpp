@@ -27,10 +27,10 @@ constexpr const char* k_package = R"sh(set -e
 name=schemagate
 mkdir -p "tree/opt/$name/bin" vendor
 ln -s "$BINARY" "tree/opt/$name/bin/schemagate"
-tar -C tree -czf vendor/schemagate-0.1.0-linux-amd64.tar.gz opt
+tar -C tree -czf vendor/schemagate-0.1.0-linux-x86_64.tar.gz opt
 cd vendor
-sha256sum schemagate-0.1.0-linux-amd64.tar.gz >SHA256SUMS
-sed 's/amd64/arm64/' SHA256SUMS >other
+sha256sum schemagate-0.1.0-linux-x86_64.tar.gz >SHA256SUMS
+sed 's/x86_64/aarch64/' SHA256SUMS >other
 cat other >>SHA256SUMS)sh";
 
 // `ssh` and `scp` reach a directory of this machine, `docker` has the images "old" and "new".
@@ -168,7 +168,7 @@ TEST_CASE("Vercel: a migration that fails fails the build") {
 
 TEST_CASE("Vercel: a tarball that is not the one of SHA256SUMS is not executed") {
   const Vercel host;
-  host.files().write("new/vendor/schemagate-0.1.0-linux-amd64.tar.gz", "something else");
+  host.files().write("new/vendor/schemagate-0.1.0-linux-x86_64.tar.gz", "something else");
   CHECK(vercel_build(host).exit_code != 0);
   CHECK_FALSE(std::filesystem::exists(host.root() / "opt"));
 }

@@ -72,6 +72,7 @@ Result shell(const std::string& script, ProcessOptions options) {
   const auto path = options.environment.find("PATH");
   options.environment["PATH"] =
       bin + ":" + (path == options.environment.end() ? std::getenv("PATH") : path->second);
+  options.environment.insert({"LC_ALL", "C.UTF-8"});  // the words of `ls` and the like
   return run({"sh", "-c", "exec 2>&1\n" + script}, options);
 }
 
