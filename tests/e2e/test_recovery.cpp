@@ -4,34 +4,20 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstdlib>
-#include <fstream>
 #include <functional>
 #include <map>
 
 #include "e2e/deployment.hpp"
 #include "schemagate/text.hpp"
+#include "support/page.hpp"
 
 using namespace testing;
 
 namespace {
 
-struct Section {
-  std::string symptom;
-  std::vector<std::string> commands;
-};
-
 std::map<std::string, Section> sections_of_page() {
   std::map<std::string, Section> sections;
-  std::ifstream page{std::string{SCHEMAGATE_SOURCE_DIR} + "/docs/recovery.md"};
-  std::string heading;
-  bool in_code = false;
-  for (std::string line; std::getline(page, line);) {
-    if (line.starts_with("## ")) heading = line.substr(3);
-    else if (line.starts_with("```")) in_code = !in_code;
-    else if (in_code && !heading.empty()) sections[heading].commands.push_back(line);
-    else if (line.starts_with("> ")) sections[heading].symptom = line.substr(2);
-  }
+  for (auto& section : sections_of("docs/recovery.md")) sections[section.heading] = section;
   return sections;
 }
 
@@ -54,17 +40,12 @@ class Shop {
         "('7d9e4a0c', '" +
         schemagate::sha256_hex(script) + "', '20261120_nickname', now(), " + logs + ")");
   }
-  [[nodiscard]] std::string symptom(const std::string& command) const {
-    const auto result = shell(command);
-    return result.out + result.err;
-  }
+  [[nodiscard]] std::string symptom(const std::string& command) const { return shell(command).out; }
   [[nodiscard]] Result shell(const std::string& command) const {
-    const auto bin = std::filesystem::path{SCHEMAGATE_BINARY}.parent_path().string();
     auto environment = more_environment;
-    environment["PATH"] = bin + ":" + std::getenv("PATH");
     environment["DATABASE_URL"] = deployment.database().url();
-    return testing::run({"sh", "-c", command},
-                        {.environment = environment, .directory = deployment.dir().path()});
+    return testing::shell(command,
+                          {.environment = environment, .directory = deployment.dir().path()});
   }
 
   Deployment deployment;
@@ -77,13 +58,12 @@ void follow(const Shop& shop, const std::string& heading, const std::string& see
   const auto section = sections_of_page()[heading];
   INFO(heading);
   INFO(seen);
-  REQUIRE_FALSE(section.commands.empty());
+  REQUIRE_FALSE(section.commands().empty());
   CHECK(holds(seen, section.symptom));
   if (by_hand) by_hand();
-  for (const auto& command : section.commands) {
+  for (const auto& command : section.commands()) {
     INFO(command);
     const auto result = shop.shell(command);
-    INFO(result.err);
     INFO(result.out);
     CHECK(result.exit_code == 0);
   }
@@ -117,7 +97,7 @@ TEST_CASE("every recipe of the page has a case here") {
   for (const auto& [heading, section] : sections) {
     headings.push_back(heading);
     CHECK_MESSAGE(!section.symptom.empty(), heading);
-    CHECK_MESSAGE(!section.commands.empty(), heading);
+    CHECK_MESSAGE(!section.commands().empty(), heading);
   }
   auto cases = k_cases;
   std::sort(cases.begin(), cases.end());

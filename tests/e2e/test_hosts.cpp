@@ -1,0 +1,161 @@
+// The platforms of deploy/ that start a command of the new image before the new app: what their
+// files say is executed, with the built binary and a real server. The platforms themselves are not
+// here; what they do with an exit code is taken from their documentation.
+
+#include <functional>
+#include <regex>
+
+#include "e2e/host_fixture.hpp"
+
+using namespace testing;
+
+namespace {
+
+bool holds(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+struct Platform {
+  std::string name;
+  std::string before;  // the command before the app; empty: the file could not be read here
+  std::string app;
+};
+
+// The image's CMD as one would type it.
+std::string image_command() {
+  std::smatch match;
+  const auto dockerfile = source("deploy/one-image/Dockerfile");
+  REQUIRE(std::regex_search(dockerfile, match, std::regex{"\nCMD (\\[.*\\])"}));
+  std::string command;
+  for (const auto& word : nlohmann::json::parse(match[1].str()))
+    command += (command.empty() ? "" : " ") + word.get<std::string>();
+  return command;
+}
+
+std::vector<Platform> platforms() {
+  const auto railway = nlohmann::json::parse(source("deploy/railway/railway.json"));
+  const auto render = YAML::Load(source("deploy/render/render.yaml"));
+  const auto heroku = YAML::Load(source("deploy/heroku/heroku.yml"));
+  const auto fly = toml("deploy/fly/fly.toml");
+  return {
+      {"railway", railway.at("deploy").at("preDeployCommand").at(0), image_command()},
+      {"render", render["services"][0]["preDeployCommand"].as<std::string>(), image_command()},
+      {"heroku", heroku["release"]["command"][0].as<std::string>(),
+       heroku["run"]["web"].as<std::string>()},
+      {"fly", fly.is_null() ? "" : fly.at("deploy").at("release_command"), image_command()},
+  };
+}
+
+void on_each(const std::function<void(const Platform&, const Host&)>& test) {
+  for (const auto& platform : platforms()) {
+    if (platform.before.empty()) continue;  // said loudly by toml()
+    INFO(platform.name);
+    test(platform, Host{});
+  }
+}
+
+long seconds(const YAML::Node& duration) {
+  const auto text = duration.as<std::string>();
+  REQUIRE(std::regex_match(text, std::regex{"[0-9]+[sm]"}));
+  return std::stol(text) * (text.back() == 'm' ? 60 : 1);
+}
+
+long waits_of(const std::string& manifest) {
+  const auto yaml = YAML::Load(source(manifest));
+  return seconds(yaml["database"]["wait"]) + seconds(yaml["lease"]["wait"]) +
+         seconds(yaml["migrations"]["lock_retry"]);
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("hosts");
+
+TEST_CASE("hosts: the command before the deployment migrates, and the app starts after it") {
+  on_each([](const Platform& platform, const Host& host) {
+    const auto early = host.start("new", "timeout 2 " + platform.app);
+    CHECK(early.exit_code == 124);
+    CHECK_FALSE(holds(early.out, "the app runs"));
+
+    const auto before = host.start("new", platform.before);
+    INFO(before.out);
+    CHECK(before.exit_code == 0);
+    CHECK(holds(before.out, "2 of 2 migrations to apply"));
+    CHECK(holds(before.out, "is complete: 2 applied now, 2 migrations in all"));
+
+    const auto app = host.start("new", platform.app);
+    INFO(app.out);
+    CHECK(app.exit_code == 0);
+    CHECK(holds(app.out, "gate open: release "));
+    CHECK(holds(app.out, "the app runs: server.js"));
+  });
+}
+
+TEST_CASE(
+    "hosts: a migration that fails stops the deployment, and the old release starts as ever") {
+  on_each([](const Platform& platform, const Host& host) {
+    REQUIRE(host.start("old", platform.before).exit_code == 0);
+    host.break_new_release();
+
+    CHECK(host.start("new", platform.before).exit_code == 21);
+    // Even if somebody starts the new app all the same.
+    const auto app = host.start("new", platform.app);
+    CHECK(app.exit_code == 31);
+    CHECK_FALSE(holds(app.out, "the app runs"));
+
+    CHECK(holds(host.start("old", platform.app).out, "the app runs"));
+    CHECK(host.database.value("SELECT to_regclass('half') IS NULL") == "t");
+  });
+}
+
+TEST_CASE("hosts: a roll-back runs the old command on the newer database, and starts the old app") {
+  on_each([](const Platform& platform, const Host& host) {
+    REQUIRE(host.start("old", platform.before).exit_code == 0);
+    REQUIRE(host.start("new", platform.before).exit_code == 0);
+
+    // A release that was here before has nothing to do; one that was not warns of what is ahead.
+    CHECK(host.start("old", platform.before).exit_code == 0);
+    CHECK(holds(host.start("old", platform.app).out, "the app runs"));
+    host.database.execute("DELETE FROM schemagate.marker");
+    const auto unknown = host.start("old", platform.before);
+    INFO(unknown.out);
+    CHECK(unknown.exit_code == 0);
+    CHECK(holds(unknown.out, "warning migration 20261120_nickname is applied, but not in"));
+    CHECK(holds(host.start("old", platform.app).out, "the app runs"));
+    CHECK(host.database.value("SELECT count(nickname) FROM users") == "0");
+  });
+}
+
+TEST_CASE("hosts: a gate as ENTRYPOINT before the release command waits for itself") {
+  const Host host;
+  host.files().write("new/schemagate.yaml",
+                     replaced(source("deploy/one-image/schemagate.yaml"), "45s", "1s"));
+  const auto result = host.start(
+      "new", "/opt/schemagate/bin/schemagate gate -- /opt/schemagate/bin/schemagate run");
+  CHECK(result.exit_code == 30);
+  CHECK(host.database.value("SELECT to_regclass('users') IS NULL") == "t");
+}
+
+TEST_CASE("hosts: the waits of the manifests add up to less than each platform's limit") {
+  const auto waits = waits_of("deploy/one-image/schemagate.yaml");
+  CHECK(waits == 4 * 60);  // as the pages say
+  const auto fly = toml("deploy/fly/fly.toml");
+  if (!fly.is_null()) {
+    CHECK(fly.at("deploy").at("release_command_timeout") == "15m");
+    CHECK(waits < 15 * 60);
+  }
+  CHECK(waits < 5 * 60);  // Fly's, without that line
+  CHECK(holds(source("deploy/cloud-run/README.md"), "--task-timeout 30m"));
+  CHECK(waits < 30 * 60);
+  CHECK(waits < 60 * 60);  // Heroku's release phase
+  const auto workflow = YAML::Load(source("deploy/github-actions/deploy.yml"));
+  CHECK(waits < workflow["jobs"]["deploy"]["timeout-minutes"].as<long>() * 60);
+  CHECK(waits_of("deploy/vercel-neon/schemagate.yaml") == 12 * 60);
+  CHECK(12 * 60 < 45 * 60);
+
+  const auto gate =
+      seconds(YAML::Load(source("deploy/one-image/schemagate.yaml"))["gate"]["timeout"]);
+  CHECK(gate < 60);   // Heroku: a web dyno must listen by then
+  CHECK(gate < 240);  // Cloud Run's default startup probe
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,203 @@
+// docs/verification.md, executed: each block of commands, and what the page says that it shows.
+
+#include <algorithm>
+#include <csignal>
+#include <fstream>
+#include <regex>
+
+#include "e2e/deployment.hpp"
+#include "schemagate/text.hpp"
+#include "support/own_server.hpp"
+#include "support/page.hpp"
+
+using namespace testing;
+
+namespace {
+
+constexpr const char* k_page = "docs/verification.md";
+
+const std::vector<std::string> k_headings = {
+    "The migrations are applied",
+    "A good deployment's log",
+    "The app waits for its migrations",
+    "It fails safely: a migration that fails",
+    "It fails safely: a check that fails",
+    "It fails safely: a wrong password",
+    "Two runners at once apply once",
+    "A killed run leaves nothing half done",
+    "All of it in one table",
+};
+
+// A project as the page's reader has it. The lease is short, so that nobody waits for 30 s.
+class Project {
+ public:
+  explicit Project(std::string url) : url_{std::move(url)} {
+    files.write("schemagate.yaml", "version: 1\n"
+                                   "database:\n  url: ${DATABASE_URL}\n"
+                                   "lease:\n  ttl: 3s\n"
+                                   "migrations:\n  directory: prisma/migrations\n");
+    files.write("prisma/migrations/20261101_users/migration.sql",
+                "CREATE TABLE users (id int PRIMARY KEY, name text);\n");
+    files.write("prisma/migrations/20261120_nickname/migration.sql",
+                "ALTER TABLE users ADD COLUMN nickname text;\n");
+  }
+  [[nodiscard]] Result shell(const std::string& script) const {
+    return testing::shell(
+        script, {.environment = {{"DATABASE_URL", url_}}, .directory = files.path().string()});
+  }
+  void deployed() const {
+    const auto result = shell("schemagate run");
+    INFO(result.out);
+    REQUIRE(result.exit_code == 0);
+  }
+
+  TempDir files;
+
+ private:
+  std::string url_;
+};
+
+const Section& section(const std::string& heading) {
+  static const auto sections = sections_of(k_page);
+  const auto found = std::find_if(sections.begin(), sections.end(),
+                                  [&](const Section& one) { return one.heading == heading; });
+  REQUIRE_MESSAGE(found != sections.end(), heading);
+  return *found;
+}
+
+// Executes the blocks in their order, compares each with what stands below it, and returns all that
+// was seen.
+std::string follow(const Project& project, const std::string& heading) {
+  std::string all;
+  std::string last;
+  for (const auto& block : section(heading).blocks) {
+    INFO(heading);
+    INFO(block.text());
+    if (block.language == "sh") {
+      last = project.shell(block.text()).out;
+      all += last;
+      continue;
+    }
+    REQUIRE(block.language == "text");
+    INFO(last);
+    CHECK(missing_line(last, block.lines) == "");
+  }
+  return all;
+}
+
+// The row of the table that begins like this: the codes of run, gate and status.
+std::vector<std::string> row(const std::string& name) {
+  std::ifstream page{std::string{SCHEMAGATE_SOURCE_DIR} + "/" + k_page};
+  for (std::string line; std::getline(page, line);) {
+    if (!line.starts_with("| " + name + " |")) continue;
+    const auto cells = schemagate::split(line, '|');
+    return {schemagate::trim(cells.at(2)), schemagate::trim(cells.at(3)),
+            schemagate::trim(cells.at(4))};
+  }
+  return {};
+}
+
+std::vector<std::string> codes(const std::string& seen) {
+  std::vector<std::string> all;
+  for (const std::string name : {"run", "gate", "status"}) {
+    std::smatch match;
+    const bool found = std::regex_search(seen, match, std::regex{"\n" + name + ": ([0-9]+)\n"});
+    all.push_back(found ? match[1].str() : "none");
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("verification");
+
+TEST_CASE("every section of the page has a case here, and shows what its commands show") {
+  std::vector<std::string> headings;
+  for (const auto& one : sections_of(k_page)) {
+    headings.push_back(one.heading);
+    for (std::size_t i = 0; i < one.blocks.size(); ++i)
+      CHECK_MESSAGE(one.blocks[i].language == (i % 2 == 0 ? "sh" : "text"), one.heading);
+  }
+  CHECK(headings == k_headings);
+}
+
+TEST_CASE("verification: the migrations are applied, and the app waits for them") {
+  const TestDatabase database;
+  const Project project{database.url()};
+  follow(project, k_headings[2]);
+  CHECK_FALSE(std::filesystem::exists(project.files.path() / "app-has-started"));
+  std::filesystem::remove_all(project.files.path() / "prisma/migrations/29990101_later");
+  follow(project, k_headings[0]);
+}
+
+TEST_CASE("verification: a good deployment's log") {
+  const TestDatabase database;
+  follow(Project{database.url()}, k_headings[1]);
+}
+
+TEST_CASE("verification: a migration that fails") {
+  const TestDatabase database;
+  const Project project{database.url()};
+  project.deployed();
+  CHECK(codes(follow(project, k_headings[3])) == row("a migration that fails"));
+}
+
+TEST_CASE("verification: a check that fails") {
+  const TestDatabase database;
+  const Project project{database.url()};
+  project.deployed();
+  CHECK(codes(follow(project, k_headings[4])) == row("a check that fails"));
+  // As the page says of a check that comes too late.
+  CHECK(project.shell("printf 'verify:\n  - table: nowhere\n' >>schemagate.yaml; schemagate run")
+            .exit_code == 0);
+}
+
+TEST_CASE("verification: a wrong password") {
+  const OwnServer server;
+  server.execute("CREATE ROLE shop LOGIN PASSWORD '" + std::string{k_password} + "'");
+  server.execute("ALTER DATABASE shop OWNER TO shop");
+  server.execute("GRANT CREATE ON SCHEMA public TO shop");
+  const auto rules = server.data() / "pg_hba.conf";
+  const auto before = read_text(rules);
+  std::ofstream{rules} << "host all shop 127.0.0.1/32 scram-sha-256\n" << before;
+  REQUIRE(server.control({"reload"}).exit_code == 0);
+
+  const Project project{server.url("shop")};
+  const auto seen = follow(project, k_headings[5]);
+  CHECK(codes(seen) == row("a wrong password"));
+  CHECK_FALSE(holds(seen, k_password));
+  CHECK_FALSE(holds(seen, ":wrong@"));
+  project.deployed();
+}
+
+TEST_CASE("verification: two runners at once") {
+  const TestDatabase database;
+  const Project project{database.url()};
+  follow(project, k_headings[6]);
+}
+
+TEST_CASE("verification: a run that is killed") {
+  const TestDatabase database;
+  const Project project{database.url()};
+  project.deployed();
+  follow(project, k_headings[7]);
+}
+
+TEST_CASE("verification: the codes of a killed run are those of the table") {
+  const TestDatabase database;
+  const Project project{database.url()};
+  project.deployed();
+  project.files.write("prisma/migrations/29990104_slow/migration.sql", "SELECT pg_sleep(30);");
+  auto running = start_schemagate({"run"}, {.environment = {{"DATABASE_URL", database.url()}},
+                                            .directory = project.files.path()});
+  REQUIRE(running.says("1 of 3 migrations to apply"));
+  running.signal(SIGKILL);
+  const auto killed = std::to_string(running.wait().exit_code);
+  const auto code = [&](const char* command) {
+    return std::to_string(project.shell(command).exit_code);
+  };
+  CHECK(std::vector{killed, code("schemagate gate --once"), code("schemagate status")} ==
+        row("a run that is killed"));
+}
+
+TEST_SUITE_END();
