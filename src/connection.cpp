@@ -2,9 +2,11 @@
 
 #include <fmt/core.h>
 #include <libpq-fe.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <memory>
 #include <string_view>
 
@@ -20,6 +22,12 @@ constexpr std::array k_prisma_only = {"connection_limit",      "pool_timeout",
                                       "socket_timeout",        "max_connection_lifetime",
                                       "statement_cache_size",  "max_idle_connection_lifetime",
                                       "single_use_connections"};
+
+// Where the certificates of the public authorities are: Debian and Alpine, Fedora, others by
+// OpenSSL's habit; last those that came with us (deploy/package).
+constexpr std::array k_system_certificates = {
+    "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem", "/opt/schemagate/share/ca-certificates.crt"};
 
 using Options = std::unique_ptr<PQconninfoOption, decltype(&::PQconninfoFree)>;
 
@@ -67,6 +75,16 @@ std::string percent_encoded(std::string_view text) {
     else encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return encoded;
+}
+
+// libpq before 16 takes "system" for a file's name, and later ones ask an OpenSSL that may have
+// been built for another distribution.
+std::string system_certificates() {
+  if (const char* file = std::getenv("SSL_CERT_FILE"); file != nullptr && *file != '\0')
+    return file;
+  for (const auto* file : k_system_certificates)
+    if (::access(file, R_OK) == 0) return file;
+  return "system";
 }
 
 std::string quoted_value(std::string_view value) {
@@ -122,6 +140,13 @@ ConnectionString::ConnectionString(const std::string& text) : text_{trim(text)} 
   is_url_ = text_.find("://") != std::string::npos && text_.find("://") < text_.find_first_of("= ");
   if (is_url_) read_url(text_);
   else read_key_value(text_);
+  if (value("sslrootcert") == "system" && value("sslmode") != "verify-full") {
+    if (!value("sslmode").empty())
+      throw ConnectionStringError{
+          "sslrootcert=system needs sslmode=verify-full: anybody can have a certificate that some "
+          "public authority has signed"};
+    set("sslmode", "verify-full");
+  }
   if (database().empty() && value("service").empty()) {
     throw ConnectionStringError{
         "the connection string names no database; add /NAME (URL) or dbname="};
@@ -218,13 +243,16 @@ void ConnectionString::apply_prisma_tls(const std::vector<Parameter>& url_parame
     return {};
   };
   const auto accept = given("sslaccept");
-  if (!accept.empty() && accept != "accept_invalid_certs" && value("sslmode") != "disable")
-    set("sslmode", "verify-full");  // Prisma reads any unknown value as strict, and so do we
+  // Prisma reads any unknown value as strict, and so do we.
+  const bool is_strict =
+      !accept.empty() && accept != "accept_invalid_certs" && value("sslmode") != "disable";
+  if (is_strict) set("sslmode", "verify-full");
   if (const auto certificate = given("sslcert"); !certificate.empty()) {
     if (!given("sslkey").empty()) set("sslcert", certificate);
     else if (accept != "accept_invalid_certs" && given("sslrootcert").empty())
       set("sslrootcert", certificate);
   }
+  if (is_strict && value("sslrootcert").empty()) set("sslrootcert", "system");
 }
 
 void ConnectionString::read_key_value(const std::string& text) {
@@ -265,6 +293,7 @@ std::string ConnectionString::conninfo(const ConnectionSettings& settings) const
   if (settings.connect_timeout)
     all.set("connect_timeout", std::to_string(settings.connect_timeout->count()));
   set_unless_given("connect_timeout", "5");
+  if (all.value("sslrootcert") == "system") all.set("sslrootcert", system_certificates());
   all.set("application_name", settings.application_name);
   all.set("client_encoding", "UTF8");
   // A dead peer is noticed in about 15 s instead of two hours.

@@ -89,8 +89,7 @@ DockerNetwork::DockerNetwork() : name_{Docker::unique_name("net")} {
                .exit_code == 0;
   };
   if (!eventually(accepts, std::chrono::seconds{60}))
-    throw std::runtime_error{"the server does not start: " +
-                             Docker::run({"logs", server_}).err};
+    throw std::runtime_error{"the server does not start: " + Docker::run({"logs", server_}).err};
 }
 
 DockerNetwork::~DockerNetwork() {
@@ -116,8 +115,8 @@ std::string DockerNetwork::container(const std::string& what) const {
 }
 
 std::vector<std::string> hardened() {
-  return {"--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-          "--user",      "65532:65532", "--memory", "128m"};
+  return {"--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user",
+          "65532:65532", "--memory",   "128m"};
 }
 
 }  // namespace testing

@@ -54,6 +54,18 @@ std::string tls(const std::string& parameters) {
 }  // namespace
 
 TEST_SUITE("connection") {
+  TEST_CASE("the system's authorities are a file that is there, and need verify-full") {
+    const ConnectionString url{"postgresql://h/d?sslrootcert=system"};
+    CHECK(url.value("sslmode") == "verify-full");
+    ::setenv("SSL_CERT_FILE", "/somewhere/ca.pem", 1);
+    CHECK(url.conninfo({}).find("sslrootcert='/somewhere/ca.pem'") != std::string::npos);
+    ::unsetenv("SSL_CERT_FILE");
+    CHECK(ConnectionString{"host=h dbname=d sslrootcert=system"}.value("sslmode") == "verify-full");
+    CHECK_THROWS_AS(ConnectionString{"postgresql://h/d?sslmode=require&sslrootcert=system"},
+                    ConnectionStringError);
+    CHECK(ConnectionString{"postgresql://h/d?sslaccept=strict"}.value("sslrootcert") == "system");
+  }
+
   TEST_CASE("a Prisma URL is understood") {
     const ConnectionString connection{
         "postgresql://alice:s3cret@db.example.org:5433/shop?schema=app"};
