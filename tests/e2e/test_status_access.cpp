@@ -217,7 +217,7 @@ TEST_CASE("status has colours on a terminal only, and never with NO_COLOR") {
   CHECK_FALSE(holds(shop.status().text, "\x1b"));
   const auto on_terminal = [&](const std::string& environment) {
     return testing::run(
-               {"script", "-qec", environment + " " + SCHEMAGATE_BINARY + " status", "/dev/null"},
+               {"script", "-qec", environment + " " + testing::tested_program() + " status", "/dev/null"},
                {.environment = {}, .directory = shop.dir().path()})
         .out;
   };
