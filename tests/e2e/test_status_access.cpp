@@ -216,9 +216,9 @@ TEST_CASE("status has colours on a terminal only, and never with NO_COLOR") {
   shop.migration("1_users", "CREATE TABLE users (id int);");
   CHECK_FALSE(holds(shop.status().text, "\x1b"));
   const auto on_terminal = [&](const std::string& environment) {
-    return testing::run(
-               {"script", "-qec", environment + " " + testing::tested_program() + " status", "/dev/null"},
-               {.environment = {}, .directory = shop.dir().path()})
+    return testing::run({"script", "-qec",
+                         environment + " " + testing::tested_program() + " status", "/dev/null"},
+                        {.environment = {}, .directory = shop.dir().path()})
         .out;
   };
   CHECK(holds(on_terminal("env"), "\x1b[31mpending"));
