@@ -1,0 +1,45 @@
+#pragma once
+// Kubernetes manifests in tests: read as JSON, checked by the real types, held against Pod Security.
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "support/process.hpp"
+#include "support/temp_dir.hpp"
+
+namespace testing::kube {
+
+using nlohmann::json;
+
+// helm and kubectl-validate, which tests/platforms/kube-tools builds. False, after a SKIPPED that
+// says why, where they cannot be had.
+[[nodiscard]] bool tools_are_there();
+[[nodiscard]] Result helm(const std::vector<std::string>& arguments);
+
+// Every document of a file, empty ones left out.
+[[nodiscard]] std::vector<json> documents(const std::string& yaml);
+[[nodiscard]] json only_document(const std::string& yaml);
+
+// Holds the documents against the types of real Kubernetes releases: unknown and missing fields and
+// wrong types make an exit code other than 0. It does not know which values a field takes.
+[[nodiscard]] Result validate(const std::string& yaml);
+
+struct Pod {
+  std::string of;  // "Job shop"
+  json spec;
+};
+[[nodiscard]] std::vector<Pod> pods(const std::vector<json>& documents);
+[[nodiscard]] std::vector<json> containers(const json& pod_spec);  // init containers first
+
+// What Pod Security "restricted" would refuse, one line each; and what we ask beyond that.
+[[nodiscard]] std::vector<std::string> not_restricted(const json& pod_spec);
+[[nodiscard]] std::vector<std::string> against_our_rules(const json& pod_spec);
+
+// Checks both for every pod; fails if there is none.
+void check_pods(const std::vector<json>& documents);
+// Checks the rules of podFailurePolicy of a Job.
+void check_failure_policy(const json& job);
+
+}  // namespace testing::kube
