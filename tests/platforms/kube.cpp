@@ -156,9 +156,15 @@ std::vector<std::string> not_restricted(const json& pod_spec) {
   for (const auto* host : {"hostNetwork", "hostPID", "hostIPC", "hostUsers"})
     if (pod_spec.contains(host)) problems.emplace_back(host);
   if (at(pod_spec, "/securityContext/sysctls") != nullptr) problems.emplace_back("sysctls");
-  static const std::set<std::string> allowed{
-      "name",      "configMap",             "csi",       "downwardAPI", "emptyDir",
-      "ephemeral", "persistentVolumeClaim", "projected", "secret"};
+  static const std::set<std::string> allowed{"name",
+                                             "configMap",
+                                             "csi",
+                                             "downwardAPI",
+                                             "emptyDir",
+                                             "ephemeral",
+                                             "persistentVolumeClaim",
+                                             "projected",
+                                             "secret"};
   const auto volumes = at(pod_spec, "/volumes");
   for (const auto& volume : volumes.is_null() ? json::array() : volumes)
     for (const auto& [kind, value] : volume.items())
@@ -205,9 +211,9 @@ void check_failure_policy(const json& job) {
   CHECK(spec.at("template").at("spec").at("restartPolicy") == "Never");
   const auto& rules = spec.at("podFailurePolicy").at("rules");
   REQUIRE(rules.size() == 2);
-  CHECK(rules[0] == json{{"action", "Ignore"},
-                         {"onPodConditions",
-                          {{{"type", "DisruptionTarget"}, {"status", "True"}}}}});
+  CHECK(rules[0] ==
+        json{{"action", "Ignore"},
+             {"onPodConditions", {{{"type", "DisruptionTarget"}, {"status", "True"}}}}});
   CHECK(rules[1].at("action") == "FailJob");
   const auto& on = rules[1].at("onExitCodes");
   CHECK(on.at("operator") == "In");

@@ -1,5 +1,6 @@
 #pragma once
-// Kubernetes manifests in tests: read as JSON, checked by the real types, held against Pod Security.
+// Kubernetes manifests in tests: read as JSON, checked by the real types, held against Pod
+// Security.
 
 #include <filesystem>
 #include <nlohmann/json.hpp>

@@ -74,8 +74,8 @@ TEST_SUITE("Kubernetes manifests") {
         {"job.yaml", "containerName:", "container:", "container"},
         {"job.yaml", "backoffLimit: 6", "backoffLimit: six", "backoffLimit"},
         {"job.yaml", "  template:\n", "  templates:\n", "template"},
-        {"deployment.yaml", "  selector:\n    matchLabels:\n      app.kubernetes.io/name: shop\n", "",
-         "selector"},
+        {"deployment.yaml", "  selector:\n    matchLabels:\n      app.kubernetes.io/name: shop\n",
+         "", "selector"},
         {"deployment.yaml", "maxUnavailable:", "maxUnavaillable:", "maxUnavaillable"},
         {"flux/kustomizations.yaml", "dependsOn:", "dependOn:", "dependOn"},
         {"flux/kustomizations.yaml", "path: ./migrate", "path: 5", "path"},
@@ -217,8 +217,7 @@ TEST_SUITE("Kubernetes manifests") {
     const auto page = text_of("README.md");
     const auto begin = page.find("sed '");
     const auto line = page.substr(begin, page.find(" |\n", begin) - begin);
-    const auto result =
-        run({"sh", "-c", line}, {.environment = {}, .directory = k_root.string()});
+    const auto result = run({"sh", "-c", line}, {.environment = {}, .directory = k_root.string()});
     REQUIRE(result.exit_code == 0);
     auto job = only_document(result.out);
     CHECK(job.at("metadata").at("name") == "shop-status");
