@@ -124,8 +124,7 @@ Result validate(const std::string& yaml) {
   // The oldest that we support and the newest that it knows.
   Result result;
   for (const auto* version : {"1.29", "1.30"}) {
-    result = run({tool("kubectl-validate").string(), "--version", version, "--local-crds",
-                  tool("crds").string(), file.string()},
+    result = run({tool("kubectl-validate").string(), "--version", version, file.string()},
                  {.environment = {{"KUBECONFIG", "/dev/null"}}, .directory = {}});
     if (result.exit_code != 0) break;
   }
