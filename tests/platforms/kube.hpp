@@ -14,8 +14,11 @@ namespace testing::kube {
 
 using nlohmann::json;
 
-// helm and kubectl-validate, which tests/platforms/kube-tools builds. False, after a SKIPPED that
-// says why, where they cannot be had.
+// Says SKIPPED and why; a failure of the case where SCHEMAGATE_REQUIRE_KUBE is set.
+void skipped(const std::string& why);
+
+// helm and kubectl-validate, which tests/platforms/kube-tools builds. Where they cannot be had:
+// skipped(), and false.
 [[nodiscard]] bool tools_are_there();
 [[nodiscard]] Result helm(const std::vector<std::string>& arguments);
 
