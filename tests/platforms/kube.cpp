@@ -99,16 +99,39 @@ bool tools_are_there() {
   return false;
 }
 
-Result helm(const std::vector<std::string>& arguments) {
+Result helm(const Arguments& arguments) {
   const TempDir home;  // nothing of the person's own settings, and no cluster
   const auto below = [&](const char* name) { return (home.path() / name).string(); };
-  std::vector<std::string> argv{tool("helm").string()};
+  Arguments argv{tool("helm").string()};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   return run(argv, {.environment = {{"HELM_CACHE_HOME", below("cache")},
                                     {"HELM_CONFIG_HOME", below("config")},
                                     {"HELM_DATA_HOME", below("data")},
                                     {"KUBECONFIG", "/dev/null"}},
                     .directory = {}});
+}
+
+Result render(const std::filesystem::path& chart, const Arguments& arguments) {
+  Arguments argv{"template", "shop", chart.string(), "--kube-version", "1.31.0"};
+  argv.insert(argv.end(), arguments.begin(), arguments.end());
+  return helm(argv);
+}
+
+std::string rendered(const std::filesystem::path& chart, const Arguments& arguments) {
+  const auto result = render(chart, arguments);
+  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+  return result.out;
+}
+
+ExampleChart::ExampleChart() {
+  std::filesystem::copy(std::filesystem::path{SCHEMAGATE_SOURCE_DIR} / "helm", directory.path(),
+                        std::filesystem::copy_options::recursive);
+  update();
+}
+
+void ExampleChart::update() const {
+  const auto result = helm({"dependency", "update", path.string()});
+  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
 }
 
 std::vector<json> documents(const std::string& yaml) {

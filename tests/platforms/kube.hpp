@@ -20,7 +20,20 @@ void skipped(const std::string& why);
 // helm and kubectl-validate, which tests/platforms/kube-tools builds. Where they cannot be had:
 // skipped(), and false.
 [[nodiscard]] bool tools_are_there();
-[[nodiscard]] Result helm(const std::vector<std::string>& arguments);
+using Arguments = std::vector<std::string>;
+[[nodiscard]] Result helm(const Arguments& arguments);
+// `helm template` of release "shop"; rendered() requires that it can.
+[[nodiscard]] Result render(const std::filesystem::path& chart, const Arguments& arguments);
+[[nodiscard]] std::string rendered(const std::filesystem::path& chart, const Arguments& arguments);
+
+// A copy of helm/ in which helm/example is as a user has it after `helm dependency update`.
+struct ExampleChart {
+  TempDir directory;
+  std::filesystem::path path = directory.path() / "example";
+
+  ExampleChart();
+  void update() const;
+};
 
 // Every document of a file, empty ones left out.
 [[nodiscard]] std::vector<json> documents(const std::string& yaml);

@@ -12,7 +12,6 @@
 
 using namespace testing;
 using namespace testing::kube;
-using Arguments = std::vector<std::string>;
 
 namespace {
 
@@ -31,18 +30,6 @@ Arguments values_files() {
   std::sort(all.begin(), all.end());
   REQUIRE(all.size() >= 5);
   return all;
-}
-
-Result render(const std::filesystem::path& chart, const Arguments& arguments) {
-  Arguments argv{"template", "shop", chart.string(), "--kube-version", "1.31.0"};
-  argv.insert(argv.end(), arguments.begin(), arguments.end());
-  return helm(argv);
-}
-
-std::string rendered(const std::filesystem::path& chart, const Arguments& arguments) {
-  const auto result = render(chart, arguments);
-  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
-  return result.out;
 }
 
 std::vector<json> of_kind(const std::vector<json>& documents, const std::string& kind) {
@@ -73,21 +60,6 @@ std::string job_name(const Arguments& more, const std::string& values = "job") {
 json annotations(const json& document) {
   return document.at("metadata").value("annotations", json::object());
 }
-
-// helm/example as a user has it after `helm dependency update`.
-struct Example {
-  TempDir directory;
-  std::filesystem::path path = directory.path() / "example";
-
-  Example() {
-    std::filesystem::copy(k_helm, directory.path(), std::filesystem::copy_options::recursive);
-    update();
-  }
-  void update() const {
-    const auto result = helm({"dependency", "update", path.string()});
-    REQUIRE_MESSAGE(result.exit_code == 0, result.err);
-  }
-};
 
 // README's table: value -> default.
 std::map<std::string, json> table() {
@@ -130,7 +102,7 @@ void collect(const json& properties, const json& values, const std::string& pref
 TEST_SUITE("Helm chart") {
   TEST_CASE("helm lint --strict finds nothing in the charts") {
     if (!tools_are_there()) return;
-    const Example example;
+    const ExampleChart example;
     const auto lint = [](const std::filesystem::path& path, const Arguments& more) {
       Arguments argv{"lint", "--strict", "--kube-version", "1.31.0", path.string()};
       argv.insert(argv.end(), more.begin(), more.end());
@@ -144,7 +116,7 @@ TEST_SUITE("Helm chart") {
   TEST_CASE(
       "Kubernetes would accept what the charts make, in every mode; every pod is restricted") {
     if (!tools_are_there()) return;
-    const Example example;
+    const ExampleChart example;
     std::map<std::string, std::string> all;
     for (const auto& values : values_files()) all[values] = rendered(k_chart, {"-f", values});
     for (const auto& mode : k_modes)
@@ -282,7 +254,7 @@ TEST_SUITE("Helm chart") {
 
   TEST_CASE("an app that includes the gate is held back by the image that migrates") {
     if (!tools_are_there()) return;
-    const Example example;
+    const ExampleChart example;
     for (const auto* mode : {"job", "hook"}) {
       const auto all =
           documents(rendered(example.path, {"--set", std::string{"schemagate.mode="} + mode}));
@@ -301,7 +273,7 @@ TEST_SUITE("Helm chart") {
 
   TEST_CASE("with mode initContainer the same include migrates, and there is no Job") {
     if (!tools_are_there()) return;
-    const Example example;
+    const ExampleChart example;
     const auto all = documents(rendered(example.path, {"--set", "schemagate.mode=initContainer"}));
     CHECK(of_kind(all, "Job").empty());
     const auto spec = pods({only(all, "Deployment")}).at(0).spec;
@@ -312,7 +284,7 @@ TEST_SUITE("Helm chart") {
 
   TEST_CASE("two databases are two aliases, each with a Job and a gate of its own") {
     if (!tools_are_there()) return;
-    const Example example;
+    const ExampleChart example;
     const auto edit = [&](const std::string& file, const char* what, const std::string& with) {
       const auto text = read_text(example.path / file);
       const auto changed = std::regex_replace(text, std::regex{what}, with);
@@ -374,7 +346,7 @@ TEST_SUITE("Helm chart") {
       CHECK_MESSAGE(result.exit_code != 0, arguments[1]);
       CHECK_MESSAGE(result.err.find(words) != std::string::npos, result.err);
     }
-    const Example example;
+    const ExampleChart example;
     std::filesystem::remove_all(example.path / "charts/schemagate-0.1.0.tgz");
     example.directory.write("example/templates/typo.yaml",
                             "{{ include \"schemagate.gate\" .Subcharts.schemgate }}");
@@ -385,7 +357,7 @@ TEST_SUITE("Helm chart") {
 
   TEST_CASE("the notes say what happens next, and where a hook must not be used") {
     if (!tools_are_there()) return;
-    const Example copy;
+    const ExampleChart copy;
     copy.directory.write("schemagate/templates/notes.yaml",
                          "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: notes}\ndata:\n  text: "
                          "{{ include (print .Template.BasePath \"/NOTES.txt\") . | toJson }}\n");

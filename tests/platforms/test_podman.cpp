@@ -109,6 +109,19 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
+// Some templates of the example chart, with a manifest that is not the image's.
+std::string chart(const ExampleChart& example, const Arguments& templates) {
+  Arguments arguments{"--set-json",
+                      R"(schemagate.manifest={"version": 1, "app": "of-the-chart",
+                          "database": {"url": "${DATABASE_URL}"},
+                          "migrations": {"directory": "/app/prisma/migrations"}})"};
+  for (const auto& name : templates) {
+    arguments.emplace_back("--show-only");
+    arguments.push_back(name);
+  }
+  return rendered(example.path, arguments);
+}
+
 const std::string k_job = "shop-migrate-1-4-0-pod-schemagate";
 const std::string k_gate = "shop-pod-gate";
 const std::string k_app = "shop-pod-shop";
@@ -170,5 +183,30 @@ TEST_SUITE("Kubernetes manifests played by podman") {
     podman.must_play("init-only.yaml", manifest("init-only.yaml"));
     CHECK(podman.comes_to(k_app, "running"));
     CHECK(server.value("SELECT count(*) > 10 FROM _prisma_migrations") == "t");
+  }
+
+  TEST_CASE("what the chart makes runs as well: Job, gate, and the Pod of helm test") {
+    if (!tools_are_there()) return;
+    const Podman podman;
+    if (!podman.is_there()) return;
+    const OwnServer server;
+    prepare(podman, server);
+    const ExampleChart example;
+    const std::string templates = "charts/schemagate/templates/";
+    const auto job = chart(example, {templates + "configmap.yaml", templates + "job.yaml"});
+    podman.must_play("job.yaml", job);
+    const auto name = documents(job).back().at("metadata").at("name").get<std::string>();
+    REQUIRE(podman.comes_to(name + "-pod-schemagate", "exited"));
+    CHECK(podman.inspect(name + "-pod-schemagate").at("State").at("ExitCode") == 0);
+    CHECK(server.value("SELECT app FROM schemagate.marker") == "of-the-chart");
+
+    sql_script(server, "gate-role.sql", "shop_app");
+    podman.must_play("app.yaml",
+                     chart(example, {templates + "configmap.yaml", "templates/deployment.yaml"}));
+    CHECK(podman.comes_to(k_app, "running"));
+    podman.must_play("status.yaml", chart(example, {templates + "configmap.yaml",
+                                                    templates + "tests/status.yaml"}));
+    REQUIRE(podman.comes_to("shop-schemagate-status-schemagate", "exited"));
+    CHECK(podman.inspect("shop-schemagate-status-schemagate").at("State").at("ExitCode") == 0);
   }
 }
