@@ -1,4 +1,5 @@
 #include "schemagate/catalogue.hpp"
+#include "schemagate/text.hpp"
 
 namespace schemagate {
 namespace {
@@ -156,7 +157,7 @@ void read_others(pg::Session& session, const std::string& names, Catalogue& cata
     }
     auto& shape = functions[object];
     if (!shape.bodies) shape.bodies.emplace();
-    shape.bodies->push_back(row[3].value_or(""));
+    shape.bodies->push_back(without_carriage_returns(row[3].value_or("")));
   }
   for (const auto& [function, shape] : functions) catalogue.add(function, shape);
 }

@@ -125,7 +125,10 @@ void judge(Settlement& settlement, const Script& script, const Evidence& evidenc
   const auto& row = *settlement.row;
   const bool completed = row.steps > 0;  // Prisma counts a script when it has ended
   const bool ended = !trim(row.logs).empty();
-  if (evidence.verdict != Verdict::none_there)
+  const bool is_one = script.statements.size() == 1 && !script.effects.front().opaque &&
+                      script.statements.front().kind != Statement::Kind::alone;
+  const bool may_be_repeated = evidence.repeats_safely || (ended && is_one);
+  if (evidence.verdict != Verdict::none_there || !may_be_repeated)
     settlement.report = report(evidence, k_report_lines_max);
   if (!row.checksum.empty() && !same_content(*settlement.migration, row.checksum))
     return judge_unclear(settlement, "its file was changed since, so that what is there may come "
@@ -137,6 +140,10 @@ void judge(Settlement& settlement, const Script& script, const Evidence& evidenc
     case Verdict::none_there:
       if (completed)
         return judge_unclear(settlement, "it is recorded as executed, but nothing of it is there");
+      if (!may_be_repeated)
+        return judge_unclear(settlement,
+                             "nothing of it seems to be there, but it does more than the "
+                             "catalogue can show, which must not be done twice");
       return judge_rolled_back(settlement, ended || writer_is_gone, "nothing of it is there");
     case Verdict::part_there:
       // Then what looks done may have been there before.
@@ -147,8 +154,6 @@ void judge(Settlement& settlement, const Script& script, const Evidence& evidenc
       return describe_half_applied(settlement, evidence);
     default: break;
   }
-  const bool is_one = script.statements.size() == 1 && !script.effects.front().opaque &&
-                      script.statements.front().kind != Statement::Kind::alone;
   if (ended && is_one)
     return judge_rolled_back(settlement, true,
                              "its one statement failed, and PostgreSQL rolled it back");

@@ -48,7 +48,7 @@ void EffectsReader::create_function(const PgQuery__CreateFunctionStmt& node) {
     const std::string_view name = option.defname;
     if (name == "as" && option.arg->node_case == PG_QUERY__NODE__NODE_LIST &&
         option.arg->list->n_items == 1)
-      shape.bodies = {string_of(option.arg->list->items[0])};
+      shape.bodies = {without_carriage_returns(string_of(option.arg->list->items[0]))};
     if (name == "language") is_compiled = lower_case(string_of(option.arg)) == "c";
   }
   if (is_compiled) shape.bodies.reset();
@@ -271,8 +271,13 @@ Effects read_effects(const Statement& statement) {
 
 // Whatever names without a schema mean afterwards.
 bool sets_search_path(const Statement& statement) {
+  // SET SCHEMA is one; "$user" depends on the role.
+  constexpr const char* k_words[] = {"search_path", "schema", "reset all",
+                                     "discard",     "role",   "session authorization"};
+  const auto text = lower_case(statement.text);
   return (statement.kind == Statement::Kind::setting || statement.ends_at_commit) &&
-         lower_case(statement.text).find("search_path") != std::string::npos;
+         std::any_of(std::begin(k_words), std::end(k_words),
+                     [&](const auto* word) { return text.find(word) != std::string::npos; });
 }
 
 }  // namespace

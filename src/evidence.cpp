@@ -123,6 +123,16 @@ bool is_foreseeable(const Effects* one) {
                                       [](const auto& effect) { return effect.cascade; });
 }
 
+bool repeats_safely(const Effects& one) {
+  const auto is_risky = [](const Effect& effect) {
+    const bool drops_what_is_new = effect.action == Action::drop && effect.tolerant;
+    const bool converts_values = effect.action == Action::change && effect.shape.type.has_value();
+    return drops_what_is_new || converts_values || effect.cascade;
+  };
+  return (one.visible || one.harmless) && !one.opaque &&
+         std::none_of(one.effects.begin(), one.effects.end(), is_risky);
+}
+
 bool everything_was_done(const Pointers& effects, const Catalogue& catalogue) {
   bool replaces_enum = false;
   for (const auto* one : effects) {
@@ -243,6 +253,8 @@ Evidence judge(const Script& script, const Catalogue& catalogue) {
   const auto possible = possible_stages(script, effects, catalogue);
   Evidence evidence;
   evidence.verdict = verdict_of(script, effects, possible, catalogue);
+  evidence.repeats_safely =
+      std::all_of(script.effects.begin(), script.effects.end(), repeats_safely);
   if (evidence.verdict == Verdict::all_there)
     evidence.done_at_least = evidence.done_at_most = effects.size();
   else if (possible && evidence.verdict != Verdict::none_there) {

@@ -319,9 +319,12 @@ bool Stages::goes_without_saying(const SchemaObject& object) const {
   return object.is_part() && impossible_.contains(whole_of(object));
 }
 
+// Only what is there or not proves something: a body or a list of values may be changed by anybody.
 bool Stages::is_refuted() const {
-  return std::any_of(impossible_.begin(), impossible_.end(),
-                     [&](const auto& object) { return expected_.at(object).set_by > 0; });
+  return std::any_of(impossible_.begin(), impossible_.end(), [&](const auto& object) {
+    const auto& expected = expected_.at(object);
+    return expected.set_by > 0 && expected.present != (catalogue_.find(object) != nullptr);
+  });
 }
 
 std::vector<std::string> Stages::differences() const {

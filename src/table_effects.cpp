@@ -70,10 +70,20 @@ bool is_null(const PgQuery__Node* node) {
   return node->node_case == PG_QUERY__NODE__NODE_A_CONST && node->a_const->isnull != 0;
 }
 
-// Of a column to another type, as Prisma changes an enum; or nothing at all.
-bool is_plain_cast(const PgQuery__Node* node) {
-  if (node == nullptr || node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF) return true;
-  return node->node_case == PG_QUERY__NODE__NODE_TYPE_CAST && is_plain_cast(node->type_cast->arg);
+// Of the column itself to another type, as Prisma changes an enum; or nothing at all. With any
+// other USING the values may change, and not the type.
+bool is_plain_cast(const PgQuery__Node* node, const std::string& column) {
+  if (node == nullptr) return true;
+  if (node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF)
+    return node->column_ref->n_fields == 1 && string_of(node->column_ref->fields[0]) == column;
+  return node->node_case == PG_QUERY__NODE__NODE_TYPE_CAST &&
+         is_plain_cast(node->type_cast->arg, column);
+}
+
+// By its name and modifier all of it is told.
+bool can_be_compared(const PgQuery__TypeName& node) {
+  const bool is_elsewhere = node.n_names > 1 && string_of(node.names[0]) != "pg_catalog";
+  return !is_elsewhere && type_of(node).modifier.has_value();
 }
 
 }  // namespace
@@ -102,8 +112,10 @@ void EffectsReader::column(const PgQuery__RangeVar& table, const PgQuery__Column
   }
   if (tolerant) shape = {};  // an older column of another shape is left as it is
   add(Action::make, object_of(Kind::column, table, node.colname), shape, tolerant || is_new_table);
+  if (tolerant && !named.empty()) result_.visible = false;  // they are only made with the column
   for (const auto* part : named) {
-    constraint(table, *part, tolerant || is_new_table);
+    if (tolerant || part->contype == PG_QUERY__CONSTR_TYPE__CONSTR_NULL) continue;
+    constraint(table, *part, is_new_table);
     result_.effects.back().shape.columns = {node.colname};
   }
 }
@@ -165,9 +177,9 @@ void EffectsReader::alter_table_command(const PgQuery__RangeVar& table,
     case PG_QUERY__ALTER_TABLE_TYPE__AT_AlterColumnType: {
       Shape shape;
       shape.type = type_of(*node.def->column_def->type_name);
-      // With USING the values may change, and not the type.
-      result_.visible = is_plain_cast(node.def->column_def->raw_default);
-      result_.harmless = result_.visible;
+      result_.visible = can_be_compared(*node.def->column_def->type_name) &&
+                        node.def->column_def->coll_clause == nullptr &&
+                        is_plain_cast(node.def->column_def->raw_default, node.name);
       return add(Action::change, column_named, shape);
     }
     case PG_QUERY__ALTER_TABLE_TYPE__AT_ColumnDefault: {
@@ -217,15 +229,22 @@ void EffectsReader::alter_table_command(const PgQuery__RangeVar& table,
 }
 
 void EffectsReader::alter_table(const PgQuery__AlterTableStmt& node) {
-  // IF EXISTS may skip all of it; the attributes of a composite type are not looked at.
-  if (node.missing_ok != 0 || node.objtype == PG_QUERY__OBJECT_TYPE__OBJECT_TYPE)
-    return nothing_to_see(false);
+  // IF EXISTS may skip all of it, or not; the attributes of a composite type are not looked at.
+  if (node.missing_ok != 0) return opaque();
+  if (node.objtype == PG_QUERY__OBJECT_TYPE__OBJECT_TYPE) return nothing_to_see(false);
   bool visible = true;
   bool harmless = true;
-  for (std::size_t i = 0; i < node.n_cmds; ++i) {
+  std::vector<const PgQuery__AlterTableCmd*> commands;
+  for (std::size_t i = 0; i < node.n_cmds; ++i) commands.push_back(node.cmds[i]->alter_table_cmd);
+  // PostgreSQL drops first, whatever the order (tablecmds.c, AT_PASS_DROP).
+  std::stable_partition(commands.begin(), commands.end(), [](const auto* command) {
+    return command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_DropColumn ||
+           command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_DropConstraint;
+  });
+  for (const auto* command : commands) {
     result_.visible = true;
     result_.harmless = false;
-    alter_table_command(*node.relation, *node.cmds[i]->alter_table_cmd);
+    alter_table_command(*node.relation, *command);
     visible = visible && result_.visible;
     harmless = harmless && result_.harmless;
   }

@@ -37,6 +37,11 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
   return joined;
 }
 
+std::string without_carriage_returns(std::string text) {
+  std::erase(text, '\r');
+  return text;
+}
+
 std::string lower_case(std::string_view text) {
   std::string lower{text};
   for (auto& c : lower)

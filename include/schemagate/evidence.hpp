@@ -41,7 +41,10 @@ struct Evidence {
   };
 
   Verdict verdict = Verdict::not_visible;
-  std::vector<Line> lines;        // one for each statement of the script
+  std::vector<Line> lines;  // one for each statement of the script
+  // Executed once more by mistake, each statement fails at once or changes nothing. Where this is
+  // false only a person may have the script executed again, whatever the verdict.
+  bool repeats_safely = true;
   std::size_t done_at_least = 0;  // statements; both 0 when contradictory
   std::size_t done_at_most = 0;
 

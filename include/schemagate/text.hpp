@@ -10,6 +10,7 @@ namespace schemagate {
 [[nodiscard]] std::string trim(std::string_view text);  // ASCII white space at both ends
 [[nodiscard]] std::vector<std::string> split(std::string_view text, char separator);
 [[nodiscard]] std::string join(const std::vector<std::string>& parts, std::string_view separator);
+[[nodiscard]] std::string without_carriage_returns(std::string text);
 [[nodiscard]] std::string lower_case(std::string_view text);  // ASCII
 // "1 migration", "2 migrations".
 [[nodiscard]] std::string counted(std::size_t count, std::string_view noun);
