@@ -41,7 +41,7 @@ void add_migrations(const TempDir& context, const std::string& release) {
   add_migration(context, "20261101_users", k_users);
   if (release == "1") return;
   add_migration(context, "20261120_nickname",
-                release == "slow" ? std::string{"SELECT pg_sleep(4); "} + k_nickname : k_nickname);
+                release == "slow" ? std::string{"SELECT pg_sleep(3); "} + k_nickname : k_nickname);
   if (release == "3") add_migration(context, "20261121_fails", k_fails);
 }
 
@@ -97,9 +97,12 @@ std::string shop_image(const std::string& release, const std::string& image_line
 }
 
 std::string shop_images() {
-  std::string image;
-  for (const char* release : {"1", "2", "3", "slow"}) image = shop_image(release);
-  return image.substr(0, image.rfind(':'));
+  static const auto name = [] {
+    std::string image;
+    for (const char* release : {"1", "2", "3", "slow"}) image = shop_image(release);
+    return image.substr(0, image.rfind(':'));
+  }();
+  return name;
 }
 
 std::vector<Block> shown(const std::string& page, const std::string& heading) {

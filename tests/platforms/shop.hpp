@@ -18,7 +18,7 @@ namespace testing {
 [[nodiscard]] bool holds(const std::string& text, const std::string& part);
 
 // An image of the shop's app with what a release of it brings:
-//   1: table users   2: and a column   3: and a migration that fails   slow: 1 and 2, taking 4 s
+//   1: table users   2: and a column   3: and a migration that fails   slow: 1 and 2, taking 3 s
 // `image_lines`: the end of its Dockerfile, CMD at least. What was built stays for the next test.
 [[nodiscard]] std::string shop_image(const std::string& release,
                                      const std::string& image_lines = {});
