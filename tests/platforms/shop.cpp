@@ -163,7 +163,8 @@ std::string ComposeProject::log(const std::string& service) const {
 }
 
 bool ComposeProject::app_runs() const {
-  return eventually([&] { return status("app") == "running" && holds(log("app"), "the app runs"); });
+  const auto runs = [&] { return status("app") == "running" && holds(log("app"), "the app runs"); };
+  return eventually(runs, std::chrono::seconds{60});
 }
 
 std::string container_log(const std::string& container) {

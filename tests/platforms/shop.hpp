@@ -22,7 +22,8 @@ namespace testing {
 // `image_lines`: the end of its Dockerfile, CMD at least. What was built stays for the next test.
 [[nodiscard]] std::string shop_image(const std::string& release,
                                      const std::string& image_lines = {});
-// Without a tag, for `image: NAME:${TAG}`; all releases are built, with the CMD of deploy/one-image.
+// Without a tag, for `image: NAME:${TAG}`; all releases are built, with the CMD of
+// deploy/one-image.
 [[nodiscard]] std::string shop_images();
 
 // Of "```text" blocks of a page, those below this heading.

@@ -134,7 +134,7 @@ TEST_CASE("compose: `up` with a migration that fails returns 1, and never starts
   const auto refused = [&] {
     return missing_in(vm.log("app"), shown(k_page, "Restarts and reboots").at(0)) == "";
   };
-  CHECK_MESSAGE(eventually(refused), vm.log("app"));
+  CHECK_MESSAGE(eventually(refused, 60s), vm.log("app"));
   CHECK_FALSE(holds(vm.log("app"), "the app runs"));
 
   // The way back, and the way on.
@@ -172,12 +172,16 @@ TEST_CASE("compose: the app starts after its migrations: at `up`, and at a secon
   vm.release("slow");
   auto up = vm.start({"up", "-d"});
   REQUIRE(up.says("migrate-1  Waiting"));
-  std::this_thread::sleep_for(1s);
-  CHECK(never_started(vm));
+  int looks = 0;  // those that the job outlived
+  for (;; ++looks) {
+    const bool never = never_started(vm);
+    if (vm.status("migrate") != "running") break;
+    CHECK(never);
+  }
+  CHECK(looks > 0);
   CHECK(up.wait().exit_code == 0);
   CHECK(vm.app_runs());
-  CHECK(vm.inspect("app", "{{.State.StartedAt}}") >
-        vm.inspect("migrate", "{{.State.FinishedAt}}"));
+  CHECK(vm.inspect("app", "{{.State.StartedAt}}") > vm.inspect("migrate", "{{.State.FinishedAt}}"));
 
   const auto app = vm.container("app");
   const auto started = vm.inspect("app", "{{.State.StartedAt}}");
@@ -195,7 +199,7 @@ TEST_CASE("compose: restarts in any order do not let the app start before its mi
   // Created by hand, in the wrong order: the gate waits, and opens by itself after the job.
   vm.must({"up", "-d", "--no-deps", "app"});
   const auto waits = [&] { return holds(vm.log("app"), "gate closed: no run has happened"); };
-  CHECK_MESSAGE(eventually(waits), vm.log("app"));
+  CHECK_MESSAGE(eventually(waits, 60s), vm.log("app"));
   vm.must({"restart"});
   Docker::must({"restart", "-t", "5", vm.container("app")});
   CHECK_FALSE(holds(vm.log("app"), "the app runs"));
@@ -213,8 +217,10 @@ TEST_CASE("compose: restarts in any order do not let the app start before its mi
     const auto job = vm.container("migrate");
     Docker::must({"restart", app_first ? app : job});
     Docker::must({"restart", app_first ? job : app});
-    const auto runs = [&] { return network.value("SELECT to_regclass('users') IS NULL") == "f"; };
-    CHECK(eventually(runs));
+    const auto has_users = [&] {
+      return network.value("SELECT to_regclass('users') IS NULL") == "f";
+    };
+    CHECK(eventually(has_users, 60s));
     CHECK(vm.app_runs());
   }
   // Everything there is: one go of all, and each alone.

@@ -1,5 +1,5 @@
-// deploy/coolify. Coolify itself is not here: what it does to containers and to a Compose file (as its
-// sources of 2026-08 have it) is done to real ones.
+// deploy/coolify. Coolify itself is not here: what it does to containers and to a Compose file (as
+// its sources of 2026-08 have it) is done to real ones.
 #include <doctest/doctest.h>
 
 #include <csignal>
@@ -16,7 +16,7 @@ namespace {
 constexpr const char* k_page = "deploy/coolify/README.md";
 constexpr const char* k_program = "/opt/schemagate/bin/schemagate";
 
-// From HEALTHCHECK on. A look each second, for there is no time for ten.
+// The Dockerfile from HEALTHCHECK on. A look each second, for there is no time for ten.
 std::string image_lines() {
   const auto dockerfile = source("deploy/coolify/Dockerfile");
   const auto at = dockerfile.find("\nHEALTHCHECK ");
@@ -38,6 +38,8 @@ class AppContainer {
                                     name_,
                                     "--restart",
                                     "unless-stopped",
+                                    "--label",
+                                    "coolify.applicationId=" + network.name(),
                                     "--network",
                                     network.name(),
                                     "-e",
@@ -56,10 +58,10 @@ class AppContainer {
   }
   [[nodiscard]] int restarts() const { return std::stoi(inspect("{{.RestartCount}}")); }
   [[nodiscard]] bool becomes_healthy() const {
-    return eventually([&] { return inspect("{{.State.Health.Status}}") == "healthy"; });
+    return eventually([&] { return inspect("{{.State.Health.Status}}") == "healthy"; }, 60s);
   }
   [[nodiscard]] bool says(const std::string& text) const {
-    return eventually([&] { return holds(log(), text); });
+    return eventually([&] { return holds(log(), text); }, 60s);
   }
   // As Coolify executes a pre-deployment command.
   [[nodiscard]] Result before_deployment(const std::string& command) const {
@@ -130,11 +132,12 @@ TEST_CASE("coolify: the new container migrates beside the old one, and becomes t
 TEST_CASE("coolify: --hold keeps a failing release from being restarted, and ends with SIGTERM") {
   if (!Docker::is_there()) return;
   const DockerNetwork network;
-  const AppContainer old{network, "1"};
+  const AppContainer old{network, "2"};
   REQUIRE(old.becomes_healthy());
   const AppContainer held{network, "3"};
   const auto failed = shown(k_page, "What you see").at(1);
-  CHECK_MESSAGE(eventually([&] { return missing_in(held.log(), failed) == ""; }), held.log());
+  const auto is_held = [&] { return missing_in(held.log(), failed) == ""; };
+  CHECK_MESSAGE(eventually(is_held, 60s), held.log());
 
   // The same without --hold: five restarts, and Docker waits longer before each.
   const AppContainer loops{network, "3", {k_program, "run", "--", "node", "server.js"}};
@@ -156,9 +159,13 @@ TEST_CASE("coolify: what may pass is held for a minute, however long --hold is")
   CHECK(app.stop() < 5s);
 }
 
-TEST_CASE("coolify: the pre-deployment command finds nothing to do in the old container, and says so") {
+TEST_CASE(
+    "coolify: the pre-deployment command finds nothing to do in the old container, and says so") {
   if (!Docker::is_there()) return;
   const DockerNetwork network;
+  // Before the first deployment there is nothing to execute it in, and Coolify goes on without.
+  CHECK(Docker::must({"ps", "-aq", "--filter", "label=coolify.applicationId=" + network.name()}) ==
+        "");
   const AppContainer old{network, "1"};
   REQUIRE(old.becomes_healthy());
   const auto has_nickname = [&] {
@@ -219,9 +226,9 @@ TEST_CASE("coolify: Compose as Coolify rewrites the file migrates, then starts t
   // Started by hand: refused, and held like any other.
   Docker::must({"start", failing.container("app")});
   const auto held = [&] {
-    return holds(failing.log("app"), "exit code 31 follows in 1 h (--hold)");
+    return holds(failing.log("app"), "exit code 31 follows in 60 min (--hold)");
   };
-  CHECK_MESSAGE(eventually(held), failing.log("app"));
+  CHECK_MESSAGE(eventually(held, 60s), failing.log("app"));
   CHECK(failing.inspect("app", "{{.RestartCount}}") == "0");
 }
 
@@ -238,7 +245,7 @@ TEST_CASE("coolify: Compose without restart: \"no\" hangs, though the migrations
     return !id.empty() &&
            std::stoi(Docker::must({"inspect", "--format", "{{.RestartCount}}", id})) >= 4;
   };
-  CHECK(eventually(loops, 40s));
+  CHECK(eventually(loops, 60s));
   CHECK(network.value("SELECT count(*) FROM users") == "0");
   CHECK(up.is_running());
   CHECK(app.status("app") == "created");
@@ -279,7 +286,8 @@ TEST_CASE("coolify: Nixpacks' start command becomes the app, which gets the sign
   CHECK(app.inspect("{{.State.ExitCode}}") == "0");
 }
 
-TEST_CASE("coolify: its health check finds its numbers in the Dockerfile, and they are long enough") {
+TEST_CASE(
+    "coolify: its health check finds its numbers in the Dockerfile, and they are long enough") {
   const auto dockerfile = source("deploy/coolify/Dockerfile");
   const auto number = [&](const std::string& pattern) {
     std::smatch match;
