@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <memory>
 #include <string_view>
 
@@ -80,8 +79,6 @@ std::string percent_encoded(std::string_view text) {
 // libpq before 16 takes "system" for a file's name, and later ones ask an OpenSSL that may have
 // been built for another distribution.
 std::string system_certificates() {
-  if (const char* file = std::getenv("SSL_CERT_FILE"); file != nullptr && *file != '\0')
-    return file;
   for (const auto* file : k_system_certificates)
     if (::access(file, R_OK) == 0) return file;
   return "system";

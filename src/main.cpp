@@ -270,6 +270,18 @@ void add_common_options(CLI::App& app, Options& options) {
       ->envname("SCHEMAGATE_LOG_LEVEL");
 }
 
+void add_hold_option(CLI::App& app, Options& options) {
+  app.add_option_function<std::string>(
+      "--hold",
+      [&options](const std::string& text) {
+        const auto duration = parse_duration(text);
+        if (!duration) throw CLI::ValidationError{"--hold", "must be like 30s, 10m or 1h"};
+        options.hold = *duration;
+      },
+      "after a failure wait this long before exiting (at most 1m where another try may help), for "
+      "platforms that restart whatever ends");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -304,15 +316,7 @@ int main(int argc, char** argv) {
     add_common_options(*command, options);
   for (auto* command : {run_app, gate_app}) {
     command->footer("-- CMD [ARGUMENT...]  after success, replace this process by CMD");
-    command->add_option_function<std::string>(
-        "--hold",
-        [&](const std::string& text) {
-          const auto duration = parse_duration(text);
-          if (!duration) throw CLI::ValidationError{"--hold", "must be like 30s, 10m or 1h"};
-          options.hold = *duration;
-        },
-        "after a failure wait this long before exiting (at most 1m where another try may help), "
-        "for platforms that restart whatever ends");
+    add_hold_option(*command, options);
   }
   gate_app->add_flag("--once", options.gate.once, "one look, then exit 0 (open) or 30 (closed)");
   gate_app->add_option("--marker-file", options.gate.file,

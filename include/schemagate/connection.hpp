@@ -5,8 +5,8 @@
 // TLS is never weaker than asked for. sslmode means what libpq says (Prisma ignores verify-full);
 // `sslaccept=strict` is verify-full; Prisma's `sslcert` (a CA file) is sslrootcert unless an sslkey
 // stands beside it; strict without one trusts the system's authorities, as Prisma does.
-// `sslrootcert=system` is a file wherever the authorities' certificates are kept on this system
-// ($SSL_CERT_FILE first), or else the ones we brought along, and needs verify-full. Facts about
+// `sslrootcert=system` is a file wherever the authorities' certificates are kept on this system,
+// or else the ones we brought along, and needs verify-full. Facts about
 // Prisma's URL: Prisma 7.10, quaint/src/connector/postgres/url.rs. Parameters: PostgreSQL
 // manual 34.1.2.
 

@@ -49,7 +49,7 @@ class Host {
   explicit Host(const std::string& manifest = "deploy/one-image/schemagate.yaml")
       : manifest_{source(manifest)} {
     std::filesystem::create_directories(root() / "opt/schemagate/bin");
-    std::filesystem::create_symlink(SCHEMAGATE_BINARY, root() / "opt/schemagate/bin/schemagate");
+    std::filesystem::create_symlink(tested_program(), root() / "opt/schemagate/bin/schemagate");
     program("node", "echo \"the app runs: $*\"");
     add_image("old");
     add_image("new");

@@ -55,7 +55,7 @@ TEST_CASE("stdin, stdout and stderr are the program's own, byte by byte") {
   GateProject project;
   ready(project);
   for (const auto& what : k_both) {
-    const auto line = std::string{"printf 'one\\ntwo\\000three' | "} + SCHEMAGATE_BINARY + " " +
+    const auto line = std::string{"printf 'one\\ntwo\\000three' | "} + tested_program() + " " +
                       what + " -f " + project.manifest() +
                       " --log-level error -- sh -c 'cat; echo problem >&2'";
     const auto result = run({"sh", "-c", line}, project.options());
@@ -124,7 +124,7 @@ TEST_CASE(
   REQUIRE(contains(direct.out, "SigBlk:\t0000000000000000"));
   for (const auto& what : k_both) CHECK(become(project, what, command).out == direct.out);
   // nohup's ignored SIGHUP stays ignored, as exec promises.
-  const auto line = std::string{"trap '' HUP; exec "} + SCHEMAGATE_BINARY + " gate -f " +
+  const auto line = std::string{"trap '' HUP; exec "} + tested_program() + " gate -f " +
                     project.manifest() + " -- grep SigIgn /proc/self/status";
   const auto ignored = run({"sh", "-c", "trap '' HUP; exec grep SigIgn /proc/self/status"});
   CHECK(run({"sh", "-c", line}, project.options()).out == ignored.out);

@@ -66,7 +66,7 @@ struct Vercel : Host {
   Vercel() : Host{"deploy/vercel-neon/schemagate.yaml"} {
     std::filesystem::remove_all(root() / "opt");
     program("npm", "echo \"npm $*\" >>\"$HOST/calls\"\n[ ! -e \"$HOST/npm-fails\" ]");
-    const auto made = start("new", k_package, {{"BINARY", SCHEMAGATE_BINARY}});
+    const auto made = start("new", k_package, {{"BINARY", tested_program()}});
     INFO(made.out);
     REQUIRE(made.exit_code == 0);
   }

@@ -339,8 +339,7 @@ TEST_CASE("names with spaces and quotes are shown as they are, and quoted in com
   const auto command = hint.substr(0, hint.find(';'));
   REQUIRE(command.starts_with("schemagate "));
   const auto result = testing::run(
-      {"sh", "-c",
-       std::string{SCHEMAGATE_BINARY} + command.substr(std::string{"schemagate"}.size())},
+      {"sh", "-c", testing::tested_program() + command.substr(std::string{"schemagate"}.size())},
       {.environment = {}, .directory = shop.dir().path()});
   INFO(hint << "\n" << result.err);
   CHECK(result.exit_code == 0);

@@ -121,6 +121,32 @@ TEST_CASE("status works for a role that may only read the history, and says what
   CHECK(holds(seen.text, "this role may not read the markers") == !may_see_markers);
 }
 
+TEST_CASE("deploy/sql/status-role.sql lets a role see all of it and change nothing") {
+  Shop shop;
+  make_trouble(shop);
+  const auto as_owner = shop.status();
+  const TestRole role{"oncall"};
+  const auto file = std::string{SCHEMAGATE_SOURCE_DIR} + "/deploy/sql/status-role.sql";
+  for (int i = 0; i < 2; ++i) {  // it may be repeated
+    const auto granted = testing::run(
+        {"psql", "-qX", "-v", "role=" + role.name(), "-f", file, "-d", shop.database().url()});
+    CHECK_MESSAGE(granted.exit_code == 0, granted.err);
+  }
+  shop.settings.url = shop.database().url_as(role.name() + ":" + testing::k_url_password);
+  const auto seen = shop.status();
+  CHECK(seen.findings() == as_owner.findings());
+  CHECK(seen.json.at("runs") == as_owner.json.at("runs"));
+  CHECK(seen.json.at("markers") == as_owner.json.at("markers"));
+  const auto rights = shop.database().column(
+      "SELECT DISTINCT p FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, "
+      "unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) p "
+      "WHERE n.nspname IN ('schemagate', 'public') AND c.relkind = 'r' AND has_table_privilege('" +
+      role.name() + "', c.oid, p)");
+  CHECK(rights == std::vector<std::string>{"SELECT"});
+  CHECK(shop.call({"resolve", "2_half", "--applied"}).exit_code != 0);
+  CHECK(shop.call({"run"}).exit_code != 0);
+}
+
 TEST_CASE("status refuses, naming the GRANT, where a role may not read the history") {
   const TestRole role{"stranger"};
   Shop shop;
@@ -216,9 +242,9 @@ TEST_CASE("status has colours on a terminal only, and never with NO_COLOR") {
   shop.migration("1_users", "CREATE TABLE users (id int);");
   CHECK_FALSE(holds(shop.status().text, "\x1b"));
   const auto on_terminal = [&](const std::string& environment) {
-    return testing::run(
-               {"script", "-qec", environment + " " + SCHEMAGATE_BINARY + " status", "/dev/null"},
-               {.environment = {}, .directory = shop.dir().path()})
+    return testing::run({"script", "-qec",
+                         environment + " " + testing::tested_program() + " status", "/dev/null"},
+                        {.environment = {}, .directory = shop.dir().path()})
         .out;
   };
   CHECK(holds(on_terminal("env"), "\x1b[31mpending"));

@@ -88,7 +88,7 @@ TEST_CASE("the job's container ends with each documented exit code") {
     const JobImage image{sql, more_manifest};
     const auto result = Docker::run(arguments(network, image.name(), {}, url));
     INFO(result.err);
-    CHECK(holds(result.err, "hint:"));
+    if (result.exit_code != 0) CHECK(holds(result.err, "hint:"));
     return result.exit_code;
   };
   CHECK(code_of(k_table, "no_such_key: 1\n") == 2);

@@ -5,7 +5,7 @@
 namespace testing {
 namespace {
 
-std::string quoted(const std::string& name) { return "\"" + name + "\""; }
+std::string identifier(const std::string& name) { return "\"" + name + "\""; }
 
 // Characters that a careless reader of SQL stumbles over.
 constexpr const char* k_odd_text = "'it''s; -- no /* comment */ $$ \\ ? $1 :x %s é'";
@@ -114,7 +114,7 @@ std::string Generator::value_for(const std::string& type) {
 }
 
 std::string Generator::shape_of(const std::string& type) {
-  return enums_.contains(type) ? quoted(type) : type;
+  return enums_.contains(type) ? identifier(type) : type;
 }
 
 void Generator::create_table() {
@@ -122,20 +122,21 @@ void Generator::create_table() {
   std::string columns;
   for (int i = number(1, 4); i > 0; --i) {
     table.columns.push_back(any_column(false));
-    columns += "    " + quoted(table.columns.back().name) + " " + table.columns.back().type + ",\n";
+    columns +=
+        "    " + identifier(table.columns.back().name) + " " + table.columns.back().type + ",\n";
   }
-  add("CREATE TABLE " + quoted(table.name) + " (\n    \"id\" SERIAL NOT NULL,\n" + columns +
-          "\n    CONSTRAINT " + quoted(table.name + "_pkey") + " PRIMARY KEY (\"id\")\n)",
+  add("CREATE TABLE " + identifier(table.name) + " (\n    \"id\" SERIAL NOT NULL,\n" + columns +
+          "\n    CONSTRAINT " + identifier(table.name + "_pkey") + " PRIMARY KEY (\"id\")\n)",
       Nature::visible, "-- CreateTable");
   tables_.push_back(table);
 }
 
 void Generator::add_column() {
   auto& table = any_of(tables_);
-  std::string sql = "ALTER TABLE " + quoted(table.name);
+  std::string sql = "ALTER TABLE " + identifier(table.name);
   for (int i = number(1, 2); i > 0; --i) {
     table.columns.push_back(any_column(false));
-    sql += std::string{" ADD COLUMN     "} + quoted(table.columns.back().name) + " " +
+    sql += std::string{" ADD COLUMN     "} + identifier(table.columns.back().name) + " " +
            table.columns.back().type + (i > 1 ? ",\n" : "");
   }
   add(sql, Nature::visible, "-- AlterTable");
@@ -146,7 +147,7 @@ void Generator::drop_column() {
   const auto* column = free_column(table);
   if (column == nullptr) return;
   const auto name = column->name;
-  add("ALTER TABLE " + quoted(table.name) + " DROP COLUMN " + quoted(name), Nature::visible,
+  add("ALTER TABLE " + identifier(table.name) + " DROP COLUMN " + identifier(name), Nature::visible,
       "/*\n  Warnings:\n\n  - You are about to drop the column; all the data will be lost.\n*/");
   std::erase_if(table.columns, [&](const auto& one) { return one.name == name; });
   std::erase_if(indexes_,
@@ -158,8 +159,8 @@ void Generator::rename_column() {
   auto* column = free_column(table);
   if (column == nullptr) return;
   const auto name = fresh("renamed");
-  add("ALTER TABLE " + quoted(table.name) + " RENAME COLUMN " + quoted(column->name) + " TO " +
-      quoted(name));
+  add("ALTER TABLE " + identifier(table.name) + " RENAME COLUMN " + identifier(column->name) +
+      " TO " + identifier(name));
   for (auto& index : indexes_)
     if (index.table == table.name && index.column == column->name) index.column = name;
   column->name = name;
@@ -170,7 +171,7 @@ void Generator::change_column() {
   auto* column = free_column(table);
   if (column == nullptr) return;
   const auto alter =
-      "ALTER TABLE " + quoted(table.name) + " ALTER COLUMN " + quoted(column->name) + " ";
+      "ALTER TABLE " + identifier(table.name) + " ALTER COLUMN " + identifier(column->name) + " ";
   if (column->type == "INTEGER") {
     add(alter + "SET DATA TYPE BIGINT", Nature::repeatable, "-- AlterTable");
     column->type = "BIGINT";
@@ -188,15 +189,15 @@ void Generator::create_index() {
   indexes_.push_back({fresh("index_"), table.name, column->name});
   const bool unique = chance(40);
   add(std::string{unique ? "CREATE UNIQUE INDEX " : "CREATE INDEX "} +
-          quoted(indexes_.back().name) + " ON " + quoted(table.name) + "(" +
-          (unique ? "\"id\", " : "") + quoted(column->name) + ")",
+          identifier(indexes_.back().name) + " ON " + identifier(table.name) + "(" +
+          (unique ? "\"id\", " : "") + identifier(column->name) + ")",
       Nature::visible, "-- CreateIndex");
 }
 
 void Generator::drop_index() {
   if (indexes_.empty()) return;
   const auto name = any_of(indexes_).name;
-  add("DROP INDEX " + quoted(name), Nature::visible, "-- DropIndex");
+  add("DROP INDEX " + identifier(name), Nature::visible, "-- DropIndex");
   std::erase_if(indexes_, [&](const auto& one) { return one.name == name; });
 }
 
@@ -206,9 +207,11 @@ void Generator::foreign_key() {
   const Column column{fresh("refId"), "INTEGER", false};
   table.columns.push_back(column);
   other.is_used = true;
-  add("ALTER TABLE " + quoted(table.name) + " ADD COLUMN " + quoted(column.name) + " INTEGER");
-  add("ALTER TABLE " + quoted(table.name) + " ADD CONSTRAINT " + quoted(column.name + "_fkey") +
-          " FOREIGN KEY (" + quoted(column.name) + ") REFERENCES " + quoted(other.name) +
+  add("ALTER TABLE " + identifier(table.name) + " ADD COLUMN " + identifier(column.name) +
+      " INTEGER");
+  add("ALTER TABLE " + identifier(table.name) + " ADD CONSTRAINT " +
+          identifier(column.name + "_fkey") + " FOREIGN KEY (" + identifier(column.name) +
+          ") REFERENCES " + identifier(other.name) +
           "(\"id\") ON DELETE SET NULL ON UPDATE CASCADE",
       Nature::visible, "-- AddForeignKey");
 }
@@ -218,18 +221,18 @@ void Generator::enum_type() {
     auto& [name, labels] = *enums_.begin();
     labels.push_back(fresh("LATER_"));
     new_values_.push_back(name);
-    add("ALTER TYPE " + quoted(name) + " ADD VALUE '" + labels.back() + "'", Nature::visible,
+    add("ALTER TYPE " + identifier(name) + " ADD VALUE '" + labels.back() + "'", Nature::visible,
         "-- AlterEnum");
     return;
   }
   const auto name = fresh("Kind");
   enums_[name] = {"FIRST", "it is second"};
-  add("CREATE TYPE " + quoted(name) + " AS ENUM ('FIRST', 'it is second')", Nature::visible,
+  add("CREATE TYPE " + identifier(name) + " AS ENUM ('FIRST', 'it is second')", Nature::visible,
       "-- CreateEnum");
   auto& table = any_of(tables_);
   table.columns.push_back({fresh("kind"), name, false});
-  add("ALTER TABLE " + quoted(table.name) + " ADD COLUMN " + quoted(table.columns.back().name) +
-      " " + quoted(name));
+  add("ALTER TABLE " + identifier(table.name) + " ADD COLUMN " +
+      identifier(table.columns.back().name) + " " + identifier(name));
 }
 
 // As Prisma writes it when a value is removed.
@@ -239,31 +242,31 @@ void Generator::swap_enum() {
   if (std::find(new_values_.begin(), new_values_.end(), name) != new_values_.end()) return;
   labels = {"FIRST", "it is second", fresh("SWAPPED_")};
   add("BEGIN", Nature::begin, "-- AlterEnum");
-  add("CREATE TYPE " + quoted(name + "_new") + " AS ENUM ('FIRST', 'it is second', '" +
+  add("CREATE TYPE " + identifier(name + "_new") + " AS ENUM ('FIRST', 'it is second', '" +
       labels.back() + "')");
   for (const auto& table : tables_)
     for (const auto& column : table.columns)
       if (column.type == name)
-        add("ALTER TABLE " + quoted(table.name) + " ALTER COLUMN " + quoted(column.name) +
-            " TYPE " + quoted(name + "_new") + " USING (" + quoted(column.name) +
-            "::text::" + quoted(name + "_new") + ")");
-  add("ALTER TYPE " + quoted(name) + " RENAME TO " + quoted(name + "_old"));
-  add("ALTER TYPE " + quoted(name + "_new") + " RENAME TO " + quoted(name));
-  add("DROP TYPE " + quoted(name + "_old"));
+        add("ALTER TABLE " + identifier(table.name) + " ALTER COLUMN " + identifier(column.name) +
+            " TYPE " + identifier(name + "_new") + " USING (" + identifier(column.name) +
+            "::text::" + identifier(name + "_new") + ")");
+  add("ALTER TYPE " + identifier(name) + " RENAME TO " + identifier(name + "_old"));
+  add("ALTER TYPE " + identifier(name + "_new") + " RENAME TO " + identifier(name));
+  add("DROP TYPE " + identifier(name + "_old"));
   add("COMMIT", Nature::commit);
 }
 
 void Generator::view() {
   if (!views_.empty() && chance(30)) {
-    add("DROP VIEW " + quoted(views_.back()));
+    add("DROP VIEW " + identifier(views_.back()));
     views_.pop_back();
     return;
   }
   auto& table = any_of(tables_);
   table.is_used = true;
   views_.push_back(fresh("view_"));
-  add("CREATE VIEW " + quoted(views_.back()) + " AS SELECT \"id\", 'a;b' AS \"text\" FROM " +
-      quoted(table.name));
+  add("CREATE VIEW " + identifier(views_.back()) + " AS SELECT \"id\", 'a;b' AS \"text\" FROM " +
+      identifier(table.name));
 }
 
 void Generator::function() {
@@ -286,10 +289,10 @@ void Generator::insert() {
     const bool added_now =
         std::find(new_values_.begin(), new_values_.end(), column.type) != new_values_.end();
     if (column.name.starts_with("refId") || added_now || chance(40)) continue;
-    names += ", " + quoted(column.name);
+    names += ", " + identifier(column.name);
     values += ", " + value_for(column.type);
   }
-  add("INSERT INTO " + quoted(table.name) + " (" + names + ") VALUES (" + values + ")",
+  add("INSERT INTO " + identifier(table.name) + " (" + names + ") VALUES (" + values + ")",
       Nature::unseen);
 }
 
@@ -297,15 +300,15 @@ void Generator::change_rows() {
   auto& table = any_of(tables_);
   for (const auto& column : table.columns)
     if (column.type == "TEXT")
-      return add("UPDATE " + quoted(table.name) + " SET " + quoted(column.name) + " = coalesce(" +
-                     quoted(column.name) + ", '') || 'x;' WHERE \"id\" > 3",
+      return add("UPDATE " + identifier(table.name) + " SET " + identifier(column.name) +
+                     " = coalesce(" + identifier(column.name) + ", '') || 'x;' WHERE \"id\" > 3",
                  Nature::unseen);
 }
 
 void Generator::remark() {
   auto& table = any_of(tables_);
   if (chance(50))
-    add("COMMENT ON TABLE " + quoted(table.name) + " IS " + k_odd_text, Nature::of_no_account,
+    add("COMMENT ON TABLE " + identifier(table.name) + " IS " + k_odd_text, Nature::of_no_account,
         "-- a remark; /* with a mark");
   else add("SET lock_timeout = '20s'", Nature::of_no_account);
 }
@@ -315,15 +318,15 @@ void Generator::do_block() {
   table.columns.push_back({fresh("done"), "INTEGER", true});
   add("DO $$\nBEGIN\n  IF NOT EXISTS (SELECT 1 FROM information_schema.columns WHERE table_name = '" +
           table.name + "' AND column_name = '" + table.columns.back().name +
-          "') THEN\n    ALTER TABLE " + quoted(table.name) + " ADD COLUMN " +
-          quoted(table.columns.back().name) + " INTEGER;\n  END IF;\nEND $$",
+          "') THEN\n    ALTER TABLE " + identifier(table.name) + " ADD COLUMN " +
+          identifier(table.columns.back().name) + " INTEGER;\n  END IF;\nEND $$",
       Nature::unseen);
 }
 
 void Generator::rename_table() {
   auto& table = any_of(tables_);
   const auto name = fresh("Renamed");
-  add("ALTER TABLE " + quoted(table.name) + " RENAME TO " + quoted(name));
+  add("ALTER TABLE " + identifier(table.name) + " RENAME TO " + identifier(name));
   for (auto& index : indexes_)
     if (index.table == table.name) index.table = name;
   table.name = name;
@@ -334,14 +337,14 @@ void Generator::drop_table() {
   const auto& table = any_of(tables_);
   if (table.is_used) return;
   const auto name = table.name;
-  add("DROP TABLE " + quoted(name), Nature::visible, "-- DropTable");
+  add("DROP TABLE " + identifier(name), Nature::visible, "-- DropTable");
   std::erase_if(indexes_, [&](const auto& one) { return one.table == name; });
   std::erase_if(tables_, [&](const auto& one) { return one.name == name; });
 }
 
 void Generator::check() {
   const auto& table = any_of(tables_);
-  add("ALTER TABLE " + quoted(table.name) + " ADD CONSTRAINT " + quoted(fresh("check_")) +
+  add("ALTER TABLE " + identifier(table.name) + " ADD CONSTRAINT " + identifier(fresh("check_")) +
       " CHECK (\"id\" > 0)" + (chance(30) ? " NOT VALID" : ""));
 }
 

@@ -68,7 +68,7 @@ std::string missing_line(const std::string& output, const std::vector<std::strin
 }
 
 Result shell(const std::string& script, ProcessOptions options) {
-  const auto bin = std::filesystem::path{SCHEMAGATE_BINARY}.parent_path().string();
+  const auto bin = std::filesystem::path{tested_program()}.parent_path().string();
   const auto path = options.environment.find("PATH");
   options.environment["PATH"] =
       bin + ":" + (path == options.environment.end() ? std::getenv("PATH") : path->second);

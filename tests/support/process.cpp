@@ -85,8 +85,13 @@ Result run(const std::vector<std::string>& argv, const ProcessOptions& options) 
   return Process{argv, options}.wait();
 }
 
+std::string tested_program() {
+  const char* other = std::getenv("SCHEMAGATE_BINARY");
+  return other == nullptr ? SCHEMAGATE_BINARY : other;
+}
+
 Process start_schemagate(const std::vector<std::string>& arguments, const ProcessOptions& options) {
-  std::vector<std::string> argv{SCHEMAGATE_BINARY};
+  std::vector<std::string> argv{tested_program()};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   return Process{argv, options};
 }

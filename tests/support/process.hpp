@@ -47,6 +47,9 @@ class Process {
 };
 
 [[nodiscard]] Result run(const std::vector<std::string>& argv, const ProcessOptions& options = {});
+// The schemagate that is tested: $SCHEMAGATE_BINARY (one with sanitizers), or the one built with
+// us.
+[[nodiscard]] std::string tested_program();
 // `schemagate ARGUMENTS...`
 [[nodiscard]] Result schemagate(const std::vector<std::string>& arguments,
                                 const ProcessOptions& options = {});
