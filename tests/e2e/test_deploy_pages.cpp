@@ -82,7 +82,7 @@ TEST_SUITE_BEGIN("deploy pages");
 
 TEST_CASE("every YAML, JSON and TOML file of the hosts parses") {
   for (const std::string host : {"one-image", "railway", "render", "fly", "heroku", "cloud-run",
-                                 "vercel-neon", "github-actions"}) {
+                                 "vercel-neon", "github-actions", "compose", "coolify"}) {
     for (const auto& file :
          files_below("deploy/" + host, {".md", ".yaml", ".yml", ".json", ".toml"})) {
       INFO(file.string());

@@ -30,12 +30,6 @@ std::map<std::string, std::string> environment() {
   return found;
 }
 
-ProcessOptions with_engine(const ProcessOptions& options) {
-  auto all = options;
-  for (const auto& [name, value] : environment()) all.environment[name] = value;
-  return all;
-}
-
 std::vector<std::string> docker(const std::vector<std::string>& arguments) {
   std::vector<std::string> argv = {"docker"};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
@@ -52,6 +46,12 @@ bool Docker::is_there() {
   CHECK_MESSAGE(std::getenv("SCHEMAGATE_REQUIRE_DOCKER") == nullptr,
                 "SCHEMAGATE_REQUIRE_DOCKER is set, but there is no Docker Engine");
   return false;
+}
+
+ProcessOptions Docker::with_engine(const ProcessOptions& options) {
+  auto all = options;
+  for (const auto& [name, value] : environment()) all.environment[name] = value;
+  return all;
 }
 
 Result Docker::run(const std::vector<std::string>& arguments, const ProcessOptions& options) {

@@ -24,6 +24,8 @@ class Docker {
   // The same; throws with what it printed unless it ends with 0. Returns stdout without line end.
   static std::string must(const std::vector<std::string>& arguments,
                           const ProcessOptions& options = {});
+  // For another program that calls docker.
+  [[nodiscard]] static ProcessOptions with_engine(const ProcessOptions& options);
   [[nodiscard]] static std::string unique_name(const std::string& what);
 };
 
