@@ -2,10 +2,10 @@
 
 #include <fmt/core.h>
 #include <libpq-fe.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <memory>
 #include <string_view>
 
@@ -80,7 +80,7 @@ std::string percent_encoded(std::string_view text) {
 // been built for another distribution.
 std::string system_certificates() {
   for (const auto* file : k_system_certificates)
-    if (::access(file, R_OK) == 0) return file;
+    if (std::error_code error; std::filesystem::file_size(file, error) > 0 && !error) return file;
   return "system";
 }
 

@@ -119,6 +119,20 @@ void judge_unclear(Settlement& settlement, const std::string& because) {
   settlement.hint = by_hand(*settlement.row);
 }
 
+bool complains_of_something_missing(const std::string& logs) {
+  return logs.find("does not exist") != std::string::npos ||
+         logs.find("No such ") != std::string::npos;  // Prisma's own words
+}
+
+bool has_dropped(const Script& script, const Evidence& evidence) {
+  const auto drops = [](const Effect& effect) { return effect.action == Effect::Action::drop; };
+  return std::any_of(script.effects.begin(),
+                     script.effects.begin() + static_cast<std::ptrdiff_t>(evidence.done_at_least),
+                     [&](const Effects& one) {
+                       return std::any_of(one.effects.begin(), one.effects.end(), drops);
+                     });
+}
+
 // `writer_is_gone`: nobody can be executing the script any more.
 void judge(Settlement& settlement, const Script& script, const Evidence& evidence,
            bool writer_is_gone) {
@@ -146,11 +160,15 @@ void judge(Settlement& settlement, const Script& script, const Evidence& evidenc
                              "catalogue can show, which must not be done twice");
       return judge_rolled_back(settlement, ended || writer_is_gone, "nothing of it is there");
     case Verdict::part_there:
-      // Then what looks done may have been there before.
+      // Then what looks made, or dropped, may have been so before.
       if (row.logs.find("already exists") != std::string::npos)
         return judge_unclear(settlement,
                              "something that it makes was there already, so that what is "
                              "there does not tell how far it came");
+      if (complains_of_something_missing(row.logs) && has_dropped(script, evidence))
+        return judge_unclear(settlement,
+                             "something that it drops may have been missing already, so that what "
+                             "is there does not tell how far it came");
       return describe_half_applied(settlement, evidence);
     default: break;
   }

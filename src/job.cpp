@@ -133,9 +133,10 @@ void Job::tell_if_old_image(pg::Session& session) {
     if (newer) log::info(is_newer + ": this is an older image (right for a roll-back)");
     return;
   }
-  log::warn(fmt::format("this run was started in a container that had been running for {} (docker "
-                        "exec): it sees the migrations of that container's image{}",
-                        for_people(*running_for), newer ? ", and " + is_newer : ""));
+  log::warn(
+      fmt::format("this run was started in a container that had been running for {} (docker "
+                  "exec): it sees the migrations in that container, perhaps of an older image{}",
+                  for_people(*running_for), newer ? ", and " + is_newer : ""));
   log::warn("hint: to deploy a new release, run schemagate in the new image; Coolify's "
             "pre-deployment command runs in the old container");
 }

@@ -279,7 +279,7 @@ void add_hold_option(CLI::App& app, Options& options) {
         options.hold = *duration;
       },
       "after a failure wait this long before exiting (at most 1m where another try may help), for "
-      "platforms that restart whatever ends");
+      "platforms that restart whatever ends and look at the app's health");
 }
 
 }  // namespace

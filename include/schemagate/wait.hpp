@@ -66,7 +66,8 @@ bool sleep(Milliseconds duration, const Stop& stop);
 // For ps, top and debuggers; at most 15 characters (pthread_setname_np(3)).
 void name_this_thread(const char* name);
 
-// While it lives, SIGTERM, SIGINT and SIGHUP request a stop (exit code 128 + n) instead of killing
+// While it lives, SIGTERM, SIGINT, SIGHUP and SIGQUIT (STOPSIGNAL of some images; process 1 of a
+// container ignores what it does not handle) request a stop (exit code 128 + n) instead of killing
 // the process. Make it first in main, before any other thread; the destructor restores the signal
 // mask, so that a program started by exec afterwards is not affected.
 class SignalWatch {

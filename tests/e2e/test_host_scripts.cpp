@@ -90,6 +90,8 @@ struct GitHub : Host {
     const std::filesystem::path directory{SCHEMAGATE_SOURCE_DIR "/deploy/github-actions"};
     for (const char* file : {"compose.yaml", "roll-out.sh"})
       std::filesystem::copy_file(directory / file, root() / "new" / file);
+    for (const auto* where : {"new/.env", "srv/shop/.env"})
+      files().write(where, "DATABASE_URL=" + database.url() + "\n");
   }
 };
 
@@ -217,6 +219,9 @@ TEST_CASE("GitHub Actions: roll-out.sh with the tag before is the roll-back") {
     INFO(result.out);
     CHECK(result.exit_code == 0);
     CHECK(holds(result.out, "the app runs: server.js"));
+    // For whoever types `docker compose logs` later.
+    CHECK(read_text(host.root() / "new/.env") ==
+          "DATABASE_URL=" + host.database.url() + "\nTAG=" + tag + "\n");
   }
   CHECK(host.start("new", "./roll-out.sh").exit_code != 0);
 }

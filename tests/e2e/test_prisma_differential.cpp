@@ -85,20 +85,20 @@ bool is_replaced_later(const GeneratedMigration& migration, std::size_t index) {
   return false;
 }
 
-// Nothing of the script is done, and that can be seen: its first statement would show.
+// Nothing of the script is done, that can be seen (its first statement would show), and were it
+// not so, executing it again would do no harm.
 bool shows_that_nothing_is_done(const GeneratedMigration& migration) {
   if (migration.failure == Failure::conflicting) return false;
+  for (const auto& statement : migration.statements) {
+    const bool converts = statement.sql.find(" TYPE ") != std::string::npos &&
+                          statement.sql.starts_with("ALTER TABLE");
+    const bool writes = statement.sql.starts_with("INSERT") || statement.sql.starts_with("UPDATE");
+    if (statement.nature == Nature::unseen || converts || writes || statement.is_do_block())
+      return false;
+  }
   // A function that is replaced once more has neither of the bodies afterwards, or one of them.
   for (std::size_t i = 0; i < migration.statements.size(); ++i)
     if (i != migration.failing && is_replaced_later(migration, i)) return false;
-  // What a DO block makes and a later statement changes has never been there, or is gone again.
-  for (std::size_t i = 0; i < migration.statements.size(); ++i)
-    if (i != migration.failing && migration.statements[i].is_do_block()) return false;
-  for (std::size_t i = 0; i < migration.statements.size(); ++i) {
-    const auto nature = migration.statements[i].nature;
-    if (i != migration.failing && nature == Nature::visible) return true;
-    if (nature == Nature::unseen) return false;
-  }
   return true;
 }
 
@@ -275,7 +275,8 @@ void expect_true(const Claim& claim, const GeneratedMigration& migration, std::s
     REQUIRE(std::all_of(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(done), is_harmless));
   if (claim.text.find("all of it is there") != std::string::npos) {
     // All but the failed statement, which cannot do any more than is done.
-    REQUIRE((migration.failure == Failure::conflicting || is_harmless(all[migration.failing])));
+    REQUIRE((migration.failure == Failure::conflicting || is_harmless(all[migration.failing]) ||
+             all[migration.failing].sql == "SELECT 1/0"));
     for (auto i = done; i < all.size(); ++i)
       REQUIRE((i == migration.failing || is_harmless(all[i])));
   }
