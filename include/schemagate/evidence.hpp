@@ -2,11 +2,11 @@
 // How much of a script has been done? Judged by the live catalogue, with as little faith as
 // possible, because a wrong answer executes a script twice, or never. Pure.
 //
-// Statements are executed in order, so that nothing was done where the first one that matters was
-// not: its table is not there, and nothing else in the script has to do with that table. All was
-// done where every effect can be seen, is as it should be, and was not so before. For everything in
-// between the catalogue is compared with what it would be after each statement (not inside BEGIN
-// ... COMMIT): the stages that are possible tell how far it came.
+// Statements are executed in order, so that nothing was done where every stage behind the first
+// one that matters is refuted by what the script itself makes. All was done where every effect can
+// be seen, is as it should be, and was not so before. For everything in between the catalogue is
+// compared with what it would be after each statement (not inside BEGIN ... COMMIT): the stages
+// that are possible tell how far it came.
 
 #include <string>
 #include <vector>
