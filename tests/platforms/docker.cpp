@@ -75,7 +75,8 @@ std::string Docker::unique_name(const std::string& what) {
 }
 
 void build_image(const std::string& name, const TempDir& context) {
-  Docker::must({"build", "-q", "-t", name, context.path().string()});
+  // Without the cache: its layers may belong to an image that another test removes just now.
+  Docker::must({"build", "-q", "--no-cache", "-t", name, context.path().string()});
 }
 
 DockerNetwork::DockerNetwork() : name_{Docker::unique_name("net")} {

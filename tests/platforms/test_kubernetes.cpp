@@ -130,7 +130,7 @@ TEST_SUITE("Kubernetes manifests") {
     const auto page = read_text(k_root / "docs/exit-codes.md");
     const auto begin = page.find("```yaml\n") + 8;
     const auto shown = only_document(page.substr(begin, page.find("```", begin) - begin));
-    const auto& in_page = shown.at("podFailurePolicy").at("rules").at(0).at("onExitCodes");
+    const auto& in_page = shown.at("podFailurePolicy").at("rules").at(1).at("onExitCodes");
     const auto job = document_of("job.yaml");
     const auto& in_job = job.at("spec").at("podFailurePolicy").at("rules").at(1);
     CHECK(in_page.at("values") == in_job.at("onExitCodes").at("values"));
