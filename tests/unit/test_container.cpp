@@ -66,7 +66,7 @@ TEST_CASE("where nothing can be read, nothing is said") {
   CHECK_FALSE(entered_running_container(odd.path()));
 }
 
-TEST_CASE("these tests were not started by docker exec") {
-  // In a container that a CI entered, both answers are right.
-  if (!std::filesystem::exists("/.dockerenv")) CHECK_FALSE(entered_running_container());
+TEST_CASE("this machine's own /proc can be read") {
+  // Whether a CI entered a container to start us is its business.
+  CHECK_NOTHROW((void)entered_running_container());
 }
