@@ -34,8 +34,15 @@ void check_is_hidden(const std::string& text) {
 
 void check_same(const ConnectionString& a, const ConnectionString& b, const std::string& shown) {
   for (const auto* key : {"user", "password", "host", "hostaddr", "port", "dbname", "sslmode",
-                          "sslrootcert", "sslcert", "sslkey", "options", "target_session_attrs"})
+                          "sslcert", "sslkey", "options", "target_session_attrs"})
     promise(a.value(key) == b.value(key), key, shown);
+}
+
+// For libpq, "system" becomes the file that this machine keeps its authorities in.
+bool names_same_authorities(const ConnectionString& given, const ConnectionString& for_libpq) {
+  const auto file = for_libpq.value("sslrootcert");
+  const auto asked = given.value("sslrootcert");
+  return file == asked || (asked == "system" && !file.empty());
 }
 
 void check(const std::string& text, const ConnectionString& address) {
@@ -43,12 +50,14 @@ void check(const std::string& text, const ConnectionString& address) {
       address.conninfo({.application_name = "it's \\ us", .connect_timeout = {}, .defaults = {}});
   const ConnectionString again{conninfo};
   check_same(address, again, conninfo);
+  promise(names_same_authorities(address, again), "the authorities are those asked for", conninfo);
   promise(again.value("application_name") == "it's \\ us", "our name is in it", conninfo);
   promise(again.value("client_encoding") == "UTF8", "the encoding is in it", conninfo);
 
   const auto named = address.with_application_name("a=b&c#d");
   const ConnectionString for_tool{named};
   check_same(address, for_tool, named);
+  promise(for_tool.value("sslrootcert") == address.value("sslrootcert"), "so for a tool", named);
   promise(for_tool.value("application_name") == "a=b&c#d", "a tool has our name", named);
   promise(for_tool.schema() == address.schema(), "a tool has the schema", named);
 
