@@ -1,4 +1,5 @@
 #include "schemagate/catalogue.hpp"
+
 #include "schemagate/text.hpp"
 
 namespace schemagate {

@@ -123,14 +123,17 @@ bool is_foreseeable(const Effects* one) {
                                       [](const auto& effect) { return effect.cascade; });
 }
 
-bool repeats_safely(const Effects& one) {
+bool repeats_safely(const Pointers& effects, const Catalogue& catalogue) {
   const auto is_risky = [](const Effect& effect) {
     const bool drops_what_is_new = effect.action == Action::drop && effect.tolerant;
     const bool converts_values = effect.action == Action::change && effect.shape.type.has_value();
     return drops_what_is_new || converts_values || effect.cascade;
   };
-  return (one.visible || one.harmless) && !one.opaque &&
-         std::none_of(one.effects.begin(), one.effects.end(), is_risky);
+  return !makes_anew(effects, catalogue) &&
+         std::all_of(effects.begin(), effects.end(), [&](const auto* one) {
+           return (one->visible || one->harmless) && !one->opaque &&
+                  std::none_of(one->effects.begin(), one->effects.end(), is_risky);
+         });
 }
 
 bool everything_was_done(const Pointers& effects, const Catalogue& catalogue) {
@@ -159,20 +162,15 @@ Verdict verdict_of(const Script& script, const Pointers& effects,
   return possible->least > 0 && possible->most < count ? Verdict::part_there : Verdict::not_visible;
 }
 
-bool is_left_alone(const SchemaObject& object, std::size_t from, const Pointers& effects,
+bool is_left_alone(const SchemaObject& object, const Pointers& effects,
                    const Catalogue& catalogue) {
   const auto concerns = [&](const SchemaObject& other, const Effect& effect) {
     const bool moves = effect.action == Action::drop || effect.action == Action::rename;
     return other == object || (moves && object.is_part() && other == whole_of(object));
   };
-  const auto is_named_in = [&](const std::string& block) {
-    const auto& name = object.is_part() ? object.part : object.name;
-    return block.empty() || block.find(lower_case(name)) != std::string::npos ||
-           block.find(lower_case(object.name)) != std::string::npos;
-  };
-  for (auto i = from; i < effects.size(); ++i) {
-    if (effects[i]->opaque && is_named_in(effects[i]->block)) return false;
-    for (const auto& effect : effects[i]->effects) {
+  for (const auto* one : effects) {
+    if (one->opaque && may_touch(one->block, object)) return false;
+    for (const auto& effect : one->effects) {
       if (effect.cascade || concerns(object_of(effect, catalogue), effect)) return false;
       if (effect.action == Action::rename && concerns(target_of(effect, catalogue), effect))
         return false;
@@ -189,7 +187,7 @@ bool stands_alone(std::size_t index, const Pointers& effects, const Catalogue& c
   const auto& own = effects[index]->effects;
   return !own.empty() && std::all_of(own.begin(), own.end(), [&](const auto& effect) {
     const bool tells = effect.action == Action::make || effect.action == Action::change;
-    return tells && is_left_alone(object_of(effect, catalogue), 0, others, catalogue);
+    return tells && is_left_alone(object_of(effect, catalogue), others, catalogue);
   });
 }
 
@@ -253,8 +251,7 @@ Evidence judge(const Script& script, const Catalogue& catalogue) {
   const auto possible = possible_stages(script, effects, catalogue);
   Evidence evidence;
   evidence.verdict = verdict_of(script, effects, possible, catalogue);
-  evidence.repeats_safely =
-      std::all_of(script.effects.begin(), script.effects.end(), repeats_safely);
+  evidence.repeats_safely = repeats_safely(effects, catalogue);
   if (evidence.verdict == Verdict::all_there)
     evidence.done_at_least = evidence.done_at_most = effects.size();
   else if (possible && evidence.verdict != Verdict::none_there) {

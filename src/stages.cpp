@@ -27,6 +27,10 @@ bool holds(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+bool names(const std::string& block, const std::string& name) {
+  return !name.empty() && block.find(lower_case(name)) != std::string::npos;
+}
+
 // What a sequence of statements finds before the first of them.
 class Presuppositions {
  public:
@@ -112,6 +116,11 @@ SchemaObject whole_of(const SchemaObject& part) {
   return {part.kind == Kind::enum_value ? Kind::type : Kind::relation, part.schema, part.name, ""};
 }
 
+bool may_touch(const std::string& block, const SchemaObject& object) {
+  return block.empty() || names(block, "cascade") || names(block, object.name) ||
+         names(block, object.part);
+}
+
 Stages::Stages(const Catalogue& catalogue, const std::vector<const Effects*>& effects)
     : catalogue_{catalogue}, effects_{effects} {
   presuppose();
@@ -125,16 +134,12 @@ void Stages::presuppose() {
     if (!expected_.contains(object)) set(object, {present, {}});
 }
 
-// `block`: what a DO block does not name it leaves alone; empty: nothing is.
 void Stages::forget_what_may_be_touched(const std::string& block) {
-  const auto names = [&](const std::string& name) {
-    return !name.empty() && block.find(lower_case(name)) != std::string::npos;
-  };
   std::vector<SchemaObject> touched;
   for (const auto& [object, expected] : expected_) {
     const auto& shape = expected.shape;
-    if (block.empty() || names("cascade") || names(object.name) || names(object.part) ||
-        names(shape.table) || names(shape.references) || holds(shape.columns, k_unknown))
+    if (may_touch(block, object) || names(block, shape.table) || names(block, shape.references) ||
+        holds(shape.columns, k_unknown))
       touched.push_back(object);
   }
   for (const auto& object : touched) erase(object);

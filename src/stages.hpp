@@ -19,6 +19,9 @@ namespace schemagate {
 [[nodiscard]] SchemaObject target_of(const Effect& rename, const Catalogue& catalogue);
 [[nodiscard]] SchemaObject whole_of(const SchemaObject& part);  // its table, or its type
 
+// `block`: an opaque statement's (Effects::block). What a DO block does not name it leaves alone.
+[[nodiscard]] bool may_touch(const std::string& block, const SchemaObject& object);
+
 class Stages {
  public:
   // At first: as all of `effects`, in this order, presuppose it, up to the first opaque one: what

@@ -1,7 +1,8 @@
 #pragma once
 // Whether this process was put into a container that was already running (docker exec, kubectl
-// exec), and not started with it: then its image is the release that is being replaced. Coolify's
-// pre-deployment command is such a one. Reads /proc only; Linux. Never fails: unknown is no.
+// exec), and not started with it: then its image may be of the release that is being replaced, as
+// for Coolify's pre-deployment command; some CI systems work like this, too. Reads /proc only;
+// Linux. Never fails: unknown is no.
 //
 // Such a process, or its shell, has a parent outside of the container, which proc(5) shows as
 // parent 0, and is not the container's process 1. Where the containers of a pod share their

@@ -18,9 +18,9 @@ constexpr const char* k_fails =
 
 struct Script {
   std::string setup;
-  std::string before;   // the change of data
-  std::string behind;   // it
-  std::string between;  // the failure and the next deployment
+  std::string before_update;
+  std::string behind_update;
+  std::string before_next_run;  // executed by hand, after the failure
 };
 
 // `expected`: what `value` tells after the script, and must still tell after the run.
@@ -40,7 +40,7 @@ void check_not_repeated(const Script& one, const std::string& sql, const std::st
   REQUIRE(database.value(value) == expected);
   shop.row("1_init", "failed");
   database.execute("INSERT INTO other VALUES (1)");
-  if (!one.between.empty()) database.execute(one.between);
+  if (!one.before_next_run.empty()) database.execute(one.before_next_run);
   const auto run = shop.run();
   INFO(run.err);
   CHECK(run.exit_code == 20);
@@ -76,7 +76,7 @@ TEST_CASE("run never repeats an UPDATE by itself, whatever the catalogue seems t
        "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2'"},
   };
   for (const auto& one : scripts)
-    check_not_repeated(one, one.before + k_update + one.behind + k_fails,
+    check_not_repeated(one, one.before_update + k_update + one.behind_update + k_fails,
                        "SELECT balance FROM accounts", "110");
 }
 

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "schemagate/text.hpp"
+
 namespace testing {
 namespace {
 
@@ -19,14 +21,9 @@ std::map<std::string, std::string> environment() {
   std::map<std::string, std::string> found;
   const char* file = std::getenv("SCHEMAGATE_TEST_DOCKER");
   if (file == nullptr || !std::filesystem::exists(file)) return found;
-  const auto text = read_text(file);
-  for (std::size_t at = 0; at < text.size();) {
-    const auto end = std::min(text.find('\n', at), text.size());
-    const auto line = text.substr(at, end - at);
+  for (const auto& line : schemagate::split(read_text(file), '\n'))
     if (const auto equals = line.find('='); equals != std::string::npos)
       found[line.substr(0, equals)] = line.substr(equals + 1);
-    at = end + 1;
-  }
   return found;
 }
 
@@ -85,7 +82,7 @@ DockerNetwork::DockerNetwork() : name_{Docker::unique_name("net")} {
   Docker::must({"run", "-d", "--name", server_, "--network", name_, "--network-alias", "db", "-e",
                 "POSTGRES_PASSWORD=geheim", "-e", "POSTGRES_DB=shop", "postgres:17"});
   const auto accepts = [&] {
-    return Docker::run({"exec", server_, "psql", "-qAtXU", "postgres", "-h", "127.0.0.1", "-d",
+    return Docker::run({"exec", server_, "psql", "-qAtX", "-d",
                         "postgresql://postgres:geheim@127.0.0.1/shop", "-c", "SELECT 1"})
                .exit_code == 0;
   };
@@ -96,8 +93,8 @@ DockerNetwork::DockerNetwork() : name_{Docker::unique_name("net")} {
 DockerNetwork::~DockerNetwork() {
   const auto left = Docker::run({"ps", "-aq", "--filter", "network=" + name_}).out;
   std::vector<std::string> remove = {"rm", "-fv"};
-  for (std::size_t at = 0; at < left.size(); at = left.find('\n', at) + 1)
-    remove.push_back(left.substr(at, left.find('\n', at) - at));
+  for (const auto& container : schemagate::split(left, '\n'))
+    if (!container.empty()) remove.push_back(container);
   (void)Docker::run(remove);
   (void)Docker::run({"network", "rm", name_});
 }
@@ -109,10 +106,6 @@ std::string DockerNetwork::value(const std::string& sql) const {
 
 std::string DockerNetwork::ca_certificate() const {
   return Docker::must({"exec", server_, "cat", "/var/lib/postgresql/data/ca.crt"}) + "\n";
-}
-
-std::string DockerNetwork::container(const std::string& what) const {
-  return Docker::unique_name(what);
 }
 
 std::vector<std::string> hardened() {

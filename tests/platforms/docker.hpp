@@ -32,7 +32,8 @@ class Docker {
 // Image `name`, built from the files of `context`.
 void build_image(const std::string& name, const TempDir& context);
 
-// A network with a PostgreSQL server named `db`, database `shop`, TLS with a CA of its own.
+// A network with a PostgreSQL server named `db`, database `shop`, TLS with a CA of its own. With it
+// go the containers that a case started in it.
 class DockerNetwork {
  public:
   DockerNetwork();
@@ -45,9 +46,6 @@ class DockerNetwork {
   [[nodiscard]] std::string value(const std::string& sql) const;
   void execute(const std::string& sql) const { (void)value(sql); }
   [[nodiscard]] std::string ca_certificate() const;
-
-  // A container in it: killed and removed at destruction.
-  [[nodiscard]] std::string container(const std::string& what) const;
 
  private:
   std::string name_;

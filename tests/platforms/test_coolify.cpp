@@ -31,7 +31,7 @@ class AppContainer {
   AppContainer(const DockerNetwork& network, const std::string& release,
                const std::vector<std::string>& command = {},
                const std::string& url = DockerNetwork::url())
-      : name_{network.container("app")} {
+      : name_{Docker::unique_name("app")} {
     std::vector<std::string> all = {"run",
                                     "-d",
                                     "--name",

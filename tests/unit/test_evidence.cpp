@@ -132,6 +132,26 @@ TEST_CASE("what may be repeated does not stand in the way of starting again") {
   CHECK(judged(sql, live).verdict == Verdict::none_there);
 }
 
+TEST_CASE("what would succeed once more, and change more, does not repeat safely") {
+  const auto repeats_safely = [](const std::string& sql) {
+    INFO(sql);
+    return judged(sql, Live{}).repeats_safely;
+  };
+  CHECK(repeats_safely("CREATE TABLE a (id int);"));
+  CHECK(repeats_safely("DROP TABLE a;"));
+  CHECK(repeats_safely("CREATE INDEX i ON a (id);"));
+  CHECK(repeats_safely("CREATE TABLE IF NOT EXISTS a (id int); COMMENT ON TABLE a IS 'one';"));
+  CHECK_FALSE(repeats_safely("UPDATE a SET id = id + 1;"));
+  CHECK_FALSE(repeats_safely("DROP TABLE a; CREATE TABLE a (id int);"));
+  CHECK_FALSE(repeats_safely("DROP TABLE IF EXISTS a;"));
+  CHECK_FALSE(repeats_safely("DROP TABLE a CASCADE;"));
+  CHECK_FALSE(repeats_safely("SELECT f();"));
+  CHECK_FALSE(repeats_safely("ALTER TABLE a ALTER COLUMN x TYPE text;"));
+  CHECK_FALSE(repeats_safely("DO $$ BEGIN PERFORM f(); END $$;"));
+  CHECK_FALSE(repeats_safely("ALTER TABLE a RENAME TO c; ALTER TABLE b RENAME TO a; "
+                             "ALTER TABLE c RENAME TO b;"));
+}
+
 TEST_CASE("between BEGIN and COMMIT there is no stage") {
   const auto* sql = "BEGIN; CREATE TABLE a (id int); CREATE TABLE b (id int); COMMIT;";
   CHECK(judged(sql, Live{}.with_table("a").with_column("a", "id", column_type("int4"))).verdict ==
