@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -162,34 +163,66 @@ Verdict verdict_of(const Script& script, const Pointers& effects,
   return possible->least > 0 && possible->most < count ? Verdict::part_there : Verdict::not_visible;
 }
 
-bool is_left_alone(const SchemaObject& object, const Pointers& effects,
-                   const Catalogue& catalogue) {
-  const auto concerns = [&](const SchemaObject& other, const Effect& effect) {
-    const bool moves = effect.action == Action::drop || effect.action == Action::rename;
-    return other == object || (moves && object.is_part() && other == whole_of(object));
-  };
-  for (const auto* one : effects) {
-    if (one->opaque && may_touch(one->block, object)) return false;
-    for (const auto& effect : one->effects) {
-      if (effect.cascade || concerns(object_of(effect, catalogue), effect)) return false;
-      if (effect.action == Action::rename && concerns(target_of(effect, catalogue), effect))
-        return false;
-    }
-  }
-  return true;
-}
-
 // Where no stage is possible, something is said of a statement only if no other one has to do with
 // its objects.
-bool stands_alone(std::size_t index, const Pointers& effects, const Catalogue& catalogue) {
-  auto others = effects;
-  others.erase(others.begin() + static_cast<std::ptrdiff_t>(index));
-  const auto& own = effects[index]->effects;
-  return !own.empty() && std::all_of(own.begin(), own.end(), [&](const auto& effect) {
-    const bool tells = effect.action == Action::make || effect.action == Action::change;
-    return tells && is_left_alone(object_of(effect, catalogue), others, catalogue);
-  });
-}
+class Concerns {
+ public:
+  Concerns(const Pointers& effects, const Catalogue& catalogue)
+      : effects_{effects}, catalogue_{catalogue} {
+    for (std::size_t i = 0; i < effects.size(); ++i) {
+      if (effects[i]->opaque) opaque_.insert(i);
+      for (const auto& effect : effects[i]->effects) note(effect, i);
+    }
+  }
+
+  [[nodiscard]] bool stands_alone(std::size_t statement) const {
+    const auto& own = effects_[statement]->effects;
+    return !own.empty() && std::all_of(own.begin(), own.end(), [&](const auto& effect) {
+      const bool tells = effect.action == Action::make || effect.action == Action::change;
+      return tells && is_left_alone(object_of(effect, catalogue_), statement);
+    });
+  }
+
+ private:
+  using Statements = std::set<std::size_t>;
+
+  void note(const Effect& effect, std::size_t statement) {
+    if (effect.cascade) cascading_.insert(statement);
+    const auto object = object_of(effect, catalogue_);
+    touched_[object].insert(statement);
+    if (effect.action == Action::drop || effect.action == Action::rename)
+      moved_[object].insert(statement);
+    if (effect.action != Action::rename) return;
+    const auto target = target_of(effect, catalogue_);
+    touched_[target].insert(statement);
+    moved_[target].insert(statement);
+  }
+
+  [[nodiscard]] static bool holds_another(const Statements& all, std::size_t statement) {
+    return all.size() > (all.contains(statement) ? 1U : 0U);
+  }
+
+  [[nodiscard]] static bool holds_another(const std::map<SchemaObject, Statements>& all,
+                                          const SchemaObject& object, std::size_t statement) {
+    const auto found = all.find(object);
+    return found != all.end() && holds_another(found->second, statement);
+  }
+
+  [[nodiscard]] bool is_left_alone(const SchemaObject& object, std::size_t statement) const {
+    return !holds_another(cascading_, statement) && !holds_another(touched_, object, statement) &&
+           !(object.is_part() && holds_another(moved_, whole_of(object), statement)) &&
+           std::none_of(opaque_.begin(), opaque_.end(), [&](std::size_t other) {
+             return other != statement && may_touch(effects_[other]->block, object);
+           });
+  }
+
+  const Pointers& effects_;
+  const Catalogue& catalogue_;
+  Statements opaque_;
+  Statements cascading_;
+  std::map<SchemaObject, Statements> touched_;
+  std::map<SchemaObject, Statements> moved_;  // dropped or renamed, with all of their parts
+};
 
 Sight sight_of(const Effects& effects, std::size_t index, const Evidence& evidence) {
   if (effects.effects.empty() && effects.visible) return Sight::of_no_account;
@@ -259,14 +292,15 @@ Evidence judge(const Script& script, const Catalogue& catalogue) {
     evidence.done_at_most = possible->most;
   }
   Stages stage{catalogue, effects};
+  const Concerns concerns{effects, catalogue};
   for (std::size_t i = 0; i < effects.size(); ++i) {
     stage.advance();
     auto difference = stage.difference(*effects[i]);
     auto sight = sight_of(*effects[i], i, evidence);
     if (evidence.verdict == Verdict::contradictory && sight != Sight::of_no_account)
-      sight = !stands_alone(i, effects, catalogue) ? Sight::not_visible
-              : difference.empty()                 ? Sight::done
-                                                   : Sight::not_done;
+      sight = !concerns.stands_alone(i) ? Sight::not_visible
+              : difference.empty()      ? Sight::done
+                                        : Sight::not_done;
     if (sight != Sight::not_done) difference.clear();
     evidence.lines.push_back(
         {&script.statements[i], sight, difference, quoted(script.statements[i], *effects[i])});
