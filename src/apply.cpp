@@ -132,8 +132,10 @@ Failure Applier::lock_not_had(const Migration& migration, const StatementFailed&
           blocker.text.empty() ? "" : "\n  blocked by " + blocker.text),
       blocker.pid == 0
           ? "run again at a quieter time"
-          : fmt::format("end the blocker: SELECT pg_terminate_backend({}); then run again",
-                        blocker.pid)};
+          : fmt::format(
+                "see what it does: SELECT * FROM pg_stat_activity WHERE pid = {0}; if it may be "
+                "ended: SELECT pg_terminate_backend({0}); then run again",
+                blocker.pid)};
 }
 
 template <class Work> void Applier::in_fenced_transaction(Work&& work) {
@@ -273,20 +275,9 @@ void Applier::transactional_segment(const PlannedMigration& planned, std::size_t
 // An earlier run sent the statement and did not live to record its end. Was it done?
 bool Applier::was_done_before(const PlannedMigration& planned, const Segment& segment) {
   const auto& statement = segment.statements.front();
-  if (statement.index) {
-    script_.apply_settings(segment);
-    return concurrent_index::is_done(session_, *statement.index, planned.interrupted.evidence);
-  }
-  if (statement.rerun != Statement::Rerun::unknown) return false;
-  throw Failure{
-      ExitCode::history,
-      fmt::format(
-          "{}: an earlier run was interrupted in this statement ({}); how far it came cannot be told",
-          location(*planned.migration, statement.line, statement.column), statement.what),
-      fmt::format(
-          "look at its work; then schemagate resolve {0} --rolled-back to run the whole script again, or "
-          "schemagate resolve {0} --applied if all of it is done",
-          shell_word(planned.migration->name))};
+  if (!statement.index) return false;
+  script_.apply_settings(segment);
+  return concurrent_index::is_done(session_, *statement.index, planned.interrupted.evidence);
 }
 
 void Applier::drop_left_invalid(const Migration& migration, const Segment& segment,
@@ -384,7 +375,11 @@ Failure Applier::record_failure(const PlannedMigration& planned, const Statement
           : fmt::format(
                 "\n  {} of {} parts of this migration stay applied; the next run continues with part {}",
                 index, planned.segments.size(), index + 1);
-  return {exit_code_of(failure), text + rest, advice(migration, failure.error.sqlstate)};
+  auto hint = advice(migration, failure.error.sqlstate);
+  if (index > 0)
+    hint += fmt::format("; change nothing before line {}, that is applied",
+                        segment.statements.front().line);
+  return {exit_code_of(failure), text + rest, hint};
 }
 
 void Applier::in_segments(const PlannedMigration& planned) {

@@ -10,19 +10,24 @@ namespace {
 
 // An error of our own bookkeeping, not of a script: what it means for the one who reads it.
 Failure explained(const pg::Error& e) {
-  const auto text =
-      fmt::format("the database refused our own bookkeeping: ERROR {}: {}{}", e.sqlstate, e.message,
-                  e.detail.empty() ? "" : " (" + e.detail + ")");
+  const auto error = fmt::format("ERROR {}: {}{}", e.sqlstate, e.message,
+                                 e.detail.empty() ? "" : " (" + e.detail + ")");
+  const auto text = "the database refused our own bookkeeping: " + error;
   if (e.sqlstate == "42501")
     return {
         ExitCode::refused, text,
-        "give the role what it lacks: GRANT USAGE ON SCHEMA schemagate; GRANT SELECT, INSERT, UPDATE on "
-        "its tables and on _prisma_migrations; GRANT CREATE ON SCHEMA for the migrations' own "
-        "(deploy/sql/run-role.sql)"};
-  const bool passing = e.sqlstate.starts_with("53") || e.sqlstate.starts_with("57") ||
-                       e.sqlstate == "25006" || e.sqlstate == "55P03" || e.sqlstate == "40P01" ||
-                       e.sqlstate == "40001";
-  if (passing) return {ExitCode::connection_lost, text, "free what is missing, then run again"};
+        "as an administrator: psql -v role=ROLE -f deploy/sql/run-role.sql gives a role all that a run needs"};
+  // 55P03 lock_not_available, 40P01 deadlock_detected, 40001 serialization_failure
+  if (e.sqlstate == "55P03" || e.sqlstate == "40P01" || e.sqlstate == "40001")
+    return {ExitCode::lock_timeout,
+            "somebody holds a lock on _prisma_migrations or on schemagate's own tables: " + error,
+            std::string{"see who is in a transaction: "} + k_open_transactions +
+                "; then run again"};
+  if (e.sqlstate == "25006")
+    return {ExitCode::connection_lost, text,
+            "the database has become read-only (a failover?): run again once its primary is back"};
+  if (e.sqlstate.starts_with("53") || e.sqlstate.starts_with("57"))
+    return {ExitCode::connection_lost, text, "free what is missing, then run again"};
   return {ExitCode::internal, text, "please report this with the log"};
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "schemagate/plan.hpp"
 #include "schemagate/text.hpp"
 
 namespace schemagate {
@@ -68,8 +69,13 @@ Others look_at_others(pg::Session& session, const std::string& scripts) {
   return others;
 }
 
-std::string by_hand(const HistoryRow& row) {
+std::string by_hand(const HistoryRow& row, bool has_script) {
   const auto name = shell_word(row.name);
+  if (!has_script)
+    return fmt::format(
+        "if all of it is done: schemagate resolve {0} --applied; if nothing of it is there: "
+        "schemagate resolve {0} --rolled-back (nothing is executed: it has no script any more)",
+        name);
   return fmt::format(
       "look at what is there; if all of it is done: schemagate resolve {} --applied; to "
       "have it executed: schemagate {}",
@@ -77,7 +83,19 @@ std::string by_hand(const HistoryRow& row) {
 }
 
 std::string automatic(const std::string& name) {
-  return fmt::format("schemagate resolve {} --auto; then run again", shell_word(name));
+  return fmt::format("schemagate resolve {} --auto && schemagate run", shell_word(name));
+}
+
+// What a person has to execute. What cannot be seen may be done: executed again, it would be twice.
+std::string what_is_left(const Evidence& evidence, const std::string& file) {
+  const auto* next = evidence.next();
+  if (next == nullptr) return "execute the rest by hand (psql)";
+  if (evidence.done_at_most == evidence.done_at_least)
+    return fmt::format("execute the rest by hand (psql), from line {} of {} on", next->line, file);
+  return fmt::format(
+      "from line {} of {} on, find out first what is done where it cannot be seen, because "
+      "executed again it would be done twice; execute by hand (psql) what is missing",
+      next->line, file);
 }
 
 void describe_half_applied(Settlement& settlement, const Evidence& evidence) {
@@ -88,15 +106,11 @@ void describe_half_applied(Settlement& settlement, const Evidence& evidence) {
                                    evidence.done_at_most > evidence.done_at_least
                                        ? fmt::format(", perhaps {}", evidence.done_at_most)
                                        : "");
-  const auto* next = evidence.next();
   const auto name = shell_word(settlement.row->name);
   settlement.hint = fmt::format(
-      "execute the rest by hand (psql){}, then: schemagate resolve {} --applied; or undo by hand what is "
-      "done, then: schemagate {}",
-      next == nullptr ? ""
-                      : fmt::format(", from line {} of {} on", next->line,
-                                    settlement.migration->file.filename().string()),
-      name, settlement.row->id.empty() ? "run" : "resolve " + name + " --rolled-back");
+      "{}, then: schemagate resolve {} --applied; or undo by hand what is done, then: schemagate {}",
+      what_is_left(evidence, settlement.migration->file.filename().string()), name,
+      settlement.row->id.empty() ? "run" : "resolve " + name + " --rolled-back");
 }
 
 void judge_rolled_back(Settlement& settlement, bool certain, const std::string& because) {
@@ -116,7 +130,7 @@ void judge_applied(Settlement& settlement, bool certain, const std::string& beca
 void judge_unclear(Settlement& settlement, const std::string& because) {
   settlement.outcome = Outcome::unclear;
   settlement.because = because;
-  settlement.hint = by_hand(*settlement.row);
+  settlement.hint = by_hand(*settlement.row, settlement.migration != nullptr);
 }
 
 bool complains_of_something_missing(const std::string& logs) {
@@ -189,6 +203,11 @@ Settlement examine_row(const History& history, const Folder& folder, const Histo
   if (settlement.migration != nullptr && settlement.migration->file_missing)
     settlement.migration = nullptr;
   if (settlement.migration != nullptr && history.steps.contains(row.id)) {
+    if (const auto obstacle = obstacle_to_continuing(row, history, folder)) {
+      settlement.because = obstacle->what();
+      settlement.hint = obstacle->hint();
+      return settlement;
+    }
     settlement.outcome = Outcome::resumable;
     settlement.because = "an earlier run recorded how far it came; the next run continues there";
     settlement.hint = "schemagate run";
@@ -202,7 +221,8 @@ Settlement examine_row(const History& history, const Folder& folder, const Histo
 }
 
 bool is_open(const Settlement& settlement) {
-  return settlement.migration != nullptr && settlement.outcome == Outcome::unclear;
+  return settlement.migration != nullptr && settlement.outcome == Outcome::unclear &&
+         settlement.because.empty();
 }
 
 std::vector<const Script*> pointers_to(const std::vector<Script>& scripts) {
@@ -238,7 +258,8 @@ void judge_all(pg::Session& session, const Target& target, std::vector<Settlemen
       settlement.because = "somebody is at work: " + others.working;
       settlement.hint =
           others.pid_of_lock.empty()
-              ? "wait until that session has ended, then look again: schemagate status"
+              ? "wait until that session has ended (if it is your own psql, close it), then look again: "
+                "schemagate status"
               : fmt::format("wait for it; if its process is gone: SELECT pg_terminate_backend({})",
                             others.pid_of_lock);
     } else if (is_open(settlement)) {
@@ -326,9 +347,10 @@ Existing examine_pending(pg::Session& session, const Target& target, const Histo
   return existing;
 }
 
-Failure not_baselined(const History& history, const Existing& existing) {
+Failure not_baselined(const Target& target, const History& history, const Existing& existing) {
   auto text = fmt::format(
-      "the schema is not empty, but has no migration history (Prisma: P3005); tables: {}",
+      "the schema {} of {} is not empty, but has no migration history (Prisma: P3005); tables: {}",
+      target.history().schema(), target.database.address().display(),
       shortened(join(history.foreign_tables, ", "), k_names_max));
   const auto all = existing.pending.size();
   if (existing.there > 0) {
@@ -343,8 +365,8 @@ Failure not_baselined(const History& history, const Existing& existing) {
     return {
         ExitCode::history, text,
         existing.there == 1
-            ? fmt::format("schemagate baseline {}; then run again", shell_word(last))
-            : fmt::format("schemagate baseline --through {}; then run again", shell_word(last))};
+            ? fmt::format("schemagate baseline {} && schemagate run", shell_word(last))
+            : fmt::format("schemagate baseline --through {} && schemagate run", shell_word(last))};
   }
   if (!existing.differences.empty()) {
     const auto* closest =
@@ -357,15 +379,18 @@ Failure not_baselined(const History& history, const Existing& existing) {
     return {
         ExitCode::history, text,
         closest == nullptr
-            ? "complete by hand what the first migration makes, then: schemagate baseline NAME; or drop by "
-              "hand what is in its way"
-            : fmt::format("mend these by hand, then: schemagate baseline --through {}",
-                          shell_word(*closest))};
+            ? "is this the right database? if so: complete by hand what the first migration makes, then: "
+              "schemagate baseline NAME; or move away what is in its way, if nobody needs it"
+            : fmt::format(
+                  "is this the right database? if so: correct these by hand, then: schemagate "
+                  "baseline --through {} && schemagate run",
+                  shell_word(*closest))};
   }
   return {
       ExitCode::history, text + "\n  none of them is what a migration of this folder makes",
-      "give the app a schema of its own (?schema= or migrations.schema); or, if the first migrations made "
-      "these tables, record them: schemagate baseline NAME..."};
+      "is this the right database? if so: give the app a schema of its own (?schema= or "
+      "migrations.schema); or, if the first migrations made these tables, record them: schemagate baseline "
+      "NAME..."};
 }
 
 std::vector<Remainder> remainders_of(pg::Session& session, const Target& target,

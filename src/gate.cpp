@@ -6,6 +6,7 @@
 #include "schemagate/history.hpp"
 #include "schemagate/log.hpp"
 #include "schemagate/marker.hpp"
+#include "schemagate/readiness.hpp"
 #include "schemagate/target.hpp"
 #include "schemagate/text.hpp"
 
@@ -47,7 +48,7 @@ class Gate {
       if (view.state == State::open)
         return log::info(fmt::format("gate open: release {}", id_.release));
       if (view.state == State::failed) throw failed(view.why);
-      if (options_.once || deadline.passed()) throw still_closed(view.why);
+      if (options_.once || deadline.passed()) throw still_closed(view);
       tell(view.why);
       pause(deadline);
     }
@@ -66,7 +67,7 @@ class Gate {
   void hang_up();
   void pause(const Deadline& deadline);
   void tell(const std::string& why);
-  [[nodiscard]] Failure still_closed(const std::string& why) const;
+  [[nodiscard]] Failure still_closed(const GateView& view) const;
   [[nodiscard]] static Failure failed(const std::string& why);
 
   const Manifest& manifest_;
@@ -133,6 +134,7 @@ GateView Gate::look() {
     if (!session_) {
       session_.emplace(database_->open("schemagate gate"));
       session_->limit_answers(2 * k_look_within);
+      check_expected(*session_, manifest_.database.expect);
     }
     auto view = look_into_database();
     if (listening_ || view.state != State::closed) return view;
@@ -145,8 +147,10 @@ GateView Gate::look() {
     return look_into_database();  // the marker may have come before we listened
   } catch (const pg::ConnectionLost& e) {
     hang_up();
-    return closed(fmt::format("the database {} cannot be reached: {}",
-                              database_->address().display(), e.what()));
+    return {.state = State::closed,
+            .why = fmt::format("the database {} cannot be reached: {}",
+                               database_->address().display(), e.what()),
+            .hint = "check DATABASE_URL, and the network from this container to the server"};
   } catch (const pg::Error& e) {
     hang_up();
     if (e.sqlstate == "42501")
@@ -186,15 +190,20 @@ void Gate::tell(const std::string& why) {
 
 Failure Gate::failed(const std::string& why) {
   return {ExitCode::gate_failed, why,
-          why.find("\nhint: ") == std::string::npos ? "mend what it says and run it again" : ""};
+          why.find("\nhint: ") == std::string::npos
+              ? "fix the cause named above, then run the job again"
+              : ""};
 }
 
-Failure Gate::still_closed(const std::string& why) const {
-  return {ExitCode::gate_timeout,
-          options_.once ? fmt::format("gate closed: {}", why)
-                        : fmt::format("gate still closed after {}: {}",
-                                      for_people(manifest_.gate.timeout), why),
-          "does a job run `schemagate run` for this release? its log says why it has not finished"};
+Failure Gate::still_closed(const GateView& view) const {
+  return {
+      ExitCode::gate_timeout,
+      options_.once ? fmt::format("gate closed: {}", view.why)
+                    : fmt::format("gate still closed after {}: {}",
+                                  for_people(manifest_.gate.timeout), view.why),
+      view.hint.empty()
+          ? "does a job run `schemagate run` for this release? its log says why it has not finished"
+          : view.hint};
 }
 
 }  // namespace
@@ -210,7 +219,7 @@ GateView gate_view(const ReleaseId& id, const std::optional<Marker>& marker,
                                marker->error_code, marker->error)};
   if (is_ours && marker->status == Marker::Status::running)
     return {.state = State::closed,
-            .why = fmt::format("a run for release {} is at work", id.release)};
+            .why = fmt::format("a run for release {} has begun and not ended yet", id.release)};
   // For images whose release nobody marks: the migrations themselves.
   if (missing != nullptr && missing->empty()) return {.state = State::open, .why = {}};
   if (missing != nullptr) {

@@ -230,7 +230,7 @@ void Job::refuse_settings_through_a_pooler(pg::Session& session, const Plan& pla
 History Job::settled_history(pg::Session& session, const Lease& lease) {
   const auto history = target_.history().read(session);
   if (!history.foreign_tables.empty())
-    throw not_baselined(history, examine_pending(session, target_, history));
+    throw not_baselined(target_, history, examine_pending(session, target_, history));
   std::vector<Settlement> proven;
   std::vector<Settlement> open;
   for (auto& settlement : examine_failed(session, target_, history)) {
@@ -379,6 +379,7 @@ void Job::write_file(Marker::Status status, const Failure* failure) {
 }  // namespace
 
 void run(const Manifest& manifest, Stop& stop, RunReport& report) {
+  report.mode = manifest.mode;
   report.app = manifest.app;
   if (manifest.mode == Mode::off)
     return log::info("mode: off: nothing is looked at and nothing is done");

@@ -70,10 +70,19 @@ void write_termination_log(const std::string& text) {
   ::close(fd);
 }
 
+const char* good_end_of(const RunReport& report) {
+  switch (report.mode) {
+    case Mode::off: return "skipped";
+    case Mode::check: return "checked";
+    case Mode::apply: break;
+  }
+  return "complete";
+}
+
 void print_report(const RunReport& report, const Outcome& outcome) {
   Json json;
   json.set("app", report.app).set("release", report.release);
-  json.set("status", outcome.code == ExitCode::done ? "complete" : "failed");
+  json.set("status", outcome.code != ExitCode::done ? "failed" : good_end_of(report));
   json.set("exit_code", static_cast<int>(outcome.code)).set("nothing_to_do", report.already_done);
   json.set("applied", report.applied);
   if (outcome.code != ExitCode::done) json.set("error", outcome.summary).set("hint", outcome.hint);
@@ -172,8 +181,8 @@ int run_command_line(const Options& options) {
     run(read_manifest(options.manifest, process_environment()), stop, report);
   });
   if (options.json && options.command.empty()) print_report(report, outcome);
-  const int code = finish(outcome, fmt::format("release {} complete, {} applied", report.release,
-                                               report.applied.size()));
+  const int code = finish(outcome, fmt::format("release {} {}, {} applied", report.release,
+                                               good_end_of(report), report.applied.size()));
   return code != 0 || options.command.empty() ? hold(code, options.hold) : become(options.command);
 }
 
@@ -308,8 +317,8 @@ int main(int argc, char** argv) {
       app.add_subcommand("gate", "wait for this release's marker; with -- CMD become CMD");
   auto* status_app = app.add_subcommand(
       "status", "history, health, lease, runs and markers; each problem with its remedy");
-  auto* resolve_app =
-      app.add_subcommand("resolve", "settle a migration whose history row is not right");
+  auto* resolve_app = app.add_subcommand(
+      "resolve", "correct the history of a migration: mark it applied or rolled back");
   auto* baseline_app = app.add_subcommand(
       "baseline", "record migrations as applied on a database that already has what they make");
   for (auto* command : {run_app, gate_app, status_app, resolve_app, baseline_app})
@@ -318,7 +327,8 @@ int main(int argc, char** argv) {
     command->footer("-- CMD [ARGUMENT...]  after success, replace this process by CMD");
     add_hold_option(*command, options);
   }
-  gate_app->add_flag("--once", options.gate.once, "one look, then exit 0 (open) or 30 (closed)");
+  gate_app->add_flag("--once", options.gate.once,
+                     "one look, then exit 0 (open), 30 (closed) or 31 (the run failed)");
   gate_app->add_option("--marker-file", options.gate.file,
                        "look at this marker file instead of the database");
   resolve_app->add_option("NAME", options.migration, "the migration's directory")->required();

@@ -84,6 +84,31 @@ bool continue_after(PlannedMigration& planned, const std::map<int, Step>& steps)
   return true;
 }
 
+std::string parts_are(std::size_t count) {
+  return count == 1 ? "part 1 is" : fmt::format("parts 1 to {} are", count);
+}
+
+// What commits by itself half-way must not be executed twice.
+void check_can_be_repeated(const PlannedMigration& planned) {
+  if (planned.interrupted.digest.empty()) return;
+  const auto& statement = planned.segments[planned.first_segment].statements.front();
+  if (statement.index || statement.rerun != Statement::Rerun::unknown) return;
+  const auto& migration = *planned.migration;
+  const auto name = shell_word(migration.name);
+  const auto done =
+      planned.first_segment == 0 ? "" : parts_are(planned.first_segment) + " committed; ";
+  throw Failure{
+      ExitCode::history,
+      fmt::format(
+          "{}: an earlier run was interrupted in this statement ({}); how far it came cannot be told",
+          location(migration, statement.line, statement.column), statement.what),
+      fmt::format(
+          "{}look at what the statement on line {} did, do the rest of the script by hand, then: "
+          "schemagate resolve {} --applied; or undo all of the script by hand, then: schemagate "
+          "resolve {} --rolled-back",
+          done, statement.line, name, name)};
+}
+
 // An earlier run of ours got part of the way, and the parts it did are still the same in the
 // script.
 std::optional<PlannedMigration> resumed(const HistoryRow& row, const History& history,
@@ -102,8 +127,11 @@ std::optional<PlannedMigration> resumed(const HistoryRow& row, const History& hi
   if (whole.segments.size() == 1)
     for (const auto& statement : whole.segments.front().statements)
       cuts.push_back(with_statement_alone(whole, statement));
-  for (auto& cut : cuts)
-    if (continue_after(cut, steps->second)) return std::move(cut);
+  for (auto& cut : cuts) {
+    if (!continue_after(cut, steps->second)) continue;
+    check_can_be_repeated(cut);
+    return std::move(cut);
+  }
   const auto done = std::count_if(steps->second.begin(), steps->second.end(),
                                   [](const auto& step) { return step.second.finished; });
   throw Failure{ExitCode::history,
@@ -175,6 +203,16 @@ void check_one_transaction_is_possible(const Plan& plan) {
 }
 
 }  // namespace
+
+std::optional<Failure> obstacle_to_continuing(const HistoryRow& row, const History& history,
+                                              const Folder& folder) {
+  try {
+    (void)resumed(row, history, folder);
+    return std::nullopt;
+  } catch (const Failure& failure) {
+    return failure;
+  }
+}
 
 PlannedMigration with_statement_alone(const PlannedMigration& planned, const Statement& statement) {
   auto script = planned.segments.front().statements;

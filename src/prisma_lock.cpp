@@ -18,11 +18,17 @@ SELECT a.pid, coalesce(a.usename, '?'), coalesce(a.application_name, '')
  WHERE l.locktype = 'advisory' AND l.classid = 0 AND l.objid = 72707369 AND l.granted
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))sql";
 
-std::string describe_holder(pg::Session& session) {
+struct Holder {
+  std::string pid;
+  std::string text;
+};
+
+Holder find_holder(pg::Session& session) {
   const auto rows = session.query(k_holder);
-  if (rows.empty()) return "nobody any more";
-  return fmt::format("pid {} (user {} {})", rows[0][0].value_or("?"), rows[0][1].value_or("?"),
-                     rows[0][2].value_or(""));
+  if (rows.empty()) return {"", "nobody any more"};
+  const auto pid = rows[0][0].value_or("?");
+  return {pid, fmt::format("pid {} (user {} {})", pid, rows[0][1].value_or("?"),
+                           rows[0][2].value_or(""))};
 }
 
 }  // namespace
@@ -48,14 +54,19 @@ void PrismaLock::acquire() {
   const Deadline deadline{wait_};
   std::optional<Clock::time_point> told_at;
   while (session_.query("SELECT pg_try_advisory_lock_shared(72707369)").at(0).at(0) != "t") {
-    const auto holder = describe_holder(session_);
+    const auto holder = find_holder(session_);
     if (deadline.passed()) {
       throw Failure{
-          ExitCode::lease_held, fmt::format("Prisma's migration lock is still held by {}", holder),
-          "let that prisma migrate finish; if its process is gone: SELECT pg_terminate_backend(<pid>)"};
+          ExitCode::lease_held,
+          fmt::format("Prisma's migration lock is still held by {}", holder.text),
+          holder.pid.empty()
+              ? "run again"
+              : fmt::format("let that prisma migrate finish; if its process is gone: SELECT "
+                            "pg_terminate_backend({})",
+                            holder.pid)};
     }
     if (!told_at || Clock::now() - *told_at > k_told_again) {
-      log::info(fmt::format("waiting for Prisma's migration lock, held by {}", holder));
+      log::info(fmt::format("waiting for Prisma's migration lock, held by {}", holder.text));
       told_at = Clock::now();
     }
     sleep(jittered(k_poll), stop_);

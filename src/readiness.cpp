@@ -16,6 +16,10 @@ using namespace std::chrono_literals;
 constexpr auto k_told_again = 5s;
 constexpr auto k_look_within = 5s;  // the first query
 
+constexpr const char* k_no_connection =
+    "no connection is free: end idle ones, or raise the server's max_connections (or the limit of the role "
+    "or database)";
+
 constexpr const char* k_state = R"sql(
 SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', current_database(),
        current_setting('server_version_num')::integer / 10000, pg_backend_pid())sql";
@@ -94,7 +98,7 @@ class Waiter {
     throw Failure{
         ExitCode::not_ready,
         fmt::format("the database {} cannot be read: {}", database_.address().display(), reason_),
-        "check the server and the network"};
+        is_out_of_connections() ? k_no_connection : "check the server and the network"};
   }
 
   pg::Session wait() {
@@ -108,7 +112,9 @@ class Waiter {
             ExitCode::not_ready,
             fmt::format("the database {} is not ready after {}: {}", database_.address().display(),
                         for_people(settings_.wait), reason_),
-            "check the server (is it the primary?) and the network; database.wait sets how long to wait"};
+            is_out_of_connections()
+                ? std::string{k_no_connection} + "; database.wait sets how long to wait"
+                : "check the server (is it the primary?) and the network; database.wait sets how long to wait"};
       }
       tell();
       sleep(std::min(backoff_.next(), deadline_.remaining() + 10ms), stop_);
@@ -116,6 +122,12 @@ class Waiter {
   }
 
  private:
+  // PostgreSQL's words, and PgBouncer's.
+  [[nodiscard]] bool is_out_of_connections() const {
+    const auto says = [&](const char* part) { return reason_.find(part) != std::string::npos; };
+    return says("too many") || says("remaining connection slots") || says("no more connections");
+  }
+
   // Connected; `reason_` says what is in the way of writing, if anything.
   std::optional<pg::Session> attempt() {
     try {
@@ -169,6 +181,11 @@ class Waiter {
 };
 
 }  // namespace
+
+void check_expected(pg::Session& session, const Manifest::Database::Expect& expect) {
+  if (expect.name.empty() && expect.min_version == 0) return;
+  check_expected(session.query_within(k_look_within, k_state).at(0), expect);
+}
 
 Diagnosis diagnose(const std::string& error) {
   struct Pattern {

@@ -274,10 +274,10 @@ std::vector<Resolver::Step> Resolver::decide_rolled_back(const std::string& name
     if (settlement.outcome == Outcome::running) throw undecided(settlement);
     tell(settlement);
     if (settlement.outcome != Outcome::rolled_back)
-      log::warn(
-          fmt::format("migration {} is recorded as rolled back because you say so; the next run "
-                      "executes the whole script",
-                      name));
+      log::warn(fmt::format("migration {} is recorded as rolled back because you say so; {}", name,
+                            settlement.migration != nullptr
+                                ? "the next run executes the whole script"
+                                : "its script is gone, so that no run executes it"));
     return {rolled_back(name, "a person said so (--rolled-back)")};
   }
   if (const auto* row = history_.applied(name)) {
@@ -403,7 +403,7 @@ std::vector<Resolver::Step> Resolver::decide_baseline(const BaselineOptions& opt
     throw Failure{
         ExitCode::history, "these are not there, so nothing was recorded:" + problems,
         "leave these migrations out, and a run applies them; or make what is missing by hand; or, "
-        "if you know better: schemagate resolve NAME --applied"};
+        "if you are sure that they are done all the same: schemagate resolve NAME --applied"};
   return steps;
 }
 

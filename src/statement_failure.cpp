@@ -41,15 +41,20 @@ std::string advice(const Migration& migration, const std::string& sqlstate) {
     return "somebody or a timeout ended the statement: run again, or raise migrations.statement_timeout";
   if (says_it_exists(sqlstate))
     return fmt::format(
-        "if `prisma db push` or a person made it: schemagate resolve {} --auto; else mend {} "
+        "if `prisma db push` or a person made it: schemagate resolve {} --auto; else fix {} "
         "and deploy again",
         shell_word(migration.name), display_path(migration));
   if (says_it_is_missing(sqlstate))
     return fmt::format(
-        "schemagate status tells whether the history claims what is not there; else mend {} "
+        "schemagate status tells whether the history claims what is not there; else fix {} "
         "and deploy again",
         display_path(migration));
-  return fmt::format("mend {} and deploy again", display_path(migration));
+  if (sqlstate.starts_with("23"))
+    return fmt::format(
+        "correct the data, then: schemagate run; or, where {} is applied in no other "
+        "environment: fix it and deploy again",
+        display_path(migration));
+  return fmt::format("fix {} and deploy again", display_path(migration));
 }
 
 std::string describe(const Migration& migration, const StatementFailed& failure) {

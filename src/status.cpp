@@ -67,6 +67,17 @@ const char* remedy_of(Discrepancy::Kind kind, Policy policy) {
   return "";
 }
 
+// REINDEX CONCURRENTLY builds a copy under such a name, and leaves it when it is interrupted
+// (PostgreSQL manual, REINDEX).
+std::string repair_of_index(const std::string& index, const std::string& quoted_name) {
+  const bool is_copy =
+      index.find("_ccnew") != std::string::npos || index.find("_ccold") != std::string::npos;
+  return is_copy ? fmt::format("DROP INDEX CONCURRENTLY {}", quoted_name)
+                 : fmt::format("REINDEX INDEX CONCURRENTLY {}; or, if its migration has not ended: "
+                               "schemagate run",
+                               quoted_name);
+}
+
 // One snapshot for all that is looked at: a run that commits meanwhile must not show by half. Not a
 // pg::Transaction, which may write, and which a standby therefore refuses to begin.
 class Look {
@@ -109,7 +120,8 @@ class Inspector {
       throw Failure{
           ExitCode::lock_timeout,
           fmt::format("cannot look: {}: somebody holds a table by an exclusive lock", e.message),
-          "SELECT pid, pg_blocking_pids(pid), query FROM pg_stat_activity; then again"};
+          std::string{"see who is in a transaction: "} + k_open_transactions +
+              "; then look again: schemagate status"};
     }
     return std::move(report_);
   }
@@ -224,7 +236,7 @@ void Inspector::look_at_gate(pg::Session& session) {
   const auto view =
       gate_view(target_.id, marker, &target_.folder.digest, by_history ? &missing : nullptr);
   report_.gate_open = view.state == GateView::State::open;
-  report_.gate_why = split(view.why, '\n').front();
+  report_.gate_why = view.why;
   const bool was_killed =
       report_.lease && !report_.lease->held && marker && marker->status == Marker::Status::running;
   if (was_killed && view.state == GateView::State::closed)
@@ -242,7 +254,7 @@ void Inspector::look_at_gate(pg::Session& session) {
          "",
          "the gate is closed: " + report_.gate_why,
          {},
-         "schemagate run",
+         "fix the cause, then: schemagate run",
          static_cast<ExitCode>(marker->error_code)});
 }
 
@@ -267,9 +279,7 @@ void Inspector::look_at_catalogue(pg::Session& session) {
                      "ready, and queries do not use it",
                      index, row[1].value_or("")),
          {},
-         fmt::format("DROP INDEX CONCURRENTLY {}; then create it again (a run clears away what "
-                     "its own migration left)",
-                     name),
+         repair_of_index(index, name),
          ExitCode::history});
   }
   for (const auto& row : session.query(k_not_validated, {schema}))
@@ -287,7 +297,8 @@ void Inspector::look_at_catalogue(pg::Session& session) {
 void Inspector::look_at_history(pg::Session& session) {
   history_ = target_.history().read(session, HistoryTable::Times::all);
   if (!history_.foreign_tables.empty()) {
-    const auto failure = not_baselined(history_, examine_pending(session, target_, history_));
+    const auto failure =
+        not_baselined(target_, history_, examine_pending(session, target_, history_));
     add({"not-baselined", "", failure.what(), {}, failure.hint(), failure.code()});
   } else {
     look_at_failed(session);
@@ -359,7 +370,7 @@ void Inspector::look_at_marked(pg::Session& session) {
                           : "is recorded as applied, but part of it is missing",
          one.missing,
          one.is_nothing()
-             ? fmt::format("schemagate resolve {} --auto; then run again", shell_word(name))
+             ? fmt::format("schemagate resolve {} --auto && schemagate run", shell_word(name))
              : "make what is missing by hand, or by a new migration",
          ExitCode::history});
   }
@@ -389,14 +400,16 @@ void Inspector::look_at_pending(pg::Session& session) {
       finding.code = ExitCode::lease_held;
     }
     for (const auto& row : history_.rows)
-      if (row.name == migration->name && row.rolled_back && !row.logs.empty())
+      if (row.name == migration->name && row.rolled_back && !row.logs.empty()) {
         finding.evidence = {"the last attempt was rolled back: " +
                             shortened(join(reason_in(row.logs), " "), 400)};
+        finding.hint = "fix the cause, then: schemagate run";
+      }
     if (history_.exists && number++ < existing.there) {
       finding.what = "is not applied, but everything it makes is there already, in the same shape: "
                      "`prisma db push`, or by hand";
-      finding.hint =
-          fmt::format("schemagate resolve {} --auto; then run again", shell_word(migration->name));
+      finding.hint = fmt::format("schemagate resolve {} --auto && schemagate run",
+                                 shell_word(migration->name));
     }
     states_.try_emplace(migration->name, "pending");
     add(std::move(finding));

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t k_applied_shown_max = 3;
 constexpr std::size_t k_name_width_max = 48;
+constexpr const char* k_run = "schemagate run";  // told once, at the end
 
 class Painter {
  public:
@@ -110,10 +111,9 @@ void TextReport::migrations() {
                      state, one.at.empty() ? "" : "  " + paint_.quiet(one.at)));
     const std::string indent = last ? "     " : "│    ";
     for (const auto* finding : found) {
-      if (finding->state != "pending" || !finding->evidence.empty() ||
-          finding->hint != "schemagate run")
+      if (finding->state != "pending" || !finding->evidence.empty() || finding->hint != k_run)
         line(indent + finding->what);
-      if (finding->hint != "schemagate run") details(*finding, indent);
+      if (finding->hint != k_run) details(*finding, indent);
       else
         for (const auto& evidence : finding->evidence) line(indent + evidence);
     }
@@ -167,7 +167,9 @@ void TextReport::gate() {
   if (!report_.gate_open) return line("gate    " + report_.gate_why);
   if (*report_.gate_open)
     return line("gate    " + paint_.good("open") + " for release " + report_.release);
-  line("gate    " + paint_.bad("closed") + ": " + report_.gate_why);
+  const auto lines = split(report_.gate_why, '\n');
+  line("gate    " + paint_.bad("closed") + ": " + lines.front());
+  for (std::size_t i = 1; i < lines.size(); ++i) line("          " + lines[i]);
 }
 
 void TextReport::conclusion() {
@@ -179,6 +181,10 @@ void TextReport::conclusion() {
   line(paint_.bad(fmt::format("{} to be settled; exit code {}",
                               counted(static_cast<std::size_t>(count), "finding"),
                               static_cast<int>(code))));
+  const bool run_settles_all =
+      std::all_of(report_.findings.begin(), report_.findings.end(),
+                  [](const auto& one) { return one.code == ExitCode::done || one.hint == k_run; });
+  if (run_settles_all) line(std::string{"hint: "} + k_run);
 }
 
 }  // namespace

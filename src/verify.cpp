@@ -81,8 +81,9 @@ Verified verify(pg::Session& session, const Expectation& expectation) {
   if (problems.empty()) return Verified{expectation.folder.digest};
   throw Failure{
       ExitCode::check_failed,
-      "applied, but not as this release needs it:\n  " + join(problems, "\n  "),
-      "the app is kept from starting; mend the migrations or the checks and deploy again"};
+      "the database is not as this release needs it:\n  " + join(problems, "\n  "),
+      "the app does not start until this holds: correct the check in the manifest, or add a migration (one that "
+      "is applied must not be edited), then deploy again"};
 }
 
 }  // namespace schemagate

@@ -53,7 +53,8 @@ struct Existing {
 [[nodiscard]] Existing examine_pending(pg::Session& session, const Target& target,
                                        const History& history);
 // P3005: tables, but no history. With the command that records what is there.
-[[nodiscard]] Failure not_baselined(const History& history, const Existing& existing);
+[[nodiscard]] Failure not_baselined(const Target& target, const History& history,
+                                    const Existing& existing);
 
 // What a migration should have made, no later one took away, and is missing.
 struct Remainder {

@@ -17,7 +17,8 @@ namespace schemagate {
 // What the gate of one image sees at one moment. Pure.
 struct GateView {
   enum class State { open, closed, failed } state = State::closed;
-  std::string why;  // of closed and failed
+  std::string why;        // of closed and failed
+  std::string hint = {};  // where another one than to look at the run helps
 };
 // `digest`: of the image's own folder; null where it has none. `missing`: for gate.match:
 // migrations, what the history lacks of it; null for gate.match: release.
@@ -31,8 +32,8 @@ struct GateOptions {
 };
 
 // Returns when the gate is open. Throws Failure: (gate_timeout) still closed after gate.timeout, or
-// at once with `once`; (gate_failed) as soon as the run for this release has failed for good; or
-// the Stop's reason.
+// at once with `once`; (gate_failed) as soon as the run for this release has failed for good;
+// (refused) for another database than the manifest expects; or the Stop's reason.
 void wait_at_gate(const Manifest& manifest, const GateOptions& options, Stop& stop);
 
 }  // namespace schemagate

@@ -10,6 +10,7 @@
 namespace schemagate {
 
 struct RunReport {
+  Mode mode = Mode::apply;
   std::string app;
   std::string release;
   bool already_done = false;         // nothing to do, no lease taken

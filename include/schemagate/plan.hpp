@@ -3,9 +3,11 @@
 // pending scripts are read and judged here, so that a script that cannot work is refused before the
 // first one is applied.
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "schemagate/error.hpp"
 #include "schemagate/history.hpp"
 #include "schemagate/manifest.hpp"
 #include "schemagate/migrations.hpp"
@@ -51,6 +53,10 @@ struct Discrepancy {
 // script that cannot be executed; (refused) atomic: release where PostgreSQL does not allow it.
 [[nodiscard]] Plan make_plan(const Folder& folder, const History& history,
                              const Manifest::Migrations& policies);
+
+// Why a run cannot continue what an earlier one of ours began with this row; empty where it can.
+[[nodiscard]] std::optional<Failure>
+obstacle_to_continuing(const HistoryRow& row, const History& history, const Folder& folder);
 
 // The same migration, cut so that `statement` (of its one segment) is outside of transactions. For
 // what only the server can tell.

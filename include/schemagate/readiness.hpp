@@ -21,6 +21,9 @@ namespace schemagate {
 [[nodiscard]] pg::Session connect_to_read(Database& database, const Manifest::Database& settings,
                                           Stop& stop);
 
+// Throws Failure (refused) when this session is in another database than expected.
+void check_expected(pg::Session& session, const Manifest::Database::Expect& expect);
+
 // Why waiting will not help, as a hint, or empty. libpq gives connection failures no SQLSTATE, so
 // the server's English words decide; in other languages we wait. Exposed for tests.
 struct Diagnosis {

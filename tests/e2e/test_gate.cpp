@@ -82,12 +82,12 @@ TEST_CASE("a gate is closed while the run is at work and open when it is complet
   project.migration(k_first, "SELECT pg_sleep(60);");
   auto run = project.start_run();
   REQUIRE(eventually([&] {
-    return project.gate({"--once"}).err.find("a run for release r1 is at work") !=
+    return project.gate({"--once"}).err.find("a run for release r1 has begun and not ended yet") !=
            std::string::npos;
   }));
   CHECK(project.look() == 30);
   auto waiting = project.start_gate();
-  REQUIRE(waiting.says("at work"));
+  REQUIRE(waiting.says("has begun and not ended yet"));
   // The statement ends early: nothing has to wait for the minute.
   REQUIRE(
       project.database.value(

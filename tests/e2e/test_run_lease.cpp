@@ -150,7 +150,14 @@ TEST_CASE(
   INFO(second.err);
   CHECK(second.exit_code == 20);
   CHECK(holds(second.err, "how far it came cannot be told"));
+  CHECK(holds(second.err, "look at what the statement on line 1 did"));
   CHECK(holds(second.err, "resolve 1_long --rolled-back"));
+  const auto seen = shop.call({"status"});
+  INFO(seen.out);
+  CHECK(seen.exit_code == 20);
+  CHECK(holds(seen.out, "how far it came cannot be told"));
+  CHECK(holds(seen.out, "look at what the statement on line 1 did"));
+  CHECK(shop.call({"resolve", "1_long", "--auto"}).exit_code == 20);
   const auto after = state_of(shop);
   first.signal(SIGCONT);
   CHECK(first.wait().exit_code == 12);

@@ -316,7 +316,7 @@ TEST_CASE("status names an INVALID index and a constraint that is NOT VALID, wit
   const auto seen = shop.status();
   CHECK(seen.exit_code == 20);
   CHECK(seen.findings() == "invalid-index I i 20, not-validated Big 0");
-  CHECK(holds(seen.hint("invalid-index"), "DROP INDEX CONCURRENTLY \"public\".\"I i\""));
+  CHECK(holds(seen.hint("invalid-index"), "REINDEX INDEX CONCURRENTLY \"public\".\"I i\""));
   CHECK(holds(seen.hint("not-validated"),
               "ALTER TABLE \"public\".\"T t\" VALIDATE CONSTRAINT \"Big\""));
   // The remedies are what they say.

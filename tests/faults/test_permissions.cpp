@@ -184,7 +184,7 @@ TEST_CASE(
   const auto result = case_.shop.run();
   check_told(result, 21, "ERROR 42501: " + cause, "give the role this right");
   CHECK(holds(result.err, "migrations/2_next/migration.sql:"));
-  CHECK_FALSE(holds(result.err, "hint: mend"));
+  CHECK_FALSE(holds(result.err, "hint: fix"));
   CHECK(holds(case_.now(), "failed"));
   case_.execute(repair);
   case_.check_completes();

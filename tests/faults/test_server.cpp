@@ -311,7 +311,7 @@ TEST_CASE(
   INFO(result.err);
   CHECK(result.exit_code == 21);
   CHECK(tells(result, "ERROR 57014: canceling statement due to user request", "run again"));
-  CHECK_FALSE(holds(result.err, "hint: mend"));
+  CHECK_FALSE(holds(result.err, "hint: fix"));
   CHECK(holds(result.err, "nothing of this migration remains"));
   CHECK(keeps_secret(result));
   CHECK(state(shop.database().url()) == "1_init, 2_next | t, u | failed");

@@ -145,7 +145,7 @@ TEST_CASE(
     free_again = "ALTER DATABASE shop CONNECTION LIMIT -1";
   }
   fill(shop, server, "deployer");
-  check_told(shop.run(), 10, cause, "database.wait");
+  check_told(shop.run(), 10, cause, "no connection is free: end idle ones");
   CHECK(state(server.url()) == "none | none | none");
   shop.settings.database = "wait: 60s";
   auto waiting = shop.start();
@@ -305,7 +305,7 @@ TEST_CASE(
   fill(shop, server, "deployer");
   shop.migration("2_bad", "CREATE TABLE u (x int);\nSELECT 1\n  FROM nirgends;\n");
   const auto failed = shop.run();
-  check_told(failed, 21, "ERROR 42P01: Relation »nirgends« existiert nicht", "mend");
+  check_told(failed, 21, "ERROR 42P01: Relation »nirgends« existiert nicht", "fix");
   CHECK(holds(failed.err, "migrations/2_bad/migration.sql:3:8"));
   CHECK(state(server.url()) == "1_init | t | failed");
   server.execute("ALTER ROLE deployer NOLOGIN");

@@ -1,0 +1,196 @@
+// What a hint says can be done as it says, and does no harm there. Found by a review that did what
+// the hints said.
+
+#include "e2e/gate_fixture.hpp"
+#include "e2e/history_fixture.hpp"
+
+using testing::holds;
+using testing::Shop;
+
+TEST_CASE("where data may be written already, nobody is told to execute its statement again") {
+  Shop shop;
+  shop.database().execute("CREATE TABLE users (id int); INSERT INTO users VALUES (1)");
+  shop.migration("1_init", "CREATE TABLE p1 (x int);\nUPDATE users SET id = id + 1000;\n"
+                           "CREATE TABLE p3 (x int);\nALTER TABLE nowhere ADD y int;\n");
+  shop.database().execute("CREATE TABLE p1 (x int); UPDATE users SET id = id + 1000");
+  shop.row("1_init", "failed");
+  const auto result = shop.run();
+  INFO(result.err);
+  CHECK(result.exit_code == 20);
+  CHECK(holds(result.err, "1 of 4 statements done, perhaps 2"));
+  CHECK(holds(result.err, "hint: from line 2 of migration.sql on, find out first what is done"));
+  CHECK_FALSE(holds(result.err, "execute the rest by hand"));
+}
+
+TEST_CASE("a check that fails is corrected by a new migration, not by an edit of an applied one") {
+  testing::Deployment shop;
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  shop.settings.rest = "verify: [{sql: select count(*) > 0 from t}]\n";
+  const auto failed = shop.run();
+  INFO(failed.err);
+  CHECK(failed.exit_code == 23);
+  CHECK(holds(failed.err, "or add a migration (one that is applied must not be edited)"));
+  shop.migration("2_data", "INSERT INTO t VALUES (1);");
+  CHECK(shop.run().exit_code == 0);
+}
+
+TEST_CASE("what cannot be continued is not said to be continued by the next run") {
+  testing::Deployment shop;
+  shop.migration("1_init", "CREATE TABLE a (x int);\nCREATE INDEX CONCURRENTLY i ON a (x);\n"
+                           "ALTER TABLE nowhere ADD y int;\n");
+  const auto failed = shop.run();
+  INFO(failed.err);
+  REQUIRE(failed.exit_code == 21);
+  CHECK(holds(failed.err, "change nothing before line 3, that is applied"));
+  shop.migration("1_init",
+                 "CREATE TABLE a (x int, y int);\nCREATE INDEX CONCURRENTLY i ON a (x);\n");
+  const auto run = shop.run();
+  INFO(run.err);
+  CHECK(run.exit_code == 20);
+  CHECK(holds(run.err, "it cannot be continued"));
+  const auto seen = shop.call({"status"});
+  INFO(seen.out);
+  CHECK(seen.exit_code == 20);
+  CHECK(holds(seen.out, "it cannot be continued"));
+  CHECK(holds(seen.out, "hint: restore the part that was applied"));
+  CHECK(shop.call({"resolve", "1_init", "--auto"}).exit_code == 20);
+  // The hint, done.
+  shop.migration("1_init", "CREATE TABLE a (x int);\nCREATE INDEX CONCURRENTLY i ON a (x);\n");
+  CHECK(shop.run().exit_code == 0);
+}
+
+TEST_CASE("a failed migration whose directory is gone is not said to be executed once more") {
+  Shop shop;
+  shop.migration("1_init", "CREATE TABLE a (x int);");
+  REQUIRE(shop.run().exit_code == 0);
+  shop.row("2_gone", "failed");
+  shop.migration("3_next", "CREATE TABLE b (x int);");
+  const auto run = shop.run();
+  INFO(run.err);
+  CHECK(run.exit_code == 20);
+  CHECK(holds(run.err, "resolve 2_gone --rolled-back (nothing is executed: it has no script"));
+  const auto resolved = shop.call({"resolve", "2_gone", "--rolled-back"});
+  INFO(resolved.err);
+  CHECK(resolved.exit_code == 0);
+  CHECK(holds(resolved.err, "its script is gone, so that no run executes it"));
+  CHECK(shop.run().exit_code == 0);
+}
+
+TEST_CASE("data that breaks a constraint is corrected where the file is applied elsewhere") {
+  testing::Deployment shop;
+  shop.database().execute("CREATE TABLE u (name text); INSERT INTO u VALUES ('a'), ('a')");
+  shop.settings.migrations = "schema: app";
+  shop.database().execute("CREATE SCHEMA app");
+  shop.migration("1_init", "CREATE UNIQUE INDEX u_name ON public.u (name);");
+  const auto failed = shop.run();
+  INFO(failed.err);
+  CHECK(failed.exit_code == 21);
+  CHECK(holds(failed.err, "hint: correct the data, then: schemagate run"));
+  shop.database().execute("DELETE FROM u WHERE ctid = (SELECT min(ctid) FROM u)");
+  CHECK(shop.run().exit_code == 0);
+}
+
+TEST_CASE("status tells the cause and the remedy of a release that failed") {
+  testing::Deployment shop;
+  shop.migration("1_init", "ALTER TABLE nowhere ADD y int;");
+  REQUIRE(shop.run().exit_code == 21);
+  const auto failed = shop.call({"status"});
+  INFO(failed.out);
+  CHECK(failed.exit_code == 20);
+  CHECK(holds(failed.out, "hint: fix the cause, then: schemagate run"));
+  CHECK(holds(failed.out, "gate    closed: the run for release"));
+  CHECK(holds(failed.out, "hint: schemagate status tells whether the history claims"));
+  shop.migration("1_init", "CREATE TABLE t (y int);");
+  const auto pending = shop.call({"status"});
+  INFO(pending.out);
+  CHECK(holds(pending.out, "hint: fix the cause, then: schemagate run"));
+  REQUIRE(shop.run().exit_code == 0);
+  shop.migration("2_next", "CREATE TABLE u (y int);");
+  const auto next = shop.call({"status"});
+  INFO(next.out);
+  CHECK(next.exit_code == 20);
+  CHECK(holds(next.out, "exit code 20\nhint: schemagate run\n"));
+}
+
+TEST_CASE("a gate opens for no other database than the manifest expects") {
+  testing::GateProject project;
+  project.migration("1_init", "CREATE TABLE t (x int);");
+  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.look() == 0);
+  project.set("database.expect", "{name: another}");
+  const auto result = project.gate({"--once"});
+  INFO(result.err);
+  CHECK(result.exit_code == 24);
+  CHECK(holds(result.err, "database.expect.name is \"another\""));
+  project.set("database.expect", "{min_version: 99}");
+  CHECK(project.look() == 24);
+  project.set("database.expect", "{name: " + project.database.name() + ", min_version: 13}");
+  CHECK(project.look() == 0);
+}
+
+TEST_CASE("a gate that cannot reach the database does not ask for a run") {
+  testing::GateProject project;
+  project.migration("1_init", "CREATE TABLE t (x int);");
+  project.set("database.url", "postgresql://postgres@127.0.0.1:1/nowhere");
+  const auto result = project.gate({"--once"});
+  INFO(result.err);
+  CHECK(result.exit_code == 30);
+  CHECK(holds(result.err, "hint: check DATABASE_URL, and the network from this container"));
+}
+
+TEST_CASE("a role that may not create the history is told the GRANT that lets it") {
+  const testing::TestRole role{"lowly"};
+  testing::Deployment shop;
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  shop.database().execute("REVOKE CREATE ON SCHEMA public FROM public");
+  shop.settings.url = shop.database().url_as(role.name());
+  const auto refused = shop.run();
+  INFO(refused.err);
+  CHECK(refused.exit_code == 24);
+  const auto grant_database =
+      "GRANT CREATE ON DATABASE " + shop.database().name() + " TO " + role.name();
+  CHECK(holds(refused.err, "hint: " + grant_database));
+  shop.database().execute(grant_database);
+  const auto again = shop.run();
+  INFO(again.err);
+  CHECK(again.exit_code == 24);
+  const auto grant = "GRANT USAGE, CREATE ON SCHEMA public TO " + role.name();
+  CHECK(holds(again.err, "hint: " + grant));
+  shop.database().execute(grant);
+  CHECK(shop.run().exit_code == 0);
+}
+
+TEST_CASE("a locked history is told as a lock that could not be had, with who to look for") {
+  testing::Deployment shop;
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  REQUIRE(shop.run().exit_code == 0);
+  shop.migration("2_next", "CREATE TABLE u (x int);");
+  auto other = shop.database().connect();
+  other.execute("BEGIN; LOCK TABLE _prisma_migrations");
+  const auto run = shop.run();
+  INFO(run.err);
+  CHECK(run.exit_code == 13);
+  CHECK(
+      holds(run.err, "somebody holds a lock on _prisma_migrations or on schemagate's own tables"));
+  const auto status = shop.call({"status"});
+  INFO(status.err);
+  CHECK(status.exit_code == 13);
+  const auto query =
+      std::string{"SELECT pid, usename, state, xact_start, query FROM pg_stat_activity WHERE "
+                  "xact_start IS NOT NULL ORDER BY xact_start"};
+  CHECK(holds(status.err, query));
+  CHECK(shop.database().value("SELECT count(*) > 0 FROM (" + query +
+                              ") a WHERE pid = " + std::to_string(other.backend_pid())) == "t");
+}
+
+TEST_CASE("a run that had nothing to do because of its mode does not report a complete release") {
+  testing::Deployment shop;
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  REQUIRE(shop.run().exit_code == 0);
+  shop.settings.environment = {{"SCHEMAGATE_MODE", "off"}};
+  CHECK(holds(shop.run({"--json"}).out, "\"status\": \"skipped\""));
+  shop.settings.environment = {{"SCHEMAGATE_MODE", "check"}};
+  CHECK(holds(shop.run({"--json"}).out, "\"status\": \"checked\""));
+  shop.settings.environment.clear();
+  CHECK(holds(shop.run({"--json"}).out, "\"status\": \"complete\""));
+}
