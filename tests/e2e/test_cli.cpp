@@ -151,7 +151,7 @@ TEST_CASE(
   CHECK(document["exit_code"] == 21);
   CHECK(document["applied"] == json::array({k_first}));
   CHECK(contains(document["error"], "nonsense"));
-  CHECK(contains(document["hint"], "mend"));
+  CHECK(contains(document["hint"], "fix "));
   CHECK(contains(result.err, "nonsense"));
 
   project.migration(k_second, "SELECT 1;");

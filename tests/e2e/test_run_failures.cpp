@@ -32,7 +32,7 @@ TEST_CASE("a failing statement is reported with file, line, column, SQLSTATE and
   CHECK(holds(result.err, "duplicate key value violates unique constraint \"users_pkey\""));
   CHECK(holds(result.err, "Key (id)=(1) already exists."));
   CHECK(holds(result.err, "statement: INSERT INTO users VALUES (1)"));
-  CHECK(holds(result.err, "hint: fix "));
+  CHECK(holds(result.err, "hint: correct the data, then: schemagate run; or, where "));
 }
 
 TEST_CASE("a failed migration leaves nothing but a rolled-back row, and runs once it is mended") {

@@ -336,7 +336,7 @@ TEST_CASE("names with spaces and quotes are shown as they are, and quoted in com
   CHECK(seen.findings() == "failed " + name + " 20");
   const auto hint = seen.hint("failed");
   // A shell takes the hint's command as it stands.
-  const auto command = hint.substr(0, hint.find(';'));
+  const auto command = hint.substr(0, hint.find(" && "));
   REQUIRE(command.starts_with("schemagate "));
   const auto result = testing::run(
       {"sh", "-c", testing::tested_program() + command.substr(std::string{"schemagate"}.size())},
