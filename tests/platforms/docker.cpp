@@ -1,6 +1,8 @@
 #include "docker.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -74,6 +76,15 @@ std::string Docker::unique_name(const std::string& what) {
 void build_image(const std::string& name, const TempDir& context) {
   // Without the cache: its layers may belong to an image that another test removes just now.
   Docker::must({"build", "-q", "--no-cache", "-t", name, context.path().string()});
+}
+
+void build_image_once(const std::string& name, const TempDir& context) {
+  const auto lock =
+      std::filesystem::path{std::getenv("SCHEMAGATE_TEST_DOCKER")}.parent_path() / "images.lock";
+  const int fd = ::open(lock.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+  if (fd < 0 || ::flock(fd, LOCK_EX) != 0) throw std::runtime_error{"cannot lock " + lock.string()};
+  if (Docker::run({"image", "inspect", name}).exit_code != 0) build_image(name, context);
+  ::close(fd);
 }
 
 DockerNetwork::DockerNetwork() : name_{Docker::unique_name("net")} {

@@ -31,6 +31,9 @@ class Docker {
 
 // Image `name`, built from the files of `context`.
 void build_image(const std::string& name, const TempDir& context);
+// Built by whoever asks for it first, in whatever process: built again it would be another one of
+// that name, and Compose would make the containers of tests beside this one anew.
+void build_image_once(const std::string& name, const TempDir& context);
 
 // A network with a PostgreSQL server named `db`, database `shop`, TLS with a CA of its own. With it
 // go the containers that a case started in it.

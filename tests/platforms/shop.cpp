@@ -79,11 +79,12 @@ bool holds(const std::string& text, const std::string& part) {
 
 std::string shop_image(const std::string& release, const std::string& image_lines) {
   const auto lines = image_lines.empty() ? last_lines_of_one_image() : image_lines;
-  const auto name = image_lines.empty()
-                        ? "schemagate-test-shop"
-                        : "schemagate-test-shop-" + std::to_string(std::hash<std::string>{}(lines));
+  const auto manifest = source("deploy/one-image/schemagate.yaml");
+  const auto program = Docker::must({"image", "inspect", "-f", "{{.Id}}", "schemagate"});
+  const auto name = "schemagate-test-shop-" +
+                    std::to_string(std::hash<std::string>{}(lines + manifest + k_app + program));
   const TempDir context;
-  context.write("schemagate.yaml", source("deploy/one-image/schemagate.yaml"));
+  context.write("schemagate.yaml", manifest);
   context.write("node", k_app);
   add_migrations(context, release);
   context.write("Dockerfile", "FROM debian:trixie-slim\n"
@@ -92,7 +93,7 @@ std::string shop_image(const std::string& release, const std::string& image_line
                               "COPY . .\n"
                               "RUN install -m 755 node /usr/local/bin/\n" +
                                   lines);
-  build_image(name + ":" + release, context);
+  build_image_once(name + ":" + release, context);
   return name + ":" + release;
 }
 

@@ -23,7 +23,7 @@ nlohmann::json with_own_database() {
   context.write("Dockerfile", "FROM postgres:17\nUSER root\n"
                               "RUN install -d -o postgres /var/lib/postgresql/data\n"
                               "USER postgres\n");
-  build_image("schemagate-test-postgres", context);
+  build_image_once("schemagate-test-postgres", context);
   compose["services"]["db"]["image"] = "schemagate-test-postgres";
   return compose;
 }
