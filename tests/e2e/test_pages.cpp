@@ -184,16 +184,43 @@ TEST_CASE("what is refused before the lease is taken writes no marker, and gates
     INFO(result.err);
     CHECK(result.exit_code == code);
     CHECK(project.is_untouched());
-    const auto now = project.gate({"--once"});
-    CHECK(now.exit_code == 30);
-    CHECK(holds(now.err, "no run has happened on this database yet"));
+  };
+  const auto waits = [](const GateProject& project) {
+    const auto look = project.gate({"--once"});
+    CHECK(look.exit_code == 30);
+    CHECK(holds(look.err, "no run has happened on this database yet"));
   };
   Shop check_only;
   refused(check_only.set("mode", "check"), 20);
+  waits(check_only);
   GateProject forbidden;
   refused(forbidden.command("true\n").set("migrations.command", "[npx, prisma, db, push]"), 24);
+  waits(forbidden);
   Shop elsewhere;
   refused(elsewhere.set("database.expect", "{name: another}"), 24);
+  CHECK(elsewhere.look() == 24);
+  waits(elsewhere.set("database.expect", ""));
+  Shop of_mysql;
+  of_mysql.files.write("migrations/migration_lock.toml", "provider = \"mysql\"\n");
+  refused(of_mysql, 20);
+  CHECK(of_mysql.look() == 20);
+  std::filesystem::remove(of_mysql.file("migrations/migration_lock.toml"));
+  waits(of_mysql);
+}
+
+TEST_CASE("the JSON document of a run says what its mode did") {
+  Shop project;
+  const auto status = [&](const std::string& mode) {
+    project.environment["SCHEMAGATE_MODE"] = mode;
+    const auto out = project.run({"--json"}).out;
+    for (const std::string word : {"complete", "failed", "checked", "skipped"})
+      if (holds(out, "\"status\": \"" + word + "\"")) return word;
+    return out;
+  };
+  CHECK(status("off") == "skipped");
+  CHECK(status("check") == "failed");
+  CHECK(status("apply") == "complete");
+  CHECK(status("check") == "checked");
 }
 
 TEST_CASE("a marker that is complete for the same content is not made failed") {
