@@ -29,7 +29,9 @@ enum class ExitCode : int {
 };
 
 // True for outcomes that stay the same when the same run is tried again (20 to 25). Only these are
-// written into the marker as `failed`, so that waiting gates give up at once.
+// written into the marker as `failed`, so that waiting gates give up at once; and only by a run
+// that has taken the lease: what is refused before that (a wrong database, missing rights, `mode:
+// check`) writes nothing.
 constexpr bool is_permanent(ExitCode code) {
   return code >= ExitCode::history && code <= ExitCode::command_failed;
 }

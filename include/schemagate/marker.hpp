@@ -2,8 +2,8 @@
 // The completion marker: what a run leaves for the gate. One row for each app and release (a
 // history, so that a rolled-back image finds its own), and a file if the manifest asks for one.
 // running: a run is at work. complete: everything of this release is applied and verified.
-// failed: a run ended with a permanent outcome (codes 20 to 25); a later good run makes it
-// complete.
+// failed: a run that had taken the lease ended with a permanent outcome (codes 20 to 25); a later
+// good run makes it complete. The row of what is complete with the same content is not made failed.
 
 #include <filesystem>
 #include <optional>

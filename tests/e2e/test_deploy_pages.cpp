@@ -1,5 +1,5 @@
-// deploy/ and docs/platforms.md as files: each parses, each manifest is accepted, each link leads
-// somewhere.
+// deploy/ and the pages that people are sent to, as files: each parses, each manifest is accepted,
+// each link leads somewhere.
 
 #include <algorithm>
 #include <cctype>
@@ -27,7 +27,9 @@ std::vector<std::filesystem::path> files_below(const std::string& directory,
 
 std::vector<std::filesystem::path> pages() {
   auto all = files_below("deploy", {".md"});
-  for (const char* page : {"docs/platforms.md", "docs/verification.md"})
+  for (const char* page :
+       {"README.md", "docs/platforms.md", "docs/verification.md", "docs/recovery.md",
+        "docs/exit-codes.md", "docs/manifest.md", "docs/json.md"})
     all.push_back(k_top / page);
   return all;
 }
@@ -106,7 +108,7 @@ TEST_CASE("every manifest of the hosts, and every one that a page shows, is acce
   }
 }
 
-TEST_CASE("every link of the deployment pages leads somewhere") {
+TEST_CASE("every link of the pages leads somewhere") {
   for (const auto& page : pages()) {
     const auto text = read_text(page);
     const std::regex link{"\\]\\(([^)#]*)(#([^)]*))?\\)"};

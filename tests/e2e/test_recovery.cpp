@@ -4,8 +4,12 @@
 
 #include <algorithm>
 #include <csignal>
+#include <fstream>
 #include <functional>
 #include <map>
+#include <optional>
+#include <regex>
+#include <set>
 
 #include "e2e/deployment.hpp"
 #include "schemagate/text.hpp"
@@ -42,31 +46,42 @@ class Shop {
   }
   [[nodiscard]] std::string symptom(const std::string& command) const { return shell(command).out; }
   [[nodiscard]] Result shell(const std::string& command) const {
-    auto environment = more_environment;
-    environment["DATABASE_URL"] = deployment.database().url();
-    return testing::shell(command,
-                          {.environment = environment, .directory = deployment.dir().path()});
+    return testing::shell(command, {.environment = {{"DATABASE_URL", deployment.database().url()}},
+                                    .directory = deployment.dir().path()});
   }
 
   Deployment deployment;
-  std::map<std::string, std::string> more_environment;
+  std::map<std::string, std::string> here;  // what the page's example is in this case
+};
+
+std::string as_here(std::string script, const std::map<std::string, std::string>& here) {
+  for (const auto& [example, text] : here) {
+    REQUIRE_MESSAGE(holds(script, example), example);
+    script = std::regex_replace(script, std::regex{example}, text);
+  }
+  return script;
+}
+
+struct Following {
+  std::function<void()> by_hand{};     // after the message, before the commands
+  std::optional<std::size_t> block{};  // only this one, where the page lets one choose
 };
 
 // The message is what a person sees; then each command of the page ends well, and all is well.
 void follow(const Shop& shop, const std::string& heading, const std::string& seen,
-            const std::function<void()>& by_hand = {}) {
+            const Following& following = {}) {
   const auto section = sections_of_page()[heading];
   INFO(heading);
   INFO(seen);
   REQUIRE_FALSE(section.commands().empty());
   CHECK(holds(seen, section.symptom));
-  if (by_hand) by_hand();
-  for (const auto& command : section.commands()) {
-    INFO(command);
-    const auto result = shop.shell(command);
-    INFO(result.out);
-    CHECK(result.exit_code == 0);
-  }
+  if (following.by_hand) following.by_hand();
+  std::string script = "set -ex\n";
+  for (std::size_t i = 0; i < section.blocks.size(); ++i)
+    if (!following.block || following.block == i) script += section.blocks[i].text();
+  const auto result = shop.shell(as_here(script, shop.here));
+  INFO(result.out);
+  CHECK(result.exit_code == 0);
   const auto status = shop.shell("schemagate status");
   INFO(status.out);
   CHECK(status.exit_code == 0);
@@ -77,7 +92,7 @@ const std::vector<std::string> k_cases = {
     "P3009, and half of the migration is there",
     "P3018: a migration failed to apply",
     "relation already exists, column already exists",
-    "column does not exist, P2022",
+    "column or table does not exist, P2022, P2021",
     "P3005: the database schema is not empty",
     "The failed migration's directory was deleted",
     "Migrations were squashed",
@@ -85,6 +100,61 @@ const std::vector<std::string> k_cases = {
     "INVALID index",
     "P1002: timed out trying to acquire an advisory lock",
 };
+
+// Words of PostgreSQL and Prisma; and what ours are put together of.
+const std::set<std::string> k_words_of_others = {
+    "Connection refused",
+    "Can't reach database server",
+    "database \"…\" does not exist",
+    "permission denied for schema public",
+    "must be owner of table …",
+    "permission denied for table …",
+    "too many clients already",
+    "remaining connection slots are reserved",
+    "canceling statement due to lock timeout",
+    "could not obtain lock on relation",
+    "deadlock detected",
+    "blocked by pid …",
+    "canceling statement due to statement timeout",
+    "prepared statement \"s0\" already exists",
+    "failed to apply cleanly to the shadow database",
+    "could not create the shadow database",
+};
+
+// All of src/, each text in one piece.
+std::string sources() {
+  std::string all;
+  for (const auto& entry :
+       std::filesystem::directory_iterator{std::string{SCHEMAGATE_SOURCE_DIR} + "/src"})
+    all += read_text(entry.path());
+  return std::regex_replace(all, std::regex{"\"\\s+\""}, "");
+}
+
+// What stands in `...` in the first column of the page's table.
+std::vector<std::string> messages_of_page() {
+  std::vector<std::string> messages;
+  const std::regex quoted{"`([^`]+)`"};
+  const std::regex example{"[0-9]+ min|\\b[NR]\\b|\"mysql\""};
+  std::ifstream page{std::string{SCHEMAGATE_SOURCE_DIR} + "/docs/recovery.md"};
+  for (std::string line; std::getline(page, line);) {
+    if (!line.starts_with("| `")) continue;
+    const auto cell = schemagate::split(line, '|').at(1);
+    for (std::sregex_iterator it{cell.begin(), cell.end(), quoted}, end; it != end; ++it)
+      messages.push_back(std::regex_replace((*it)[1].str(), example, "…"));
+  }
+  return messages;
+}
+
+std::vector<std::string> pieces_of(std::string message) {
+  std::vector<std::string> pieces;
+  const std::string gap = "…";
+  for (auto at = message.find(gap); at != std::string::npos; at = message.find(gap)) {
+    pieces.push_back(schemagate::trim(message.substr(0, at)));
+    message.erase(0, at + gap.size());
+  }
+  pieces.push_back(schemagate::trim(message));
+  return pieces;
+}
 
 }  // namespace
 
@@ -131,10 +201,17 @@ TEST_CASE("P3009: a half-applied migration is finished by hand where the report 
   follow(shop, k_cases[1], seen);
 }
 
-TEST_CASE("P3018: a script that failed runs once it is mended") {
+TEST_CASE("P3018: a script that failed runs once it is corrected") {
   const Shop shop{"ALTER TABLE user ADD COLUMN nickname text;"};
   follow(shop, k_cases[2], shop.symptom("schemagate run"),
-         [&] { shop.deployment.migration("20261120_nickname", k_nickname); });
+         {.by_hand = [&] { shop.deployment.migration("20261120_nickname", k_nickname); }});
+}
+
+TEST_CASE("P3018: a script that is applied elsewhere runs once the data is corrected") {
+  const Shop shop{"ALTER TABLE users ALTER COLUMN name SET NOT NULL;"};
+  shop.deployment.database().execute("INSERT INTO users VALUES (1, NULL)");
+  follow(shop, k_cases[2], shop.symptom("schemagate run"),
+         {.by_hand = [&] { shop.deployment.database().execute("UPDATE users SET name = ''"); }});
 }
 
 TEST_CASE("already exists: what db push made is recorded as applied") {
@@ -165,12 +242,22 @@ TEST_CASE("P3005: what the first migrations make is recorded, the others are app
         "20261101_users 0 finished empty-logs, 20261120_nickname 1 finished");
 }
 
-TEST_CASE("a failed migration whose directory is gone is settled as applied") {
-  const Shop shop;
-  shop.prisma_left(k_nickname, "'ERROR: boo'");
-  std::filesystem::remove_all(shop.deployment.folder() / "20261120_nickname");
-  shop.deployment.migration("20261121_later", "CREATE TABLE later (id int);");
-  follow(shop, k_cases[6], shop.symptom("schemagate run"));
+TEST_CASE("a failed migration whose directory is gone is settled as applied, or as rolled back") {
+  for (const bool is_done : {true, false}) {
+    Shop shop;
+    shop.prisma_left(k_nickname, "'ERROR: boo'");
+    std::filesystem::remove_all(shop.deployment.folder() / "20261120_nickname");
+    shop.deployment.migration("20261121_later", "CREATE TABLE later (id int);");
+    follow(shop, k_cases[6], shop.symptom("schemagate run"), {.block = is_done ? 0 : 1});
+    CHECK(holds(shop.shell("schemagate status").out, "20261120_nickname  not-in-folder") ==
+          is_done);
+    shop.deployment.migration("20261122_more", "CREATE TABLE more (id int);");
+    const auto next = shop.shell("schemagate run");
+    CHECK(holds(next.out, "migration 20261120_nickname is applied, but not in") == is_done);
+    shop.deployment.migration("20261123_most", "CREATE TABLE most (id int);");
+    shop.deployment.settings.migrations = "missing: fail";
+    CHECK(shop.deployment.run().exit_code == (is_done ? 20 : 0));
+  }
 }
 
 TEST_CASE("a squashed migration is recorded where the ones it replaces have run") {
@@ -183,23 +270,47 @@ TEST_CASE("a squashed migration is recorded where the ones it replaces have run"
   follow(shop, k_cases[7], shop.symptom("schemagate run"));
 }
 
-TEST_CASE("an edited file is put back") {
-  const Shop shop;
+TEST_CASE("an edited file is put back, however long ago it was edited") {
+  Shop shop;
   REQUIRE(shop.deployment.run().exit_code == 0);
   const std::string commit = "git -c user.name=t -c user.email=t@t commit -qm c -a";
   REQUIRE(shop.shell("git init -q && git add . && " + commit).exit_code == 0);
   shop.deployment.migration("20261101_users", std::string{k_users} + "-- better\n");
   REQUIRE(shop.shell(commit).exit_code == 0);
+  shop.deployment.dir().write("app.js", "");
+  REQUIRE(shop.shell("git add . && " + commit).exit_code == 0);
+  const std::string log = "git log --format=%h -- migrations/20261101_users/migration.sql";
+  const auto commits = schemagate::split(schemagate::trim(shop.shell(log).out), '\n');
+  REQUIRE(commits.size() == 2);
+  shop.here = {{"prisma/migrations", "migrations"}, {"1a2b3c4", commits.back()}};
   follow(shop, k_cases[8], shop.symptom("schemagate run"));
 }
 
-TEST_CASE("an INVALID index is dropped") {
+TEST_CASE("an INVALID index is built again, and is there and valid afterwards") {
   const Shop shop;
+  const auto& database = shop.deployment.database();
   REQUIRE(shop.deployment.run().exit_code == 0);
-  shop.deployment.database().execute("INSERT INTO users VALUES (1, 'x'), (2, 'x')");
-  CHECK_THROWS(shop.deployment.database().execute(
-      "CREATE UNIQUE INDEX CONCURRENTLY users_name ON users (name)"));
-  follow(shop, k_cases[9], shop.symptom("schemagate status"));
+  database.execute("INSERT INTO users VALUES (1, 'x'), (2, 'x')");
+  CHECK_THROWS(database.execute("CREATE UNIQUE INDEX CONCURRENTLY users_name ON users (name)"));
+  CHECK(shop.deployment.indexes(false) == "users_name");
+  const auto unique_again = [&] { database.execute("DELETE FROM users WHERE id = 2"); };
+  follow(shop, k_cases[9], shop.symptom("schemagate status"),
+         {.by_hand = unique_again, .block = 0});
+  CHECK(shop.deployment.indexes(false).empty());
+  CHECK(shop.deployment.indexes(true) == "users_name");
+
+  // A REINDEX that is cancelled leaves its own, and the index as it was.
+  auto writer = database.connect();
+  writer.execute("BEGIN");
+  writer.execute("INSERT INTO users VALUES (3, 'y')");
+  auto reindex = database.connect();
+  reindex.execute("SET statement_timeout = '300ms'");
+  CHECK_THROWS(reindex.execute("REINDEX INDEX CONCURRENTLY users_name"));
+  writer.execute("COMMIT");
+  CHECK(shop.deployment.indexes(false) == "users_name_ccnew");
+  follow(shop, k_cases[9], shop.symptom("schemagate status"), {.block = 1});
+  CHECK(shop.deployment.indexes(false).empty());
+  CHECK(shop.deployment.indexes(true) == "users_name");
 }
 
 TEST_CASE("P1002: a Prisma backend that was left behind is ended") {
@@ -211,8 +322,51 @@ TEST_CASE("P1002: a Prisma backend that was left behind is ended") {
   const auto seen = waiting.output_so_far();
   waiting.signal(SIGTERM);
   (void)waiting.wait();
-  shop.more_environment["PID"] = std::to_string(left_behind.backend_pid());
+  shop.here = {{"12345", std::to_string(left_behind.backend_pid())}};
   follow(shop, k_cases[10], seen);
+}
+
+TEST_CASE("psql does not know Prisma's parameters, and the page says what to type instead") {
+  const Shop shop;
+  const auto with = [&](const std::string& parameters, const std::string& arguments) {
+    return shop.shell("export DATABASE_URL=\"$DATABASE_URL?" + parameters + "\"; psql " +
+                      arguments);
+  };
+  const auto page = read_text(std::string{SCHEMAGATE_SOURCE_DIR} + "/docs/recovery.md");
+  const auto other_page = read_text(std::string{SCHEMAGATE_SOURCE_DIR} + "/docs/verification.md");
+  for (const std::string parameter :
+       {"schema=public", "pgbouncer=true", "connection_limit=1", "sslmode=prefer"}) {
+    INFO(parameter);
+    const auto result = with(parameter, "\"$DATABASE_URL\" -c 'SELECT 1'");
+    const bool is_known = parameter.starts_with("sslmode");
+    CHECK((result.exit_code == 0) == is_known);
+    CHECK(holds(result.out, "invalid URI query parameter") == !is_known);
+    const auto name = "`" + parameter.substr(0, parameter.find('=')) + "`";
+    CHECK(holds(page, name));
+    CHECK(holds(other_page, name));
+  }
+  const std::string without = R"("${DATABASE_URL%%\?*}")";
+  CHECK(holds(page, "`psql " + without + "`"));
+  CHECK(with("schema=shop", without + " -c 'SELECT 1'").exit_code == 0);
+  shop.deployment.database().execute("CREATE SCHEMA shop");
+  const std::string search_path = "-c 'SET search_path TO shop'";
+  CHECK(holds(page, search_path));
+  CHECK(with("schema=shop", without + " " + search_path + " -c 'CREATE TABLE cart (id int)'")
+            .exit_code == 0);
+  CHECK(shop.deployment.tables() == "shop.cart, users");
+}
+
+TEST_CASE("recovery: every message that the page quotes is one that schemagate prints") {
+  const auto all = sources();
+  auto others = k_words_of_others;
+  const auto messages = messages_of_page();
+  CHECK(messages.size() > 30);
+  for (const auto& message : messages) {
+    if (others.erase(message) > 0) continue;
+    INFO(message);
+    for (const auto& piece : pieces_of(message)) CHECK_MESSAGE(holds(all, piece), piece);
+  }
+  for (const auto& message : others) FAIL_CHECK("not in the page: " << message);
 }
 
 TEST_SUITE_END();

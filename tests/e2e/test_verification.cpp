@@ -198,6 +198,9 @@ TEST_CASE("verification: the codes of a killed run are those of the table") {
   };
   CHECK(std::vector{killed, code("schemagate gate --once"), code("schemagate status")} ==
         row("a run that is killed"));
+  // Until lease.ttl is over.
+  CHECK(eventually([&] { return code("schemagate status") == "20"; }));
+  CHECK(holds(project.shell("schemagate status").out, "  killed  "));
 }
 
 TEST_SUITE_END();

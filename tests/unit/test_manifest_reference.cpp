@@ -192,7 +192,11 @@ TEST_SUITE("manifest reference") {
 
   TEST_CASE("the JSON Schema demands and forbids what the parser demands and forbids") {
     const auto document = schema();
-    CHECK(document.at("required") == json::array({"version", "database", "migrations"}));
+    CHECK(document.at("required") == json::array({"version", "migrations"}));
+    // A gate that reads a marker file needs no database: what does says so itself.
+    CHECK(accepted("version: 1\nmigrations: {directory: d}\n"));
+    CHECK_FALSE(accepted("migrations: {directory: d}\n"));
+    CHECK_FALSE(accepted("version: 1\n"));
     const auto& migrations = document.at("properties").at("migrations");
     CHECK(migrations.at("then").at("required") == json::array({"command"}));
     const auto& without_tool = migrations.at("else").at("then");
