@@ -358,12 +358,12 @@ void Job::write_failure(pg::Session& session, const Lease& lease, const Failure&
   pg::Transaction transaction{session, lease.name_sql()};
   transaction.execute("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;" + lease.name_sql());
   record_.fail(session, report_.applied.size(), failure);
-  if (is_permanent(failure.code()))
-    mark_failed(session, target_.bookkeeping, target_.id, target_.folder.digest, record_.run_id(),
-                failure);
+  const bool closes_gates =
+      is_permanent(failure.code()) && mark_failed(session, target_.bookkeeping, target_.id,
+                                                  target_.folder.digest, record_.run_id(), failure);
   lease.check(session);
   transaction.commit();
-  if (is_permanent(failure.code())) write_file(Marker::Status::failed, &failure);
+  if (closes_gates) write_file(Marker::Status::failed, &failure);
 }
 
 void Job::write_file(Marker::Status status, const Failure* failure) {

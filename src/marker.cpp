@@ -40,16 +40,17 @@ std::string error_text(const Failure& failure) {
   return shortened(text, k_error_size_max);
 }
 
-void write(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+bool write(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
            Marker::Status status, const std::string& digest, const std::string& run_id,
            const Failure* failure) {
-  session.query(
+  const auto written = session.query(
       bookkeeping.sql(statements::k_write_marker),
       {id.app, id.release, name_of(status), digest, run_id,
        failure == nullptr ? pg::Value{} : std::to_string(static_cast<int>(failure->code())),
        failure == nullptr ? pg::Value{} : error_text(*failure)});
   if (status != Marker::Status::running)
     session.query("SELECT pg_notify($1, '')", {k_marker_channel});
+  return !written.empty();
 }
 
 std::optional<Marker> marker_of(const pg::Rows& rows) {
@@ -89,9 +90,9 @@ void mark_complete(pg::Session& session, const Bookkeeping& bookkeeping, const R
   write(session, bookkeeping, id, Marker::Status::complete, verified.digest(), run_id, nullptr);
 }
 
-void mark_failed(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+bool mark_failed(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
                  const std::string& digest, const std::string& run_id, const Failure& failure) {
-  write(session, bookkeeping, id, Marker::Status::failed, digest, run_id, &failure);
+  return write(session, bookkeeping, id, Marker::Status::failed, digest, run_id, &failure);
 }
 
 void write_marker_file(const std::filesystem::path& file, const ReleaseId& id,

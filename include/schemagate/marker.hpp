@@ -51,8 +51,10 @@ void mark_running(pg::Session& session, const Bookkeeping& bookkeeping, const Re
                   const std::string& digest, const std::string& run_id);
 void mark_complete(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
                    const Verified& verified, const std::string& run_id);
-void mark_failed(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
-                 const std::string& digest, const std::string& run_id, const Failure& failure);
+// False where it stays complete: what was completed for the same content is not taken back.
+[[nodiscard]] bool mark_failed(pg::Session& session, const Bookkeeping& bookkeeping,
+                               const ReleaseId& id, const std::string& digest,
+                               const std::string& run_id, const Failure& failure);
 
 // The file is replaced in one step (written beside it, synced, renamed). Throws Failure (usage)
 // when it cannot be written.

@@ -166,7 +166,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $3 = 'complete' THEN clock_timesta
 ON CONFLICT (app, release) DO UPDATE
    SET status = excluded.status, digest = excluded.digest, run_id = excluded.run_id,
        error_code = excluded.error_code, error = excluded.error, completed_at = excluded.completed_at
- WHERE excluded.status <> 'failed' OR marker.status <> 'complete' OR marker.digest <> excluded.digest)sql";
+ WHERE excluded.status <> 'failed' OR marker.status <> 'complete' OR marker.digest <> excluded.digest
+RETURNING status)sql";
 
 // $1 app, $2 release
 inline constexpr const char* k_read_marker = R"sql(

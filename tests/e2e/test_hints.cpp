@@ -194,3 +194,19 @@ TEST_CASE("a run that had nothing to do because of its mode does not report a co
   shop.settings.environment.clear();
   CHECK(holds(shop.run({"--json"}).out, "\"status\": \"complete\""));
 }
+
+TEST_CASE(
+    "a gate by file and a gate by database see the same of a release that was complete before") {
+  testing::Deployment shop;
+  const auto file = (shop.dir().path() / "marker.json").string();
+  shop.settings.rest = "release: r1\nmarker: {file: " + file + "}\n";
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.call({"gate", "--once", "--marker-file", file}).exit_code == 0);
+  shop.database().execute("UPDATE _prisma_migrations SET checksum = repeat('0', 64)");
+  const auto refused = shop.run();
+  INFO(refused.err);
+  CHECK(refused.exit_code == 20);
+  CHECK(shop.call({"gate", "--once"}).exit_code == 0);
+  CHECK(shop.call({"gate", "--once", "--marker-file", file}).exit_code == 0);
+}
