@@ -5,10 +5,19 @@
 #   ./deploy.sh TAG
 set -euo pipefail
 cd -- "$(dirname -- "$(realpath -- "$0")")"
-tag=${1:?usage: deploy.sh TAG}
+# Exported: of a TAG in the shell and the one in .env, Compose takes the shell's.
+export TAG=${1:?usage: deploy.sh TAG}
 
-# A container of its own, of the new image. Where it fails, nothing below happens.
-TAG=$tag docker compose run --rm migrate </dev/null
+# One deployment at a time: .env and the app would be of two releases.
+exec 9>.lock
+flock -n 9 || {
+  echo "deploy: waiting for another deployment to end" >&2
+  flock 9
+}
+
+# A container of its own, of the new image. Where it fails, nothing below happens. -T: it needs no
+# terminal, and older versions of Compose end where only one of input and output is one.
+docker compose run -T --rm migrate </dev/null
 # Not earlier: until here whoever types `docker compose up` means the old release.
-sed -i "s/^TAG=.*/TAG=$tag/" .env
+sed -i "s/^TAG=.*/TAG=$TAG/" .env
 docker compose up -d

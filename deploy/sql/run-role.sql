@@ -2,8 +2,10 @@
 --
 --   psql "$ADMIN_URL" -v role=shop_migrator -f run-role.sql
 --
--- Run it in the app's database as a superuser or as the database's owner. It may be repeated.
--- If there is no role of that name, it is created without LOGIN and without password.
+-- Run it in the app's database as an administrator: a superuser, or the database's owner with the
+-- attribute CREATEROLE (the first role of RDS, Cloud SQL, Neon, ...). It may be repeated.
+-- If there is no role of that name, it is created without LOGIN and without password; then
+--   ALTER ROLE shop_migrator LOGIN PASSWORD '...';
 --
 --   CONNECT on the database
 --   the schema schemagate as its own, for the bookkeeping (CREATE on the database, with which it
@@ -43,8 +45,15 @@
 
 BEGIN;
 SELECT format('CREATE ROLE %I', :'role') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \gexec
--- Only a member of a role may give it something to own.
-SELECT format('GRANT %I TO CURRENT_USER', :'role') WHERE NOT pg_has_role(current_user, :'role', 'MEMBER') \gexec
+-- Only who may become a role can give it something to own. Since PostgreSQL 16 whoever makes a role is a
+-- member that may administer it, but not become it.
+SELECT current_setting('server_version_num')::int >= 160000 AS has_set_option \gset
+\if :has_set_option
+  SELECT format('GRANT %I TO CURRENT_USER WITH SET TRUE, INHERIT TRUE', :'role')
+   WHERE NOT (pg_has_role(current_user, :'role', 'SET') AND pg_has_role(current_user, :'role', 'USAGE')) \gexec
+\else
+  SELECT format('GRANT %I TO CURRENT_USER', :'role') WHERE NOT pg_has_role(current_user, :'role', 'MEMBER') \gexec
+\endif
 SELECT format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), :'role') \gexec
 SELECT format('CREATE SCHEMA %I AUTHORIZATION %I', :'schema', :'role')
  WHERE NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = :'schema') \gexec

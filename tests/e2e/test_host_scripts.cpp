@@ -48,8 +48,10 @@ case $* in
 "build -t shop:${TAG-} .") ;;
 "save shop:${TAG-}") [ ! -e "$HOST/save-fails" ] && echo "the image" ;;
 load) [ "$(cat)" = "the image" ] ;;
-"compose run --rm --no-deps migrate") cd "$HOST/$TAG" && exec schemagate run ;;
+"compose run -T --rm --no-deps migrate") cd "$HOST/$TAG" && exec schemagate run ;;
 "compose up -d --wait") cd "$HOST/$TAG" && exec schemagate gate -- node server.js ;;
+"compose run -T --rm migrate") cd "$HOST/$TAG" && exec schemagate run ;;
+"compose up -d") echo "$TAG" >"$HOST/tag-of-app" ;;
 *) echo "not a command of the page: $*" && exit 99 ;;
 esac)sh";
 
@@ -94,6 +96,28 @@ struct GitHub : Host {
       files().write(where, "DATABASE_URL=" + database.url() + "\n");
   }
 };
+
+// deploy/compose on its VM.
+struct Compose : Host {
+  Compose() {
+    program("docker", k_docker);
+    std::filesystem::create_directories(root() / "vm");
+    std::filesystem::copy_file(SCHEMAGATE_SOURCE_DIR "/deploy/compose/deploy.sh",
+                               root() / "vm/deploy.sh");
+    files().write("vm/.env", "TAG=none\nPOSTGRES_PASSWORD=geheim\n");
+  }
+};
+
+// So that of two scripts each is in the middle of it when the other one comes.
+void make_slow(const Host& host, const std::string& program) {
+  host.program(program, "sleep 0.5\nPATH=${PATH#*:}\nexec " + program + " \"$@\"");
+}
+
+// `SCRIPT old`, and `SCRIPT new` while it is at work.
+std::string two_at_once(const std::string& script) {
+  return "bash " + script + " old & while flock -n .lock true; do sleep 0.05; done; bash " +
+         script + " new; code=$?; wait $! && exit $code";
+}
 
 // Executes the workflow's steps as GitHub does: each in a bash of its own, until one fails.
 Result workflow(const Host& host, const std::string& tag) {
@@ -192,7 +216,7 @@ TEST_CASE("GitHub Actions: the workflow copies the image, migrates, and then sta
   CHECK(holds(result.out, "roll-out: new is running"));
   const auto calls = host.calls();
   INFO(calls);
-  CHECK(calls.find("docker load") < calls.find("docker compose run --rm --no-deps migrate"));
+  CHECK(calls.find("docker load") < calls.find("docker compose run -T --rm --no-deps migrate"));
   CHECK(calls.find("docker compose run") < calls.find("docker compose up -d --wait"));
   const auto key = std::filesystem::status(host.root() / ".ssh/id_ed25519").permissions();
   CHECK(key == std::filesystem::perms{0600});
@@ -224,6 +248,87 @@ TEST_CASE("GitHub Actions: roll-out.sh with the tag before is the roll-back") {
           "DATABASE_URL=" + host.database.url() + "\nTAG=" + tag + "\n");
   }
   CHECK(host.start("new", "./roll-out.sh").exit_code != 0);
+}
+
+TEST_CASE(
+    "GitHub Actions: of two roll-outs at once one waits, and .env is of the one that came last") {
+  const GitHub host;
+  for (const auto* step : {"grep", "mv"}) make_slow(host, step);
+  const auto result = host.start("new", two_at_once("./roll-out.sh"));
+  INFO(result.out);
+  CHECK(result.exit_code == 0);
+  CHECK(holds(result.out, "roll-out: waiting for another one to end"));
+  CHECK(result.out.find("roll-out: old is running") < result.out.find("roll-out: new is running"));
+  CHECK(read_text(host.root() / "new/.env") ==
+        "DATABASE_URL=" + host.database.url() + "\nTAG=new\n");
+  CHECK(host.calls() == "docker compose run -T --rm --no-deps migrate\n"
+                        "docker compose up -d --wait\n"
+                        "docker compose run -T --rm --no-deps migrate\n"
+                        "docker compose up -d --wait\n");
+  for (const auto& entry : std::filesystem::directory_iterator{host.root() / "new"})
+    CHECK_MESSAGE(!entry.path().filename().string().starts_with(".env."), entry.path());
+}
+
+TEST_CASE("GitHub Actions: a roll-out that was cancelled while it waited does nothing") {
+  const GitHub host;
+  const auto result = host.start("new", R"(
+    flock .lock sh -c 'until [ -e ended ]; do sleep 0.05; done' &
+    while flock -n .lock true; do sleep 0.05; done
+    { ./roll-out.sh new 2>said; echo "$?" >ended-with; } | true &
+    until [ -s said ]; do sleep 0.05; done
+    touch ended
+    until [ -s ended-with ]; do sleep 0.05; done
+    cat said)");
+  INFO(result.out);
+  CHECK(holds(result.out, "roll-out: waiting for another one to end"));
+  CHECK(host.calls().empty());
+}
+
+TEST_CASE("GitHub Actions: an .env that cannot be read again is left as it is") {
+  const GitHub host;
+  host.program("grep", "exit 2");
+  CHECK(host.start("new", "./roll-out.sh new").exit_code != 0);
+  CHECK(read_text(host.root() / "new/.env") == "DATABASE_URL=" + host.database.url() + "\n");
+  CHECK_FALSE(holds(host.calls(), "compose up"));
+}
+
+TEST_CASE("GitHub Actions: the workflow's files wait for a roll-out that is under way") {
+  const GitHub host;
+  host.files().write("srv/shop/compose.yaml", "the old one");
+  auto busy = Process{{"flock", (host.root() / "srv/shop/.lock").string(), "sleep", "3"}};
+  const auto lock_is_taken = [&] {
+    return run({"flock", "-n", (host.root() / "srv/shop/.lock").string(), "true"}).exit_code != 0;
+  };
+  REQUIRE(eventually(lock_is_taken));
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK(workflow(host, "new").exit_code == 0);
+  CHECK(std::chrono::steady_clock::now() - begin > std::chrono::milliseconds{300});
+  CHECK(read_text(host.root() / "srv/shop/compose.yaml") ==
+        source("deploy/github-actions/compose.yaml"));
+  for (const auto* left : {"compose.yaml.new", "roll-out.sh.new"})
+    CHECK_FALSE(std::filesystem::exists(host.root() / "srv/shop" / left));
+}
+
+TEST_CASE("Compose: deploy.sh says its release, whatever TAG the shell has") {
+  const Compose host;
+  const auto result = host.start("vm", "bash ./deploy.sh new", {{"TAG", "none"}});
+  INFO(result.out);
+  CHECK(result.exit_code == 0);
+  CHECK(read_text(host.root() / "tag-of-app") == "new\n");
+  CHECK(read_text(host.root() / "vm/.env") == "TAG=new\nPOSTGRES_PASSWORD=geheim\n");
+}
+
+TEST_CASE("Compose: of two deploy.sh at once one waits, and app and .env are of one release") {
+  const Compose host;
+  make_slow(host, "sed");
+  const auto result = host.start("vm", two_at_once("./deploy.sh"));
+  INFO(result.out);
+  CHECK(result.exit_code == 0);
+  CHECK(holds(result.out, "deploy: waiting for another deployment to end"));
+  CHECK(read_text(host.root() / "tag-of-app") == "new\n");
+  CHECK(read_text(host.root() / "vm/.env") == "TAG=new\nPOSTGRES_PASSWORD=geheim\n");
+  CHECK(host.calls() == "docker compose run -T --rm migrate\ndocker compose up -d\n"
+                        "docker compose run -T --rm migrate\ndocker compose up -d\n");
 }
 
 TEST_SUITE_END();

@@ -135,6 +135,56 @@ TEST_CASE("hosts: a gate as ENTRYPOINT before the release command waits for itse
   CHECK(host.database.value("SELECT to_regclass('users') IS NULL") == "t");
 }
 
+TEST_CASE(
+    "hosts: with SCHEMAGATE_MODE=off a preview touches nothing, starts by `run`, and not by a gate") {
+  const Host host;
+  host.files().write("new/schemagate.yaml",
+                     replaced(source("deploy/one-image/schemagate.yaml"), "45s", "1s"));
+  const auto preview = [&](const std::string& command) {
+    return host.start("new", "/opt/schemagate/bin/schemagate " + command,
+                      {{"SCHEMAGATE_MODE", "off"}});
+  };
+  CHECK(preview("run").exit_code == 0);
+  CHECK(holds(preview("run -- node server.js").out, "the app runs: server.js"));
+  CHECK(preview("gate -- node server.js").exit_code == 30);
+  CHECK(host.database.value("SELECT to_regclass('users') IS NULL") == "t");
+}
+
+TEST_CASE("hosts: with SCHEMAGATE_MODE=check the gate opens by the history, not by a marker") {
+  const Host host;
+  REQUIRE(host.start("new", "/opt/schemagate/bin/schemagate run").exit_code == 0);
+  // A branch without the newest migration, which nobody has run here.
+  const auto manifest = replaced(source("deploy/one-image/schemagate.yaml"), "45s", "1s");
+  host.files().write("old/schemagate.yaml", manifest);
+  const auto preview = [&](const std::string& image, const std::string& command) {
+    return host
+        .start(image, "/opt/schemagate/bin/schemagate " + command, {{"SCHEMAGATE_MODE", "check"}})
+        .exit_code;
+  };
+  CHECK(preview("old", "run") == 0);
+  CHECK(preview("old", "gate") == 30);
+  host.files().write("old/schemagate.yaml",
+                     replaced(manifest, "gate:\n", "gate:\n  match: migrations\n"));
+  CHECK(preview("old", "gate") == 0);
+  host.migration("old", "20261122_more", "CREATE TABLE more (id int);");
+  CHECK(preview("old", "run") == 20);
+  CHECK(preview("old", "gate") == 30);
+  CHECK(host.database.value("SELECT to_regclass('more') IS NULL") == "t");
+}
+
+TEST_CASE("hosts: Render's command of the page migrates, but not in a service preview") {
+  std::smatch match;
+  const auto page = source("deploy/render/README.md");
+  REQUIRE(std::regex_search(page, match, std::regex{"\n    preDeployCommand: ([^\n]*)"}));
+  const Host host;
+  CHECK(host.start("new", match[1].str(), {{"IS_PULL_REQUEST", "true"}}).exit_code == 0);
+  CHECK(host.database.value("SELECT to_regclass('users') IS NULL") == "t");
+  CHECK(host.start("new", match[1].str(), {{"IS_PULL_REQUEST", "false"}}).exit_code == 0);
+  CHECK(host.database.value("SELECT count(nickname) FROM users") == "0");
+  host.break_new_release();
+  CHECK(host.start("new", match[1].str()).exit_code == 21);
+}
+
 TEST_CASE("hosts: the waits of the manifests add up to less than each platform's limit") {
   const auto waits = waits_of("deploy/one-image/schemagate.yaml");
   CHECK(waits == 4 * 60);  // as the pages say

@@ -254,8 +254,7 @@ void check_failure_policy(const json& job) {
   auto expected = json::array();
   for (std::sregex_iterator it{header.begin(), header.end(), code}, end; it != end; ++it) {
     const auto value = schemagate::ExitCode{std::stoi((*it)[1])};
-    if (is_permanent(value) || value == schemagate::ExitCode::internal ||
-        value == schemagate::ExitCode::usage)
+    if (is_permanent(value) || value == schemagate::ExitCode::usage)
       expected.push_back(static_cast<int>(value));
   }
   CHECK(on.at("values") == expected);

@@ -91,6 +91,21 @@ TEST_CASE("compose: deploy.sh migrates while the old app serves, and says what i
   CHECK(vm.app_runs());
 }
 
+TEST_CASE(
+    "compose: deploy.sh works on a terminal, and a TAG in the shell does not win over its own") {
+  if (!Docker::is_there()) return;
+  const DockerNetwork network;
+  const Vm vm{network};
+  const auto result = testing::run(
+      {"script", "-qec", "bash deploy.sh 1 2>&1", "/dev/null"},
+      Docker::with_engine({.environment = {{"TAG", "none"}}, .directory = vm.directory()}));
+  INFO(result.out << result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(holds(result.out, "is complete: 1 applied now"));
+  CHECK(vm.app_runs());
+  CHECK(holds(vm.inspect("app", "{{.Config.Image}}"), ":1"));
+}
+
 TEST_CASE("compose: a failing migration leaves the old app and .env alone, as the page shows") {
   if (!Docker::is_there()) return;
   const DockerNetwork network;

@@ -61,6 +61,46 @@ json annotations(const json& document) {
   return document.at("metadata").value("annotations", json::object());
 }
 
+// The documents of release `name`.
+std::vector<json> release(const std::string& name, const std::filesystem::path& path,
+                          const Arguments& more) {
+  Arguments argv{"template", name, path.string(), "--kube-version", "1.31.0"};
+  argv.insert(argv.end(), more.begin(), more.end());
+  const auto result = helm(argv);
+  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(validate(result.out).exit_code == 0);
+  return documents(result.out);
+}
+
+void edit(const ExampleChart& example, const std::string& file, const char* what,
+          const std::string& with) {
+  const auto text = read_text(example.path / file);
+  const auto changed = std::regex_replace(text, std::regex{what}, with);
+  REQUIRE_MESSAGE(changed != text, what);
+  example.directory.write("example/" + file, changed);
+}
+
+// Two dependencies, `billing` and `orders`, with a gate each.
+void give_two_databases(const ExampleChart& example) {
+  const auto twice = [](const std::string& what) {
+    return "        {{- include \"" + what + "\" .Subcharts.billing | nindent 8 }}\n" +
+           "        {{- include \"" + what + "\" .Subcharts.orders | nindent 8 }}\n";
+  };
+  edit(example, "Chart.yaml", R"(  - name: schemagate\n)",
+       "  - name: schemagate\n    alias: billing\n    version: 0.1.0\n"
+       "    repository: file://../schemagate\n  - name: schemagate\n    alias: orders\n");
+  const std::string deployment = "templates/deployment.yaml";
+  edit(example, deployment, R"( *\{\{- include "schemagate.gate"[^\n]*\n)",
+       twice("schemagate.gate"));
+  edit(example, deployment, R"( *\{\{- include "schemagate.volumes"[^\n]*\n)",
+       twice("schemagate.volumes"));
+  edit(example, deployment, R"(\.Values\.schemagate\.image\.tag)", ".Values.orders.image.tag");
+  edit(example, "values.yaml", R"(\nschemagate:)", "\norders: &both\n  manifest: {app: both}");
+  example.directory.write("example/values.yaml",
+                          read_text(example.path / "values.yaml") + "\nbilling: *both\n");
+  example.update();
+}
+
 // README's table: value -> default.
 std::map<std::string, json> table() {
   const auto page = read_text(k_chart / "README.md");
@@ -179,30 +219,46 @@ TEST_SUITE("Helm chart") {
     }
   }
 
-  TEST_CASE("what the hook needs is a hook before it, or there already") {
+  TEST_CASE("what the Job, the hook and the gates mount is a hook that comes before all of them") {
     if (!tools_are_there()) return;
-    const auto all = chart({}, "hook");
-    const auto job = only(all, "Job");
-    CHECK(annotations(job).at("helm.sh/hook") == "pre-install,pre-upgrade");
-    CHECK(annotations(job).at("helm.sh/hook-delete-policy") == "before-hook-creation");
-    const auto pod = pods({job}).at(0).spec;
-    CHECK(!pod.contains("serviceAccountName"));
-    const auto& wanted = pod.at("volumes").at(0).at("configMap").at("name");
-    std::string gates;
-    bool is_hook = false;
-    for (const auto& config_map : of_kind(all, "ConfigMap")) {
-      if (name_of(config_map) != wanted) {
-        gates = name_of(config_map);
-        CHECK(!annotations(config_map).contains("helm.sh/hook"));
-        continue;
+    for (const auto& mode : k_modes) {
+      const auto all = chart({"--set", "mode=" + mode}, "hook");
+      const auto config_map = only(all, "ConfigMap");  // one, for whatever mounts it
+      const auto hook = annotations(config_map);
+      CHECK(hook.at("helm.sh/hook") == "pre-install,pre-upgrade,pre-rollback");
+      // It stays: a pod of the release before may start again. It may be there already.
+      CHECK(hook.at("helm.sh/hook-delete-policy") == "before-hook-creation");
+      // As an object of the release it would have to be kept, and a roll-back to it fails with
+      // Helm up to 3.21 ("no ConfigMap with the name ... found").
+      CHECK(!hook.contains("helm.sh/resource-policy"));
+      for (const auto& [of, spec] : pods(all)) {
+        CHECK(!spec.contains("serviceAccountName"));
+        CHECK(spec.at("volumes").at(0).at("configMap").at("name") == name_of(config_map));
       }
-      is_hook = true;
-      CHECK(annotations(config_map).at("helm.sh/hook") == "pre-install,pre-upgrade");
-      CHECK(std::stoi(annotations(config_map).at("helm.sh/hook-weight").get<std::string>()) <
-            std::stoi(annotations(job).at("helm.sh/hook-weight").get<std::string>()));
+      if (mode != "hook") continue;
+      const auto job = annotations(only(all, "Job"));
+      CHECK(job.at("helm.sh/hook") == "pre-install,pre-upgrade");
+      CHECK(job.at("helm.sh/hook-delete-policy") == "before-hook-creation");
+      const auto weight = [](const json& of) {
+        return std::stoi(of.at("helm.sh/hook-weight").get<std::string>());
+      };
+      CHECK(weight(hook) < weight(job));
     }
-    CHECK(is_hook);
-    CHECK(wanted == gates + "-hook");  // the gates' own stays when the hook's is removed
+  }
+
+  TEST_CASE("for Argo CD the manifest's ConfigMap is a hook of its Sync phase, before the Job") {
+    if (!tools_are_there()) return;
+    const auto all = chart({}, "argo-cd");
+    const auto job = annotations(only(all, "Job"));
+    auto before = annotations(only(all, "ConfigMap"));
+    const std::string of_argo = "argocd.argoproj.io/";
+    CHECK(before.at(of_argo + "sync-wave") == "-2");
+    CHECK(job.at(of_argo + "sync-wave") == "-1");
+    for (const auto* same : {"hook", "hook-delete-policy"})
+      CHECK(before.at(of_argo + same) == job.at(of_argo + same));
+    const auto plain =
+        only_document(read_text(k_helm.parent_path() / "deploy/kubernetes/argo-cd/job.yaml"));
+    CHECK(job == annotations(plain));
   }
 
   TEST_CASE("in no mode does the chart make a Secret, a ServiceAccount or a right") {
@@ -231,7 +287,6 @@ TEST_SUITE("Helm chart") {
     const auto all = chart({}, "all");
     const auto config_map = only(all, "ConfigMap");
     CHECK(config_map.at("immutable") == true);
-    CHECK(annotations(config_map).at("helm.sh/resource-policy") == "keep");
     const auto text = config_map.at("data").at("schemagate.yaml").get<std::string>();
     const auto manifest =
         schemagate::parse_manifest(text, "/etc/schemagate/schemagate.yaml",
@@ -242,7 +297,7 @@ TEST_SUITE("Helm chart") {
     CHECK(manifest.release == "of RELEASE");
     CHECK(manifest.migrations.directory == "/app/prisma/migrations");
     for (const auto& [of, spec] : pods(all)) {
-      const auto container = containers(spec).at(0);
+      const auto container = containers(spec).back();
       const json variable{{"name", "SCHEMAGATE_MANIFEST"},
                           {"value", "/etc/schemagate/schemagate.yaml"}};
       const auto& env = container.at("env");
@@ -285,27 +340,7 @@ TEST_SUITE("Helm chart") {
   TEST_CASE("two databases are two aliases, each with a Job and a gate of its own") {
     if (!tools_are_there()) return;
     const ExampleChart example;
-    const auto edit = [&](const std::string& file, const char* what, const std::string& with) {
-      const auto text = read_text(example.path / file);
-      const auto changed = std::regex_replace(text, std::regex{what}, with);
-      REQUIRE_MESSAGE(changed != text, what);
-      example.directory.write("example/" + file, changed);
-    };
-    const auto twice = [](const std::string& what) {
-      return "        {{- include \"" + what + "\" .Subcharts.billing | nindent 8 }}\n" +
-             "        {{- include \"" + what + "\" .Subcharts.orders | nindent 8 }}\n";
-    };
-    edit("Chart.yaml", R"(  - name: schemagate\n)",
-         "  - name: schemagate\n    alias: billing\n    version: 0.1.0\n"
-         "    repository: file://../schemagate\n  - name: schemagate\n    alias: orders\n");
-    const std::string deployment = "templates/deployment.yaml";
-    edit(deployment, R"( *\{\{- include "schemagate.gate"[^\n]*\n)", twice("schemagate.gate"));
-    edit(deployment, R"( *\{\{- include "schemagate.volumes"[^\n]*\n)",
-         twice("schemagate.volumes"));
-    edit("values.yaml", R"(\nschemagate:)", "\norders: &both\n  manifest: {app: both}");
-    example.directory.write("example/values.yaml",
-                            read_text(example.path / "values.yaml") + "\nbilling: *both\n");
-    example.update();
+    give_two_databases(example);
     const auto yaml = rendered(example.path, {});
     CHECK(validate(yaml).exit_code == 0);
     const auto all = documents(yaml);
@@ -317,6 +352,134 @@ TEST_SUITE("Helm chart") {
     CHECK(spec.at("initContainers").at(0).at("name") == "billing-gate");
     CHECK(spec.at("initContainers").at(1).at("name") == "orders-gate");
     CHECK(spec.at("volumes").size() == 3);
+  }
+
+  TEST_CASE("whatever the release is called, names are valid, and two databases have two of each") {
+    if (!tools_are_there()) return;
+    const ExampleChart example;
+    give_two_databases(example);
+    const std::regex valid{"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"};
+    const std::string longest(53, 'a');
+    for (const std::string& name :
+         {std::string{"orders-billing"}, std::string{"123"}, std::string{"1e5"}, longest,
+          std::string{"orders.billing"}, "orders." + std::string(40, 'b') + ".cdef",
+          std::string(46, 'a') + ".b.c.d", std::string(36, 'a') + ".b.c.d.e.f"}) {
+      CAPTURE(name);
+      std::map<std::string, int> times;
+      for (const auto& documents_of :
+           {release(name, example.path, {}), release(name, k_chart, {"-f", values_file("hook")})})
+        for (const auto& document : documents_of) {
+          const auto its = name_of(document);  // not a number, or this throws
+          CAPTURE(its);
+          CHECK(std::regex_match(its, valid));
+          CHECK(its.size() <= 63);
+          CHECK(++times[document.at("kind").get<std::string>() + its] == 1);
+          for (const auto& [label, value] : document.at("metadata").at("labels").items())
+            CHECK_MESSAGE(value.is_string(), label);
+        }
+    }
+    // No longer than needed where the release says it already.
+    CHECK(name_of(only(release("my-schemagate", k_chart, {"-f", values_file("job")}), "Job"))
+              .substr(0, 14) == "my-schemagate-");
+  }
+
+  TEST_CASE("the example's release is one value, for the images of app, gate and Job") {
+    if (!tools_are_there()) return;
+    const ExampleChart example;
+    const auto all = documents(rendered(example.path, {"--set", "schemagate.image.tag=1.5.0"}));
+    int images = 0;
+    for (const auto& [of, spec] : pods(all))
+      for (const auto& container : containers(spec)) {
+        const auto image = container.at("image").get<std::string>();
+        CHECK_MESSAGE(image.substr(image.rfind(':')) == ":1.5.0", of << ": " << image);
+        ++images;
+      }
+    CHECK(images == 4);  // app, gate, Job, and the Pod of helm test
+    const auto refused = render(example.path, {"--set", "image.tag=1.5.0"});
+    CHECK(refused.exit_code != 0);
+    CHECK(refused.err.find("set schemagate.image.tag") != std::string::npos);
+  }
+
+  TEST_CASE("the example takes a volume `tmp` for the gate, and leaves replicas to an autoscaler") {
+    if (!tools_are_there()) return;
+    const ExampleChart example;
+    const auto all = documents(rendered(
+        example.path, {"--set-json", R"(schemagate.volumes=[{"name":"tmp","emptyDir":{}}])",
+                       "--set", "replicas=null"}));
+    const auto deployment = only(all, "Deployment");
+    CHECK(!deployment.at("spec").contains("replicas"));
+    std::map<std::string, int> times;
+    const auto spec = pods({deployment}).at(0).spec;
+    for (const auto& volume : spec.at("volumes")) CHECK(++times[volume.at("name")] == 1);
+    CHECK(times.size() == 2);
+  }
+
+  TEST_CASE(
+      "a side car of job.initContainers is in the pods of Job and test, and above nothing else") {
+    if (!tools_are_there()) return;
+    const auto all = chart({}, "all");
+    int pods_with_it = 0;
+    for (const auto& [of, spec] : pods(all)) {
+      CAPTURE(of);
+      REQUIRE(spec.at("initContainers").size() == 1);
+      const auto& proxy = spec.at("initContainers").at(0);
+      CHECK(proxy.at("name") == "cloud-sql-proxy");
+      CHECK(proxy.at("restartPolicy") == "Always");  // else the run never begins
+      ++pods_with_it;
+    }
+    CHECK(pods_with_it == 2);
+    for (const auto& [of, spec] : pods(chart({}))) CHECK(!spec.contains("initContainers"));
+  }
+
+  TEST_CASE("autoscalers let the Job's pod end, unless the values say otherwise") {
+    if (!tools_are_there()) return;
+    const auto of_pod = [](const json& job) { return annotations(job.at("spec").at("template")); };
+    const auto plain =
+        only_document(read_text(k_helm.parent_path() / "deploy/kubernetes/job.yaml"));
+    const auto unless_told = of_pod(only(chart({}), "Job"));
+    CHECK(unless_told == of_pod(plain));
+    CHECK(unless_told.size() == 2);
+    CHECK(of_pod(only(chart({}, "all"), "Job")) ==
+          json{{"cluster-autoscaler.kubernetes.io/safe-to-evict", "false"},
+               {"linkerd.io/inject", "disabled"}});
+  }
+
+  TEST_CASE("a condition in another chart switches the dependency off, and never half of it") {
+    if (!tools_are_there()) return;
+    const ExampleChart example;
+    edit(example, "Chart.yaml", R"(  - name: schemagate\n)",
+         "  - name: schemagate\n    condition: schemagate.enabled\n");
+    const auto with_if = [](const std::string& line) {
+      return "        {{- if .Values.schemagate.enabled }}\n" + line + "        {{- end }}\n";
+    };
+    const std::string gate =
+        "        {{- include \"schemagate.gate\" .Subcharts.schemagate | nindent 8 }}\n";
+    const std::string volumes =
+        "        {{- include \"schemagate.volumes\" .Subcharts.schemagate | nindent 8 }}\n";
+    edit(example, "templates/deployment.yaml", R"( *\{\{- include "schemagate.gate"[^\n]*\n)",
+         with_if(gate));
+    edit(example, "templates/deployment.yaml", R"( *\{\{- include "schemagate.volumes"[^\n]*\n)",
+         with_if(volumes));
+    example.update();
+    const auto on = documents(rendered(example.path, {}));
+    CHECK(pods({only(on, "Deployment")}).at(0).spec.at("initContainers").size() == 1);
+    const auto off = documents(rendered(example.path, {"--set", "schemagate.enabled=false"}));
+    CHECK(off.size() == 1);
+    CHECK(pods({only(off, "Deployment")}).at(0).spec.at("initContainers").is_null());
+    // Without the condition it would make the Job all the same: refused.
+    const auto alone = render(k_chart, {"-f", values_file("job"), "--set", "enabled=false"});
+    CHECK(alone.exit_code != 0);
+    CHECK(alone.err.find("`condition: schemagate.enabled`") != std::string::npos);
+  }
+
+  TEST_CASE("the example's page waits longer than the Job may take") {
+    const auto values = only_document(read_text(k_chart / "values.yaml"));
+    const auto page = read_text(k_helm / "example/README.md");
+    static const std::regex timeout{R"(--timeout ([0-9]+)m)"};
+    int times = 0;
+    for (std::sregex_iterator it{page.begin(), page.end(), timeout}, end; it != end; ++it, ++times)
+      CHECK(std::stoi((*it)[1]) * 60 > values.at("job").at("activeDeadlineSeconds"));
+    CHECK(times > 0);
   }
 
   TEST_CASE("values that cannot be meant are refused, in words that say which") {
@@ -336,6 +499,11 @@ TEST_SUITE("Helm chart") {
         {{"--set-json", R"(env=[{"value": "x"}])"}, "missing property 'name'"},
         {{"--set", "image.repository="}, "set image.repository: the image with schemagate.yaml"},
         {{"--set", "image.tag="}, "set image.tag or image.digest: the release to migrate to"},
+        {{"--set", "image.tag=latest"}, "image.tag \"latest\" moves"},
+        {{"--set", "image.tag=main"}, "its migrations are never run"},
+        {{"--set", "image.tag=master"}, "set the tag of one release, or image.digest"},
+        {{"--set", "enabled=false"}, "enabled: false does nothing by itself"},
+        {{"--set-json", R"(job.initContainers=[{"image": "x"}])"}, "missing property 'name'"},
         {{"--set", "databaseSecret.name="}, "set databaseSecret.name: the Secret that holds"},
         {{"--set", "manifest.migrations.directory=prisma/migrations"}, "as an absolute path"},
     };
@@ -346,6 +514,10 @@ TEST_SUITE("Helm chart") {
       CHECK_MESSAGE(result.exit_code != 0, arguments[1]);
       CHECK_MESSAGE(result.err.find(words) != std::string::npos, result.err);
     }
+    // A digest decides, whatever the tag beside it.
+    CHECK(render(k_chart, {"-f", values_file("job"), "--set",
+                           "image.tag=main,image.digest=sha256:" + std::string(64, 'a')})
+              .exit_code == 0);
     const ExampleChart example;
     std::filesystem::remove_all(example.path / "charts/schemagate-0.1.0.tgz");
     example.directory.write("example/templates/typo.yaml",

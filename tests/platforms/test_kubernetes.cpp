@@ -173,8 +173,9 @@ TEST_SUITE("Kubernetes manifests") {
     CHECK(plain.at("metadata").at("name") != "shop-migrate");
     CHECK(plain.at("spec").at("ttlSecondsAfterFinished") > 3600);
     plain["metadata"]["name"] = "shop-migrate";
-    plain["spec"].erase("ttlSecondsAfterFinished");
-    CHECK(document_of("flux/job.yaml") == plain);
+    auto flux = plain;
+    flux["spec"].erase("ttlSecondsAfterFinished");
+    CHECK(document_of("flux/job.yaml") == flux);
     plain["metadata"]["annotations"] = {
         {"argocd.argoproj.io/hook", "Sync"},
         {"argocd.argoproj.io/sync-wave", "-1"},
@@ -236,8 +237,28 @@ TEST_SUITE("Kubernetes manifests") {
     CHECK(all[1] == containers(pod_of("deployment.yaml")).at(1));
   }
 
-  TEST_CASE("the README's line that makes a Job for status makes one") {
+  TEST_CASE("an autoscaler that empties a node lets a Job's pod end first") {
+    for (const auto& name : k_jobs)
+      CHECK(document_of(name).at("spec").at("template").at("metadata").at("annotations") ==
+            json{{"cluster-autoscaler.kubernetes.io/safe-to-evict", "false"},
+                 {"karpenter.sh/do-not-disrupt", "true"}});
+  }
+
+  TEST_CASE("the page says how many places of the files hold the release") {
+    int places = 0;
+    for (const auto* name : {"job.yaml", "deployment.yaml"}) {
+      const auto text = text_of(name);
+      for (auto at = text.find(":1.4.0"); at != std::string::npos; at = text.find(":1.4.0", at + 1))
+        ++places;
+    }
+    CHECK(places == 3);
+    CHECK(text_of("README.md").find("in three places") != std::string::npos);
+  }
+
+  TEST_CASE("the README's lines that make a Job for status make one anew, that tries once") {
     const auto page = text_of("README.md");
+    CHECK(page.find("kubectl -n shop delete job shop-status --ignore-not-found\nsed '") !=
+          std::string::npos);
     const auto begin = page.find("sed '");
     const auto line = page.substr(begin, page.find(" |\n", begin) - begin);
     const auto result = run({"sh", "-c", line}, {.environment = {}, .directory = k_root.string()});
@@ -247,6 +268,8 @@ TEST_SUITE("Kubernetes manifests") {
     auto& container = job["spec"]["template"]["spec"]["containers"][0];
     CHECK(container.at("args") == json::array({"status"}));
     container["args"] = {"run"};
+    CHECK(job["spec"]["backoffLimit"] == 0);
+    job["spec"]["backoffLimit"] = 6;
     job["metadata"]["name"] = "shop-migrate-1-4-0";
     CHECK(job == document_of("job.yaml"));
   }

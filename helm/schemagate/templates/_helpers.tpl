@@ -17,15 +17,11 @@ the chart's own. All take the chart's scope: `.` in here, `.Subcharts.schemagate
 
 {{/* The volumes of that init container. Nothing, unless `manifest` or `volumes` is used. */}}
 {{- define "schemagate.volumes" -}}
-{{- include "schemagate.volumeList" (dict "root" . "configMap" (include "schemagate.configMapName" .)) -}}
-{{- end -}}
-
-{{- define "schemagate.volumeList" -}}
-{{- if .root.Values.manifest -}}
-- name: {{ .root.Chart.Name }}-manifest
-  configMap: {name: {{ .configMap }}}
+{{- if .Values.manifest -}}
+- name: {{ .Chart.Name }}-manifest
+  configMap: {name: {{ include "schemagate.configMapName" . }}}
 {{- end }}
-{{- with .root.Values.volumes }}
+{{- with .Values.volumes }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -33,6 +29,7 @@ the chart's own. All take the chart's scope: `.` in here, `.Subcharts.schemagate
 {{/* What is the same in every container: dict root, args, secret, resources, and what env has beyond .Values.env. */}}
 {{- define "schemagate.container" -}}
 {{- $values := .root.Values -}}
+{{- if not $values.enabled }}{{ fail (printf "enabled: false does nothing by itself; write `condition: %s.enabled` at the dependency in your Chart.yaml" .root.Chart.Name) }}{{ end -}}
 image: {{ include "schemagate.image" .root | quote }}
 imagePullPolicy: {{ $values.image.pullPolicy }}
 command: [/opt/schemagate/bin/schemagate]
@@ -79,7 +76,9 @@ volumeMounts:
 {{- if $image.digest -}}
 {{ $repository }}@{{ $image.digest }}
 {{- else -}}
-{{ $repository }}:{{ required "set image.tag or image.digest: the release to migrate to" $image.tag }}
+{{- $tag := required "set image.tag or image.digest: the release to migrate to" $image.tag -}}
+{{- if has $tag (list "latest" "main" "master") }}{{ fail (printf "image.tag %q moves: a new image under it makes no new Job, and its migrations are never run; set the tag of one release, or image.digest" $tag) }}{{ end -}}
+{{ $repository }}:{{ $tag }}
 {{- end -}}
 {{- end -}}
 
@@ -106,7 +105,7 @@ podFailurePolicy:
       onExitCodes:
         containerName: schemagate
         operator: In
-        values: [1, 2, 20, 21, 23, 24, 25]
+        values: [2, 20, 21, 23, 24, 25]
 template:
   metadata:
     labels:
@@ -126,7 +125,7 @@ template:
     containers:
       - name: schemagate
         {{- include "schemagate.container" (dict "root" . "args" (list "run") "env" .Values.job.env "secret" .Values.databaseSecret "resources" .Values.job.resources) | nindent 8 }}
-    {{- with include "schemagate.volumeList" (dict "root" . "configMap" (include "schemagate.jobConfigMapName" .)) }}
+    {{- with include "schemagate.volumes" . }}
     volumes:
       {{- . | nindent 6 }}
     {{- end }}
@@ -149,14 +148,21 @@ nodeSelector: {{ toJson . }}
 {{- with .Values.job.tolerations }}
 tolerations: {{ toJson . }}
 {{- end }}
+{{- with .Values.job.initContainers }}
+initContainers:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
-{{/* RELEASE-CHART, so RELEASE-ALIAS for each use of an app with several databases. */}}
+{{/*
+RELEASE-schemagate; RELEASE alone if that says schemagate already. An alias is always there, whatever the
+release is called: it is what tells the objects of several databases apart.
+*/}}
 {{- define "schemagate.fullname" -}}
-{{- if contains .Chart.Name .Release.Name -}}
-{{ .Release.Name | trunc 48 | trimSuffix "-" }}
+{{- if and (eq .Chart.Name "schemagate") (contains .Chart.Name .Release.Name) -}}
+{{ .Release.Name | trunc 48 | trimAll "-." }}
 {{- else -}}
-{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 48 | trimSuffix "-" }}
+{{ printf "%s-%s" (.Release.Name | trunc (int (sub 47 (len .Chart.Name))) | trimAll "-.") .Chart.Name | trunc 48 | trimAll "-." }}
 {{- end -}}
 {{- end -}}
 
@@ -174,13 +180,9 @@ would run again what has not changed.
 {{ include "schemagate.fullname" . }}-{{ toYaml .Values.manifest | sha256sum | trunc 10 }}
 {{- end -}}
 
-{{- define "schemagate.jobConfigMapName" -}}
-{{ include "schemagate.configMapName" . }}{{ eq .Values.mode "hook" | ternary "-hook" "" }}
-{{- end -}}
-
 {{- define "schemagate.selectorLabels" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ .Chart.Name | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "schemagate.labels" -}}
