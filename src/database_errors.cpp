@@ -16,7 +16,9 @@ Failure explained(const pg::Error& e) {
   if (e.sqlstate == "42501")
     return {
         ExitCode::refused, text,
-        "as an administrator: psql -v role=ROLE -f deploy/sql/run-role.sql gives a role all that a run needs"};
+        "give the role the right: GRANT USAGE ON SCHEMA schemagate (or what database.bookkeeping_schema "
+        "says); GRANT SELECT, INSERT, UPDATE on its tables and on _prisma_migrations; psql -v role=ROLE -f "
+        "deploy/sql/run-role.sql gives all that a run needs"};
   // 55P03 lock_not_available, 40P01 deadlock_detected, 40001 serialization_failure
   if (e.sqlstate == "55P03" || e.sqlstate == "40P01" || e.sqlstate == "40001")
     return {ExitCode::lock_timeout,
