@@ -370,11 +370,19 @@ Failure Applier::record_failure(const PlannedMigration& planned, const Statement
   });
   const auto rest =
       nothing_remains ? std::string{"\n  nothing of this migration remains"}
+      : segment.may_be_half_done()
+          ? (index == 0 ? std::string{"\n  "}
+                        : fmt::format("\n  {} of {} parts of this migration stay applied, and ",
+                                      index, planned.segments.size())) +
+                "what the statement committed before it failed stays"
       : index == 0
           ? std::string{"\n  what the statement did before it failed stays"}
           : fmt::format(
                 "\n  {} of {} parts of this migration stay applied; the next run continues with part {}",
                 index, planned.segments.size(), index + 1);
+  if (segment.may_be_half_done())
+    return {exit_code_of(failure), text + rest,
+            finish_by_hand(migration, segment.statements.front().line, index)};
   auto hint = advice(migration, failure.error.sqlstate);
   if (index > 0)
     hint += fmt::format("; change nothing before line {}, that is applied",

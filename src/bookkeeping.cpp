@@ -8,7 +8,14 @@
 namespace schemagate {
 namespace {
 
-// $1 our schema, $2 the history's. Without a history table a run has to create it.
+// $1 our schema, where its tables are missing
+constexpr const char* k_grant_for_tables = R"sql(
+SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)
+            THEN format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', $1::text, current_user)
+            ELSE format('GRANT CREATE ON DATABASE %I TO %I; or create the schema for it: CREATE SCHEMA %I AUTHORIZATION %I',
+                        current_database(), current_user, $1::text, current_user) END)sql";
+
+// $1 the history's schema
 constexpr const char* k_may_not_create_history = R"sql(
 SELECT format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', nspname, current_user) FROM pg_namespace n
  WHERE nspname = $1 AND NOT (has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE'))
@@ -86,32 +93,28 @@ void Bookkeeping::create_if_missing(pg::Session& session) const {
     throw Failure{
         ExitCode::refused,
         fmt::format("the role may not use or create schemagate's own tables: {}", e.message),
-        session
-            .query(
-                "SELECT format('GRANT CREATE ON DATABASE %I TO %I; or create the schema for it: "
-                "CREATE SCHEMA %I AUTHORIZATION %I', current_database(), current_user, $1::text, "
-                "current_user)",
-                {name_})
-            .at(0)
-            .at(0)
-            .value_or("")};
+        session.query(k_grant_for_tables, {name_}).at(0).at(0).value_or("")};
   }
 }
 
 void Bookkeeping::check_rights(pg::Session& session, const std::string& history_schema) const {
   const auto rows = session.query(k_missing_rights, {name_, history_schema});
   const auto& missing = rows.at(0);
-  if (const auto grant = session.query(k_may_not_create_history, {history_schema}); !grant.empty())
-    throw Failure{
-        ExitCode::refused,
-        fmt::format("refused: the role may not create tables in schema {}, and there is no "
-                    "_prisma_migrations in it yet",
-                    history_schema),
-        grant[0][0].value_or("")};
   if (!missing.at(0)) return;
   throw Failure{ExitCode::refused,
                 fmt::format("refused: the role lacks rights that a run needs: {}", *missing.at(0)),
                 missing.at(1).value_or("")};
+}
+
+void Bookkeeping::check_may_create_history(pg::Session& session,
+                                           const std::string& history_schema) const {
+  const auto grant = session.query(k_may_not_create_history, {history_schema});
+  if (grant.empty()) return;
+  throw Failure{ExitCode::refused,
+                fmt::format("refused: the role may not create tables in schema {}, and there is no "
+                            "_prisma_migrations in it yet",
+                            history_schema),
+                grant[0][0].value_or("")};
 }
 
 int Bookkeeping::read_version(pg::Session& session) const {

@@ -93,7 +93,8 @@ bool nothing_was_done(const Pointers& effects, const std::vector<std::size_t>& s
 
 // Whether the script makes something that it, or what it presupposes, had under that name before:
 // an old foreign key cannot be told from the new one. An enum can, by its values.
-bool makes_anew(const Pointers& effects, const Catalogue& catalogue) {
+std::vector<const Effect*> made_anew(const Pointers& effects, const Catalogue& catalogue) {
+  std::vector<const Effect*> anew;
   std::set<SchemaObject> gone;
   std::set<SchemaObject> enums;  // made by the script, with all of their values
   for (const auto* statement : effects) {
@@ -103,11 +104,20 @@ bool makes_anew(const Pointers& effects, const Catalogue& catalogue) {
       const auto target = renames ? target_of(effect, catalogue) : object;
       if (effect.shape.labels || (renames && enums.contains(object))) enums.insert(target);
       const bool makes = effect.action == Action::make || renames;
-      if (makes && gone.contains(target) && !enums.contains(target)) return true;
+      if (makes && gone.contains(target) && !enums.contains(target)) anew.push_back(&effect);
       if (effect.action == Action::drop || renames) gone.insert(object);
     }
   }
-  return false;
+  return anew;
+}
+
+// With the one before goes what nobody can make anew. Not so with a constraint, or an index.
+bool may_hold_data(const Effect* made) {
+  using Kind = SchemaObject::Kind;
+  const auto kind = made->object.kind;
+  const bool is_index = kind == Kind::relation && !made->shape.table.empty();
+  return !is_index && (kind == Kind::relation || kind == Kind::column || kind == Kind::type ||
+                       kind == Kind::schema || kind == Kind::extension);
 }
 
 // As after the last statement, in shape, too.
@@ -130,7 +140,8 @@ bool repeats_safely(const Pointers& effects, const Catalogue& catalogue) {
     const bool converts_values = effect.action == Action::change && effect.shape.type.has_value();
     return drops_what_is_new || converts_values || effect.cascade;
   };
-  return !makes_anew(effects, catalogue) &&
+  const auto anew = made_anew(effects, catalogue);
+  return std::none_of(anew.begin(), anew.end(), may_hold_data) &&
          std::all_of(effects.begin(), effects.end(), [&](const auto* one) {
            return (one->visible || one->harmless) && !one->opaque &&
                   std::none_of(one->effects.begin(), one->effects.end(), is_risky);
@@ -145,7 +156,7 @@ bool everything_was_done(const Pointers& effects, const Catalogue& catalogue) {
       replaces_enum = replaces_enum || effect.shape.labels.has_value();
   }
   const bool was_otherwise = !Stages{catalogue, effects}.is_possible();
-  return (was_otherwise || replaces_enum) && !makes_anew(effects, catalogue) &&
+  return (was_otherwise || replaces_enum) && made_anew(effects, catalogue).empty() &&
          is_as_after_all(effects, catalogue);
 }
 

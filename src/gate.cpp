@@ -150,7 +150,7 @@ GateView Gate::look() {
     return {.state = State::closed,
             .why = fmt::format("the database {} cannot be reached: {}",
                                database_->address().display(), e.what()),
-            .hint = "check DATABASE_URL, and the network from this container to the server"};
+            .hint = remedy_of(e.what())};
   } catch (const pg::Error& e) {
     hang_up();
     if (e.sqlstate == "42501")

@@ -41,6 +41,8 @@ class Job {
     target_.bookkeeping.create_if_missing(session);
     target_.bookkeeping.check_rights(session,
                                      target_.has_history() ? target_.history().schema() : "");
+    if (!target_.is_external())
+      target_.bookkeeping.check_may_create_history(session, target_.history().schema());
     Lease lease{session, target_.database, target_.bookkeeping, target_.lease_request(), stop_};
     try {
       explaining_database_errors(stop_, [&] { work(session, lease); });

@@ -84,29 +84,35 @@ bool continue_after(PlannedMigration& planned, const std::map<int, Step>& steps)
   return true;
 }
 
-std::string parts_are(std::size_t count) {
-  return count == 1 ? "part 1 is" : fmt::format("parts 1 to {} are", count);
-}
-
-// What commits by itself half-way must not be executed twice.
-void check_can_be_repeated(const PlannedMigration& planned) {
-  if (planned.interrupted.digest.empty()) return;
-  const auto& statement = planned.segments[planned.first_segment].statements.front();
-  if (statement.index || statement.rerun != Statement::Rerun::unknown) return;
+// What commits by itself half-way must not be executed twice. Steps are begun outside of
+// transactions only: where the script has a transaction now, it was such a statement that only the
+// server knew (with_statement_alone), and that was changed since. Whose run was refused was told.
+void check_can_be_repeated(const PlannedMigration& planned, const std::map<int, Step>& steps) {
+  const auto begun = steps.find(static_cast<int>(planned.first_segment));
+  if (begun == steps.end() || begun->second.finished) return;
+  const bool is_same = !planned.interrupted.digest.empty();
   const auto& migration = *planned.migration;
-  const auto name = shell_word(migration.name);
-  const auto done =
-      planned.first_segment == 0 ? "" : parts_are(planned.first_segment) + " committed; ";
-  throw Failure{
-      ExitCode::history,
-      fmt::format(
-          "{}: an earlier run was interrupted in this statement ({}); how far it came cannot be told",
-          location(migration, statement.line, statement.column), statement.what),
-      fmt::format(
-          "{}look at what the statement on line {} did, do the rest of the script by hand, then: "
-          "schemagate resolve {} --applied; or undo all of the script by hand, then: schemagate "
-          "resolve {} --rolled-back",
-          done, statement.line, name, name)};
+  auto where = display_path(migration);
+  auto what = std::string{"what stood here before the file was changed"};
+  int line = 1;
+  bool may_be_half_done = false;
+  bool stands_alone = false;
+  const bool has_statement = planned.first_segment < planned.segments.size() &&
+                             !planned.segments[planned.first_segment].statements.empty();
+  if (has_statement) {
+    const auto& segment = planned.segments[planned.first_segment];
+    const auto& statement = segment.statements.front();
+    line = statement.line;
+    where = location(migration, line, statement.column);
+    may_be_half_done = segment.may_be_half_done();
+    stands_alone = !segment.transactional;
+    if (is_same) what = fmt::format("this statement ({})", statement.what);
+  }
+  if (!may_be_half_done && (is_same || stands_alone || planned.was_refused)) return;
+  throw Failure{ExitCode::history,
+                fmt::format("{}: an earlier run {} in {}; how far it came cannot be told", where,
+                            planned.was_refused ? "failed" : "was interrupted", what),
+                finish_by_hand(migration, line, planned.first_segment)};
 }
 
 // An earlier run of ours got part of the way, and the parts it did are still the same in the
@@ -127,10 +133,15 @@ std::optional<PlannedMigration> resumed(const HistoryRow& row, const History& hi
   if (whole.segments.size() == 1)
     for (const auto& statement : whole.segments.front().statements)
       cuts.push_back(with_statement_alone(whole, statement));
+  std::optional<PlannedMigration> found;
   for (auto& cut : cuts) {
     if (!continue_after(cut, steps->second)) continue;
-    check_can_be_repeated(cut);
-    return std::move(cut);
+    const bool tells_more = found && found->interrupted.digest.empty();
+    if (!found || (tells_more && !cut.interrupted.digest.empty())) found = std::move(cut);
+  }
+  if (found) {
+    check_can_be_repeated(*found, steps->second);
+    return found;
   }
   const auto done = std::count_if(steps->second.begin(), steps->second.end(),
                                   [](const auto& step) { return step.second.finished; });
@@ -225,6 +236,17 @@ PlannedMigration with_statement_alone(const PlannedMigration& planned, const Sta
   auto cut = planned;
   cut.segments = split_into_segments(script);
   return cut;
+}
+
+std::string finish_by_hand(const Migration& migration, int line, std::size_t parts_done) {
+  const auto name = shell_word(migration.name);
+  const auto done = parts_done == 0   ? std::string{}
+                    : parts_done == 1 ? "part 1 is committed; "
+                                      : fmt::format("parts 1 to {} are committed; ", parts_done);
+  return fmt::format(
+      "{}look at what the statement on line {} did, do the rest of the script by hand, then: schemagate "
+      "resolve {} --applied; or undo all of the script by hand, then: schemagate resolve {} --rolled-back",
+      done, line, name, name);
 }
 
 std::string display_path(const Migration& migration) {

@@ -17,8 +17,8 @@ constexpr auto k_told_again = 5s;
 constexpr auto k_look_within = 5s;  // the first query
 
 constexpr const char* k_no_connection =
-    "no connection is free: end idle ones, or raise the server's max_connections (or the limit of the role "
-    "or database)";
+    "no connection is free: end idle ones, or raise the server's max_connections (or the limit of the role, "
+    "the database or the pooler)";
 
 constexpr const char* k_state = R"sql(
 SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', current_database(),
@@ -87,6 +87,12 @@ std::string short_reason(const std::string& error) {
   return reason;
 }
 
+// PostgreSQL's words, and PgBouncer's.
+bool is_out_of_connections(const std::string& error) {
+  const auto says = [&](const char* part) { return error.find(part) != std::string::npos; };
+  return says("too many") || says("remaining connection slots") || says("no more connections");
+}
+
 class Waiter {
  public:
   Waiter(Database& database, const Manifest::Database& settings, Stop& stop)
@@ -98,7 +104,7 @@ class Waiter {
     throw Failure{
         ExitCode::not_ready,
         fmt::format("the database {} cannot be read: {}", database_.address().display(), reason_),
-        is_out_of_connections() ? k_no_connection : "check the server and the network"};
+        is_out_of_connections(reason_) ? k_no_connection : "check the server and the network"};
   }
 
   pg::Session wait() {
@@ -112,7 +118,7 @@ class Waiter {
             ExitCode::not_ready,
             fmt::format("the database {} is not ready after {}: {}", database_.address().display(),
                         for_people(settings_.wait), reason_),
-            is_out_of_connections()
+            is_out_of_connections(reason_)
                 ? std::string{k_no_connection} + "; database.wait sets how long to wait"
                 : "check the server (is it the primary?) and the network; database.wait sets how long to wait"};
       }
@@ -122,12 +128,6 @@ class Waiter {
   }
 
  private:
-  // PostgreSQL's words, and PgBouncer's.
-  [[nodiscard]] bool is_out_of_connections() const {
-    const auto says = [&](const char* part) { return reason_.find(part) != std::string::npos; };
-    return says("too many") || says("remaining connection slots") || says("no more connections");
-  }
-
   // Connected; `reason_` says what is in the way of writing, if anything.
   std::optional<pg::Session> attempt() {
     try {
@@ -218,6 +218,14 @@ Diagnosis diagnose(const std::string& error) {
   for (const auto& pattern : k_patterns)
     if (holds(pattern.text)) return {false, pattern.hint};
   return {};
+}
+
+std::string remedy_of(const std::string& error) {
+  if (is_out_of_connections(error)) return k_no_connection;
+  if (auto hint = diagnose(error).hint; !hint.empty()) return hint;
+  const bool has_answered = error.find("FATAL:") != std::string::npos;
+  return has_answered ? ""
+                      : "check DATABASE_URL, and the network from this container to the server";
 }
 
 pg::Session connect_to_read(Database& database, const Manifest::Database& settings, Stop& stop) {

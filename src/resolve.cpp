@@ -123,6 +123,7 @@ class Resolver {
 void Resolver::work(const std::string& mode, const std::function<std::vector<Step>()>& decide) {
   target_.bookkeeping.create_if_missing(session_);
   target_.bookkeeping.check_rights(session_, target_.history().schema());
+  target_.bookkeeping.check_may_create_history(session_, target_.history().schema());
   Lease lease{session_, target_.database, target_.bookkeeping, target_.lease_request(), stop_};
   // A row or the table may be locked by somebody. On a thread of its own, as in apply.cpp.
   std::jthread cancelling;

@@ -147,6 +147,11 @@ std::string Segment::digest() const {
   return sha256_hex(all);
 }
 
+bool Segment::may_be_half_done() const {
+  return !transactional && !statements.front().index &&
+         statements.front().rerun == Statement::Rerun::unknown;
+}
+
 std::vector<Segment> split_into_segments(const std::vector<Statement>& script) {
   refuse_what_loses_work(script);
   return Splitter{}.split(script);

@@ -49,6 +49,11 @@ std::string advice(const Migration& migration, const std::string& sqlstate) {
         "schemagate status tells whether the history claims what is not there; else fix {} "
         "and deploy again",
         display_path(migration));
+  if (sqlstate == "23502")  // not_null_violation
+    return fmt::format(
+        "fix {0} (fill the column first, or give it a DEFAULT) and deploy again; where {0} is "
+        "applied already in another environment, correct the data, then: schemagate run",
+        display_path(migration));
   if (sqlstate.starts_with("23"))
     return fmt::format(
         "correct the data, then: schemagate run; or, where {} is applied in no other "

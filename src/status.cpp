@@ -72,10 +72,11 @@ const char* remedy_of(Discrepancy::Kind kind, Policy policy) {
 std::string repair_of_index(const std::string& index, const std::string& quoted_name) {
   const bool is_copy =
       index.find("_ccnew") != std::string::npos || index.find("_ccold") != std::string::npos;
-  return is_copy ? fmt::format("DROP INDEX CONCURRENTLY {}", quoted_name)
-                 : fmt::format("REINDEX INDEX CONCURRENTLY {}; or, if its migration has not ended: "
-                               "schemagate run",
-                               quoted_name);
+  return is_copy
+             ? fmt::format("DROP INDEX CONCURRENTLY {}", quoted_name)
+             : fmt::format("REINDEX INDEX CONCURRENTLY {0}; if it was to be dropped: DROP INDEX "
+                           "CONCURRENTLY {0}; if its migration has not ended: schemagate run",
+                           quoted_name);
 }
 
 // One snapshot for all that is looked at: a run that commits meanwhile must not show by half. Not a
@@ -275,8 +276,8 @@ void Inspector::look_at_catalogue(pg::Session& session) {
     }
     add({"invalid-index",
          index,
-         fmt::format("index {} of {} is INVALID: a CREATE INDEX CONCURRENTLY ended before it was "
-                     "ready, and queries do not use it",
+         fmt::format("index {} of {} is INVALID: a CREATE, REINDEX or DROP INDEX CONCURRENTLY did "
+                     "not come to its end, and queries do not use it",
                      index, row[1].value_or("")),
          {},
          repair_of_index(index, name),
@@ -311,7 +312,7 @@ void Inspector::look_at_history(pg::Session& session) {
 
 void Inspector::look_at_failed(pg::Session& session) {
   for (const auto& settlement : examine_failed(session, target_, history_)) {
-    const bool is_ours_at_work = settlement.outcome == Outcome::resumable && run_is_at_work();
+    const bool is_ours_at_work = run_is_at_work() && history_.steps.contains(settlement.row->id);
     const bool is_running = settlement.outcome == Outcome::running || is_ours_at_work;
     const bool by_itself = settlement.proven && target_.settings.repair && !target_.is_external();
     auto evidence = describe(settlement);

@@ -27,6 +27,8 @@ class Bookkeeping {
   // Throws Failure (refused), with the GRANT, when the role lacks a right on one of our tables or
   // on the history in `history_schema`: better now than between two migrations.
   void check_rights(pg::Session& session, const std::string& history_schema) const;
+  // The same for the right to create the history, where there is none yet.
+  void check_may_create_history(pg::Session& session, const std::string& history_schema) const;
 
  private:
   void create(pg::Session& session) const;

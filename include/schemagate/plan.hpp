@@ -63,6 +63,10 @@ obstacle_to_continuing(const HistoryRow& row, const History& history, const Fold
 [[nodiscard]] PlannedMigration with_statement_alone(const PlannedMigration& planned,
                                                     const Statement& statement);
 
+// The hint where nobody can tell how far the statement on `line` came.
+[[nodiscard]] std::string finish_by_hand(const Migration& migration, int line,
+                                         std::size_t parts_done);
+
 // The script's path, relative to the working directory where that is shorter.
 [[nodiscard]] std::string display_path(const Migration& migration);
 // "file:line:column"

@@ -32,4 +32,7 @@ struct Diagnosis {
 };
 [[nodiscard]] Diagnosis diagnose(const std::string& connection_error);
 
+// What to do about a connection that failed, or empty where time is likely to settle it.
+[[nodiscard]] std::string remedy_of(const std::string& connection_error);
+
 }  // namespace schemagate

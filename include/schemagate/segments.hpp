@@ -31,6 +31,8 @@ struct Segment {
   std::string reason;  // why it could not be part of the segment before; empty for the first
 
   [[nodiscard]] std::string digest() const;  // of what it executes
+  // It commits by itself, and nobody can tell how far it came when it was ended.
+  [[nodiscard]] bool may_be_half_done() const;
 };
 
 struct ScriptRefused : std::runtime_error {

@@ -1,6 +1,8 @@
 // What a hint says can be done as it says, and does no harm there. Found by a review that did what
 // the hints said.
 
+#include <csignal>
+
 #include "e2e/gate_fixture.hpp"
 #include "e2e/history_fixture.hpp"
 
@@ -209,4 +211,120 @@ TEST_CASE(
   CHECK(refused.exit_code == 20);
   CHECK(shop.call({"gate", "--once"}).exit_code == 0);
   CHECK(shop.call({"gate", "--once", "--marker-file", file}).exit_code == 0);
+}
+
+namespace {
+
+// A procedure that commits before it sleeps, as only the server can tell; its runner was killed
+// then.
+void kill_in_procedure(testing::Deployment& shop) {
+  shop.settings.lease = "ttl: 3s";
+  shop.prepare_nap(100);
+  shop.migration("1_init", "CREATE TABLE log (x int);\n"
+                           "CREATE PROCEDURE fill() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log "
+                           "VALUES (1); COMMIT; PERFORM aside.nap(); END $$;");
+  REQUIRE(shop.run().exit_code == 0);
+  shop.migration("2_call", "CALL fill();\nINSERT INTO log VALUES (2);\n");
+  auto run = shop.start();
+  REQUIRE(testing::eventually(
+      [&] { return shop.database().value("SELECT count(*) FROM log") == "1"; }));
+  run.signal(SIGKILL);
+  (void)run.wait();
+  shop.set_nap(0);
+}
+
+}  // namespace
+
+TEST_CASE("a procedure that committed before its runner was killed is not called once more") {
+  testing::Deployment shop;
+  kill_in_procedure(shop);
+  SUBCASE("by the same script") {}
+  SUBCASE("by an edited one") { shop.migration("2_call", "CALL fill();\n"); }
+  for (int i = 0; i < 2; ++i) {
+    const auto result = shop.run();
+    INFO(result.err);
+    CHECK(result.exit_code == 20);
+    CHECK(holds(result.err, "how far it came cannot be told"));
+    CHECK(shop.database().value("SELECT count(*) FROM log") == "1");
+  }
+  const auto seen = shop.call({"status"});
+  INFO(seen.out);
+  CHECK(seen.exit_code == 20);
+  CHECK_FALSE(holds(seen.out, "continues there"));
+}
+
+TEST_CASE(
+    "a DO block that failed after its own COMMIT is finished by hand, and not executed again") {
+  testing::Deployment shop;
+  shop.migration("1_init",
+                 "CREATE TABLE a (x int);\n"
+                 "DO $$ BEGIN INSERT INTO a VALUES (1); COMMIT; INSERT INTO nowhere VALUES "
+                 "(1); END $$;\n");
+  const auto failed = shop.run();
+  INFO(failed.err);
+  CHECK(failed.exit_code == 21);
+  CHECK(holds(failed.err, "1 of 2 parts of this migration stay applied, and what the statement "
+                          "committed before it failed stays"));
+  CHECK(holds(failed.err, "hint: part 1 is committed; look at what the statement on line 2 did"));
+  shop.migration("1_init", "CREATE TABLE a (x int);\n"
+                           "DO $$ BEGIN INSERT INTO a VALUES (1); COMMIT; END $$;\n");
+  const auto again = shop.run();
+  INFO(again.err);
+  CHECK(again.exit_code == 20);
+  CHECK(holds(again.err, "an earlier run failed in what stood here before the file was changed"));
+  CHECK(shop.database().value("SELECT count(*) FROM a") == "1");
+  CHECK(shop.call({"resolve", "1_init", "--applied"}).exit_code == 0);
+  CHECK(shop.run().exit_code == 0);
+}
+
+TEST_CASE("status does not call a statement of a run at work interrupted, whoever looks") {
+  const testing::TestRole reader{"reader"};
+  testing::Deployment shop;
+  shop.prepare_nap(100);
+  shop.migration("1_do", "DO $$ BEGIN PERFORM aside.nap(); COMMIT; END $$;");
+  auto run = shop.start();
+  REQUIRE(shop.is_running("DO $$"));
+  shop.database().execute("GRANT USAGE ON SCHEMA schemagate TO " + reader.name() +
+                          "; GRANT SELECT ON ALL TABLES IN SCHEMA schemagate, public TO " +
+                          reader.name());
+  const auto own = shop.call({"status"});
+  INFO(own.out);
+  CHECK(own.exit_code == 11);
+  CHECK(holds(own.out, "hint: wait for the run at work"));
+  shop.settings.url = shop.database().url_as(reader.name());
+  const auto seen = shop.call({"status"});
+  INFO(seen.out);
+  CHECK(seen.exit_code == 11);
+  CHECK(holds(seen.out, "hint: wait for the run at work"));
+  CHECK_FALSE(holds(seen.out, "by hand"));
+  run.signal(SIGTERM);
+  (void)run.wait();
+}
+
+TEST_CASE("an external command may keep a history that schemagate's own role could not create") {
+  const testing::TestRole role{"helper"};
+  testing::GateProject project;
+  project.database.execute(
+      "CREATE TABLE _prisma_migrations (id varchar(36) PRIMARY KEY, checksum varchar(64), finished_at "
+      "timestamptz, migration_name varchar(255), logs text, rolled_back_at timestamptz, started_at "
+      "timestamptz DEFAULT now(), applied_steps_count int DEFAULT 0); ALTER TABLE _prisma_migrations "
+      "RENAME TO kept; REVOKE CREATE ON SCHEMA public FROM public; GRANT CREATE ON DATABASE " +
+      project.database.name() + " TO " + role.name());
+  project.migration("1_init", "CREATE TABLE t (x int);");
+  const auto checksum = schemagate::sha256_hex("CREATE TABLE t (x int);");
+  project.environment["OWNER_URL"] = project.database.url();
+  project.command(
+      "psql -qX -v ON_ERROR_STOP=1 \"$OWNER_URL\" -c 'ALTER TABLE kept RENAME TO "
+      "_prisma_migrations' -c \"INSERT INTO _prisma_migrations (id, checksum, finished_at, "
+      "migration_name, applied_steps_count) VALUES ('a', '" +
+      checksum +
+      "', now(), '1_init', 1)\" -c 'GRANT SELECT, INSERT, UPDATE ON "
+      "_prisma_migrations TO " +
+      role.name() + "'\n");
+  project.set("migrations.directory", "migrations").set("migrations.history", "prisma");
+  project.set("migrations.env", "{OWNER_URL: \"${OWNER_URL}\"}");
+  project.environment["DATABASE_URL"] = project.database.url_as(role.name());
+  const auto result = project.run();
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
 }

@@ -82,8 +82,7 @@ void check_resumed(const PlannedMigration& planned, const Steps& steps) {
   promise(found != steps.end() && found->second.digest == interrupted.digest &&
               planned.segments.at(planned.first_segment).digest() == interrupted.digest,
           "the interrupted segment is the first one to do");
-  const auto& statement = planned.segments.at(planned.first_segment).statements.front();
-  promise(statement.index || statement.rerun != Statement::Rerun::unknown,
+  promise(!planned.segments.at(planned.first_segment).may_be_half_done(),
           "what may be half done is not done once more");
 }
 

@@ -1,11 +1,13 @@
 #include "docker.hpp"
 
 #include <doctest/doctest.h>
-#include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
+#include <boost/interprocess/sync/file_lock.hpp>
+#include <boost/interprocess/sync/scoped_lock.hpp>
+
 #include <cstdlib>
+#include <fstream>
 #include <stdexcept>
 
 #include "schemagate/text.hpp"
@@ -81,10 +83,10 @@ void build_image(const std::string& name, const TempDir& context) {
 void build_image_once(const std::string& name, const TempDir& context) {
   const auto lock =
       std::filesystem::path{std::getenv("SCHEMAGATE_TEST_DOCKER")}.parent_path() / "images.lock";
-  const int fd = ::open(lock.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-  if (fd < 0 || ::flock(fd, LOCK_EX) != 0) throw std::runtime_error{"cannot lock " + lock.string()};
+  std::ofstream{lock, std::ios::app};
+  boost::interprocess::file_lock locked{lock.c_str()};
+  const boost::interprocess::scoped_lock guard{locked};
   if (Docker::run({"image", "inspect", name}).exit_code != 0) build_image(name, context);
-  ::close(fd);
 }
 
 DockerNetwork::DockerNetwork() : name_{Docker::unique_name("net")} {

@@ -81,18 +81,19 @@ std::string shop_image(const std::string& release, const std::string& image_line
   const auto lines = image_lines.empty() ? last_lines_of_one_image() : image_lines;
   const auto manifest = source("deploy/one-image/schemagate.yaml");
   const auto program = Docker::must({"image", "inspect", "-f", "{{.Id}}", "schemagate"});
-  const auto name = "schemagate-test-shop-" +
-                    std::to_string(std::hash<std::string>{}(lines + manifest + k_app + program));
+  const auto dockerfile = "FROM debian:trixie-slim\n"
+                          "COPY --from=schemagate /opt/schemagate /opt/schemagate\n"
+                          "WORKDIR /app\n"
+                          "COPY . .\n"
+                          "RUN install -m 755 node /usr/local/bin/\n" +
+                          lines;
+  const auto content = dockerfile + manifest + program + k_app + k_users + k_nickname + k_fails;
+  const auto name = "schemagate-test-shop-" + std::to_string(std::hash<std::string>{}(content));
   const TempDir context;
   context.write("schemagate.yaml", manifest);
   context.write("node", k_app);
   add_migrations(context, release);
-  context.write("Dockerfile", "FROM debian:trixie-slim\n"
-                              "COPY --from=schemagate /opt/schemagate /opt/schemagate\n"
-                              "WORKDIR /app\n"
-                              "COPY . .\n"
-                              "RUN install -m 755 node /usr/local/bin/\n" +
-                                  lines);
+  context.write("Dockerfile", dockerfile);
   build_image_once(name + ":" + release, context);
   return name + ":" + release;
 }

@@ -141,6 +141,11 @@ TEST_CASE("what would succeed once more, and change more, does not repeat safely
   CHECK(repeats_safely("DROP TABLE a;"));
   CHECK(repeats_safely("CREATE INDEX i ON a (id);"));
   CHECK(repeats_safely("CREATE TABLE IF NOT EXISTS a (id int); COMMENT ON TABLE a IS 'one';"));
+  CHECK(repeats_safely(
+      "ALTER TABLE a DROP CONSTRAINT fk; ALTER TABLE a ADD CONSTRAINT fk FOREIGN KEY (id) "
+      "REFERENCES b (id) ON DELETE SET NULL;"));
+  CHECK(repeats_safely("DROP INDEX i; CREATE INDEX i ON a (id);"));
+  CHECK_FALSE(repeats_safely("ALTER TABLE a DROP COLUMN x; ALTER TABLE a ADD COLUMN x int;"));
   CHECK_FALSE(repeats_safely("UPDATE a SET id = id + 1;"));
   CHECK_FALSE(repeats_safely("DROP TABLE a; CREATE TABLE a (id int);"));
   CHECK_FALSE(repeats_safely("DROP TABLE IF EXISTS a;"));
