@@ -84,12 +84,13 @@ bool continue_after(PlannedMigration& planned, const std::map<int, Step>& steps)
   return true;
 }
 
-// What commits by itself half-way must not be executed twice. Steps are begun outside of
-// transactions only: where the script has a transaction now, it was such a statement that only the
-// server knew (with_statement_alone), and that was changed since. Whose run was refused was told.
+// What commits by itself half-way must not be executed twice. Steps with a digest are begun outside
+// of transactions only: where the script has a transaction now, it was such a statement that only
+// the server knew (with_statement_alone), and that was changed since. Whose run was refused was
+// told.
 void check_can_be_repeated(const PlannedMigration& planned, const std::map<int, Step>& steps) {
   const auto begun = steps.find(static_cast<int>(planned.first_segment));
-  if (begun == steps.end() || begun->second.finished) return;
+  if (begun == steps.end() || begun->second.finished || begun->second.digest.empty()) return;
   const bool is_same = !planned.interrupted.digest.empty();
   const auto& migration = *planned.migration;
   auto where = display_path(migration);

@@ -1,7 +1,8 @@
 // What a plan makes of a run that was interrupted. The input is
 //   how far it came ---- the script it ran ---- the script as it is now
-// "How far" is one character for each segment: f finished, i interrupted, x recorded with another
-// digest, anything else not recorded. A digit before it: the statement that had to stand alone.
+// "How far" is one character for each segment: f finished, i interrupted, b the row is there and
+// nothing was begun, x recorded with another digest, anything else not recorded. A digit before it:
+// the statement that had to stand alone.
 
 #include <algorithm>
 #include <optional>
@@ -50,6 +51,7 @@ std::optional<Steps> steps_of(std::string progress, const Migration& migration) 
   const auto count = std::min(progress.size(), planned.segments.size());
   for (std::size_t i = 0; i < count; ++i) {
     const auto digest = progress[i] == 'x' ? "other" : planned.segments[i].digest();
+    if (progress[i] == 'b') steps[static_cast<int>(i)] = {"", "", false};
     if (progress[i] == 'f' || progress[i] == 'i' || progress[i] == 'x')
       steps[static_cast<int>(i)] = {digest, "before", progress[i] != 'i'};
   }
@@ -59,7 +61,7 @@ std::optional<Steps> steps_of(std::string progress, const Migration& migration) 
 // Some segments finished, the next one perhaps begun: what a run leaves behind.
 bool is_orderly(std::string progress) {
   if (!progress.empty() && progress[0] >= '0' && progress[0] <= '9') progress.erase(0, 1);
-  if (progress.ends_with('i')) progress.pop_back();
+  if (progress.ends_with('i') || progress == "b") progress.pop_back();
   return progress.find_first_not_of('f') == std::string::npos;
 }
 
