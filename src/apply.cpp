@@ -354,7 +354,20 @@ void Applier::alone_segment(const PlannedMigration& planned, std::size_t index,
   in_fenced_transaction([&] { session_.execute(finish_part_sql(planned, index, id)); });
 }
 
-// Some parts may be committed: then the row stays unfinished, and the next run continues there.
+// Of a migration whose part `index` failed.
+std::string what_stays(const PlannedMigration& planned, std::size_t index) {
+  const auto before = index == 0 ? std::string{}
+                                 : fmt::format("{} of {} parts of this migration stay applied",
+                                               index, planned.segments.size());
+  if (planned.segments[index].may_be_half_done())
+    return before + (index == 0 ? "" : ", and ") +
+           "what the statement committed before it failed stays";
+  if (index == 0) return "what the statement did before it failed stays";
+  return before + fmt::format("; the next run continues with part {}", index + 1);
+}
+
+// Some parts may be committed: then the row stays unfinished, and the next run continues there, or
+// says why it cannot.
 Failure Applier::record_failure(const PlannedMigration& planned, const StatementFailed& failure,
                                 std::size_t index, const std::string& id) {
   const auto& migration = *planned.migration;
@@ -368,26 +381,17 @@ Failure Applier::record_failure(const PlannedMigration& planned, const Statement
     if (nothing_remains) context_.history.set_rolled_back(session_, id, text);
     else context_.history.set_failed(session_, id, text);
   });
-  const auto rest =
-      nothing_remains ? std::string{"\n  nothing of this migration remains"}
-      : segment.may_be_half_done()
-          ? (index == 0 ? std::string{"\n  "}
-                        : fmt::format("\n  {} of {} parts of this migration stay applied, and ",
-                                      index, planned.segments.size())) +
-                "what the statement committed before it failed stays"
-      : index == 0
-          ? std::string{"\n  what the statement did before it failed stays"}
-          : fmt::format(
-                "\n  {} of {} parts of this migration stay applied; the next run continues with part {}",
-                index, planned.segments.size(), index + 1);
+  const auto told =
+      text + "\n  " +
+      (nothing_remains ? "nothing of this migration remains" : what_stays(planned, index));
   if (segment.may_be_half_done())
-    return {exit_code_of(failure), text + rest,
+    return {exit_code_of(failure), told,
             finish_by_hand(migration, segment.statements.front().line, index)};
   auto hint = advice(migration, failure.error.sqlstate);
   if (index > 0)
     hint += fmt::format("; change nothing before line {}, that is applied",
                         segment.statements.front().line);
-  return {exit_code_of(failure), text + rest, hint};
+  return {exit_code_of(failure), told, hint};
 }
 
 void Applier::in_segments(const PlannedMigration& planned) {

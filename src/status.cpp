@@ -396,16 +396,16 @@ void Inspector::look_at_pending(pg::Session& session) {
     if (states_.contains(migration->name)) continue;
     Finding finding{"pending", migration->name,  "is not applied",
                     {},        "schemagate run", ExitCode::history};
-    if (run_is_at_work()) {
-      finding.hint = "wait for the run at work";
-      finding.code = ExitCode::lease_held;
-    }
     for (const auto& row : history_.rows)
       if (row.name == migration->name && row.rolled_back && !row.logs.empty()) {
         finding.evidence = {"the last attempt was rolled back: " +
                             shortened(join(reason_in(row.logs), " "), 400)};
         finding.hint = "fix the cause, then: schemagate run";
       }
+    if (run_is_at_work()) {
+      finding.hint = "wait for the run at work";
+      finding.code = ExitCode::lease_held;
+    }
     if (history_.exists && number++ < existing.there) {
       finding.what = "is not applied, but everything it makes is there already, in the same shape: "
                      "`prisma db push`, or by hand";

@@ -114,6 +114,24 @@ TEST_CASE("status tells the cause and the remedy of a release that failed") {
   CHECK(holds(next.out, "exit code 20\nhint: schemagate run\n"));
 }
 
+TEST_CASE("what failed once, and is being applied by a run, is waited for") {
+  testing::Deployment shop;
+  shop.prepare_nap(100);
+  shop.migration("1_init", "ALTER TABLE nowhere ADD y int;");
+  REQUIRE(shop.run().exit_code == 21);
+  shop.migration("1_init", "SELECT aside.nap();");
+  auto run = shop.start();
+  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  const auto seen = shop.call({"status"});
+  INFO(seen.out);
+  CHECK(seen.exit_code == 11);
+  CHECK(holds(seen.out, "the last attempt was rolled back"));
+  CHECK(holds(seen.out, "hint: wait for the run at work"));
+  CHECK_FALSE(holds(seen.out, "hint: fix the cause"));
+  run.signal(SIGTERM);
+  (void)run.wait();
+}
+
 TEST_CASE("a gate opens for no other database than the manifest expects") {
   testing::GateProject project;
   project.migration("1_init", "CREATE TABLE t (x int);");
@@ -183,18 +201,6 @@ TEST_CASE("a locked history is told as a lock that could not be had, with who to
   CHECK(holds(status.err, query));
   CHECK(shop.database().value("SELECT count(*) > 0 FROM (" + query +
                               ") a WHERE pid = " + std::to_string(other.backend_pid())) == "t");
-}
-
-TEST_CASE("a run that had nothing to do because of its mode does not report a complete release") {
-  testing::Deployment shop;
-  shop.migration("1_init", "CREATE TABLE t (x int);");
-  REQUIRE(shop.run().exit_code == 0);
-  shop.settings.environment = {{"SCHEMAGATE_MODE", "off"}};
-  CHECK(holds(shop.run({"--json"}).out, "\"status\": \"skipped\""));
-  shop.settings.environment = {{"SCHEMAGATE_MODE", "check"}};
-  CHECK(holds(shop.run({"--json"}).out, "\"status\": \"checked\""));
-  shop.settings.environment.clear();
-  CHECK(holds(shop.run({"--json"}).out, "\"status\": \"complete\""));
 }
 
 TEST_CASE(
