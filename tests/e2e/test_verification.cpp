@@ -31,11 +31,13 @@ const std::vector<std::string> k_headings = {
 // A project as the page's reader has it. The lease is short, so that nobody waits for 30 s.
 class Project {
  public:
-  explicit Project(std::string url) : url_{std::move(url)} {
+  explicit Project(std::string url, const std::string& ttl = "3s") : url_{std::move(url)} {
     files.write("schemagate.yaml", "version: 1\n"
                                    "database:\n  url: ${DATABASE_URL}\n"
-                                   "lease:\n  ttl: 3s\n"
-                                   "migrations:\n  directory: prisma/migrations\n");
+                                   "lease:\n  ttl: " +
+                                       ttl +
+                                       "\n"
+                                       "migrations:\n  directory: prisma/migrations\n");
     files.write("prisma/migrations/20261101_users/migration.sql",
                 "CREATE TABLE users (id int PRIMARY KEY, name text);\n");
     files.write("prisma/migrations/20261120_nickname/migration.sql",
@@ -185,7 +187,7 @@ TEST_CASE("verification: a run that is killed") {
 
 TEST_CASE("verification: the codes of a killed run are those of the table") {
   const TestDatabase database;
-  const Project project{database.url()};
+  const Project project{database.url(), "10s"};  // the codes are asked for within it
   project.deployed();
   project.files.write("prisma/migrations/29990104_slow/migration.sql", "SELECT pg_sleep(30);");
   auto running = start_schemagate({"run"}, {.environment = {{"DATABASE_URL", database.url()}},
