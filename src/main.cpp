@@ -118,7 +118,20 @@ class LastResort {
   std::stop_callback<Arm> arm_;  // after thread_: no arming while it is being destroyed
 };
 
-Outcome guarded(const std::function<void(Stop&)>& work) {
+// The commands of a hint are typed where this one was, and must find the same manifest there.
+std::string as_typed(std::string text, const Options& options) {
+  if (options.manifest == default_manifest()) return text;
+  for (const char* command : {"run", "gate", "status", "resolve", "baseline"}) {
+    const auto plain = fmt::format("schemagate {}", command);
+    const auto typed = fmt::format("{} -f {}", plain, shell_word(options.manifest));
+    for (auto at = text.find(plain); at != std::string::npos;
+         at = text.find(plain, at + typed.size()))
+      text.replace(at, plain.size(), typed);
+  }
+  return text;
+}
+
+Outcome guarded(const Options& options, const std::function<void(Stop&)>& work) {
   Stop stop;
   const SignalWatch signals{stop};
   const LastResort last_resort{stop};
@@ -127,7 +140,8 @@ Outcome guarded(const std::function<void(Stop&)>& work) {
     stop.check();  // asked to stop at the last moment: then no app is to be started either
     return {};
   } catch (const Failure& failure) {
-    return {failure.code(), log::redact(failure.what()), log::redact(failure.hint())};
+    return {failure.code(), log::redact(failure.what()),
+            log::redact(as_typed(failure.hint(), options))};
   } catch (const std::exception& e) {
     return {ExitCode::internal, fmt::format("internal error: {}", log::redact(e.what())),
             "please report this with the log"};
@@ -176,7 +190,7 @@ int become(const std::vector<std::string>& command) {
 
 int run_command_line(const Options& options) {
   RunReport report;
-  const auto outcome = guarded([&](Stop& stop) {
+  const auto outcome = guarded(options, [&](Stop& stop) {
     if (!options.command.empty()) (void)find_program(options.command.front());
     run(read_manifest(options.manifest, process_environment()), stop, report);
   });
@@ -187,7 +201,7 @@ int run_command_line(const Options& options) {
 }
 
 int gate_command_line(const Options& options) {
-  const auto outcome = guarded([&](Stop& stop) {
+  const auto outcome = guarded(options, [&](Stop& stop) {
     if (!options.command.empty()) (void)find_program(options.command.front());
     wait_at_gate(read_manifest(options.manifest, process_environment()), options.gate, stop);
   });
@@ -206,7 +220,7 @@ int gate_command_line(const Options& options) {
 // An error that kept us from looking is told on stderr; what was found is the report itself.
 int status_command_line(const Options& options) {
   std::optional<StatusReport> report;
-  const auto outcome = guarded([&](Stop& stop) {
+  const auto outcome = guarded(options, [&](Stop& stop) {
     report = status(read_manifest(options.manifest, process_environment()), stop);
   });
   if (!report) {
@@ -218,7 +232,13 @@ int status_command_line(const Options& options) {
     return finish(outcome, "");
   }
   const bool colour = ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
-  const auto text = options.json ? as_json(*report).pretty() + "\n" : as_text(*report, colour);
+  std::string text;
+  if (options.json) {
+    for (auto& finding : report->findings) finding.hint = as_typed(finding.hint, options);
+    text = as_json(*report).pretty() + "\n";
+  } else {
+    text = as_typed(as_text(*report, colour), options);
+  }
   std::fputs(log::redact(text).c_str(), stdout);
   return static_cast<int>(report->exit_code());
 }
@@ -228,7 +248,7 @@ int settling_command_line(
     const Options& options,
     const std::function<void(const Manifest&, Stop&, std::vector<Settled>&)>& settle) {
   std::vector<Settled> settled;
-  const auto outcome = guarded([&](Stop& stop) {
+  const auto outcome = guarded(options, [&](Stop& stop) {
     settle(read_manifest(options.manifest, process_environment()), stop, settled);
   });
   if (options.json) {

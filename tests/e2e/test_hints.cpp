@@ -334,3 +334,27 @@ TEST_CASE("an external command may keep a history that schemagate's own role cou
   INFO(result.err);
   CHECK(result.exit_code == 0);
 }
+
+TEST_CASE("a hint's command names the manifest that was named, quoted for the shell") {
+  Shop shop;
+  shop.migration("1_init", "CREATE TABLE a (x int);\nCREATE TABLE b (x int);\n");
+  shop.database().execute("CREATE TABLE a (x int)");
+  shop.row("1_init", "failed");
+  (void)shop.call({"status"});  // writes the manifest
+  const auto named = shop.dir().path() / "of my shop.yaml";
+  std::filesystem::copy_file(shop.dir().path() / "schemagate.yaml", named);
+  const auto option = "-f '" + named.string() + "'";
+
+  const auto run = shop.call({"run", "-f", named.string()});
+  INFO(run.err);
+  CHECK(run.exit_code == 20);
+  CHECK(holds(run.err, "schemagate resolve " + option + " 1_init"));
+  for (const auto& seen :
+       {shop.call({"status", "-f", named.string()}).out,
+        shop.call({"status", "-f", named.string(), "--json"}).out, run.err}) {
+    INFO(seen);
+    CHECK(holds(seen, "schemagate resolve " + option));
+    CHECK_FALSE(holds(seen, "schemagate resolve 1_init"));
+  }
+  CHECK(holds(shop.run().err, "schemagate resolve 1_init"));
+}
