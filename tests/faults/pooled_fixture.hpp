@@ -37,6 +37,7 @@ class Pooled {
   explicit Pooled(int pool_size = 3, const std::string& settings = {})
       : pooler{pool_size, settings} {
     project.environment["DATABASE_URL"] = pooler.url(project.database) + "?pgbouncer=true";
+    project.set("database.wait", "1m").set("gate.timeout", "10m");
   }
 
   // Each backend of the pool, seen from inside.

@@ -248,6 +248,7 @@ TEST_CASE(
   check_told(deploy.wait(), 12, "cannot execute UPDATE in a read-only transaction", "run again");
   CHECK(state(server.url()) == "1_init | t | running");
   server.set("default_transaction_read_only", "");
+  let_lease_expire(server.url());  // it could not be given back
   server.execute("UPDATE aside.nap SET x = 0");
   shop.settings.lease = "ttl: 30s";
   check_completes(shop, server, "1_init, 2_slow | t, u | complete");
