@@ -37,7 +37,8 @@ class Crowd {
   bool replace(std::size_t index) {
     runs_[index].signal(SIGKILL);
     if (runs_[index].wait().exit_code != 128 + SIGKILL) return false;
-    ++killed_;
+    killed_.push_back(std::to_string(runs_[index].pid()));
+    expire_leases_of_the_killed();
     runs_.push_back(shop_.start());
     return true;
   }
@@ -69,18 +70,31 @@ class Crowd {
     for (auto& run : runs_)
       if (auto result = run.wait(); result.exit_code != 128 + SIGKILL)
         results.push_back(std::move(result));
+    expire_leases_of_the_killed();  // what they had sent may have come to the server after them
     return results;
   }
-  [[nodiscard]] int killed() const { return killed_; }
+  [[nodiscard]] std::size_t killed() const { return killed_.size(); }
   [[nodiscard]] const std::vector<Kill>& holders_killed() const { return holders_killed_; }
   [[nodiscard]] std::vector<Process>& runs() { return runs_; }
 
  private:
+  // As if their ttl had passed: one that is short enough to be waited for would pass for a runner
+  // that lives, too, on a machine that is busy enough.
+  void expire_leases_of_the_killed() const {
+    if (killed_.empty() ||
+        shop_.database().value("SELECT to_regclass('schemagate.lock') IS NULL") == "t")
+      return;
+    shop_.database().execute(
+        "UPDATE schemagate.lock SET expires_at = '-infinity'"
+        " WHERE substring(holder from '-([0-9]+)-[0-9a-f]+$') = ANY (string_to_array('" +
+        joined(killed_) + "', ', '))");
+  }
+
   const Deployment& shop_;
   std::mt19937& random_;
   std::vector<Process> runs_;
   std::vector<Kill> holders_killed_;
-  int killed_ = 0;
+  std::vector<std::string> killed_;  // their pids
 };
 
 // --- what to deploy: every script leaves a row in `calls` each time its work was committed

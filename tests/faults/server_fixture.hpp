@@ -96,6 +96,25 @@ class Trace {
   std::vector<std::string> lines_;
 };
 
+// Scripts can then say SELECT aside.nap(): it lasts until the door is open.
+inline void prepare_door(const Deployment& shop) {
+  shop.database().execute("CREATE SCHEMA aside; CREATE TABLE aside.door (opened boolean);"
+                          "CREATE FUNCTION aside.nap() RETURNS text LANGUAGE plpgsql AS $$ BEGIN"
+                          "  WHILE NOT EXISTS (SELECT FROM aside.door) LOOP PERFORM pg_sleep(0.02);"
+                          "  END LOOP; RETURN 'slept'; END $$");
+}
+inline void open_door(const Deployment& shop) {
+  shop.database().execute("INSERT INTO aside.door VALUES (true)");
+}
+
+// As if the ttl of a run that could not give its lease back had passed. (A short ttl would pass for
+// a run that is only slow, too.)
+inline void let_lease_expire(const std::string& url) {
+  schemagate::pg::Session session{url};
+  if (session.query("SELECT to_regclass('schemagate.lock')").at(0).at(0))
+    session.execute("UPDATE schemagate.lock SET expires_at = '-infinity'");
+}
+
 // A run that stops at a fault point until it may go on.
 class HeldRun {
  public:

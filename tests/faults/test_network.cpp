@@ -272,6 +272,7 @@ TEST_CASE("a server that is away at first is waited for") {
   }
   proxy.set(network);
   auto run = shop.deployment.start();
+  if (network == Proxy::Network::refusing) CHECK(run.says("waiting for the database"));
   std::this_thread::sleep_for(std::chrono::seconds{2});
   CHECK(run.is_running());
   CHECK(!shop.has("schemagate.lock"));
@@ -279,7 +280,6 @@ TEST_CASE("a server that is away at first is waited for") {
   const auto result = run.wait();
   INFO(result.err);
   CHECK(result.exit_code == 0);
-  if (network == Proxy::Network::refusing) CHECK(holds(result.err, "waiting for the database"));
   CHECK(shop.is_complete());
   testing::record(trial);
 }

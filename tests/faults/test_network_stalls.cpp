@@ -35,7 +35,7 @@ struct Site {
   explicit Site(const std::string& stops_at, Proxy::Fault fault = Proxy::Fault::frozen)
       : proxy{at(stops_at, fault)} {
     shop.settings = {.database = "wait: 3s",
-                     .lease = "ttl: 3s, wait: 3s",
+                     .lease = "ttl: 6s, wait: 3s",  // enough to come to that message
                      .migrations = {},
                      .rest = "release: r1\ngate: {timeout: 3s}\n",
                      .url = proxy.url_of(shop.database())};
@@ -151,7 +151,7 @@ TEST_CASE("a run whose network stands still loses its lease, and another one com
     CHECK(rows(shop) == after);
     CHECK(shop.database().value("SELECT count(*) FROM t") == "1");
     testing::record({.fault = t.how.fault,
-                     .where = t.where + ", lease.ttl 3 s",
+                     .where = t.where + ", lease.ttl 6 s",
                      .seen = "exit 12, nothing committed; another runner completes meanwhile"});
   }
 }
@@ -163,7 +163,7 @@ TEST_CASE("a run that nobody replaces ends by itself once its network has stood 
     auto run = site->shop.start();
     stand_still(*site, how.network);
     tries.push_back(
-        {"in a statement of a script, lease.ttl 3 s", how, std::move(site), std::move(run)});
+        {"in a statement of a script, lease.ttl 6 s", how, std::move(site), std::move(run)});
   }
   for (auto& t : tries) {
     const auto result = end_of(t);
@@ -195,7 +195,7 @@ TEST_CASE("a run that cannot renew its lease cancels its statement, and commits 
     CHECK(site.run_elsewhere().exit_code == 0);
     CHECK(site.shop.tables() == "t");
     testing::record({.fault = t.how.fault,
-                     .where = t.where + ", lease.ttl 3 s",
+                     .where = t.where + ", lease.ttl 6 s",
                      .seen = "exit 12, the statement is cancelled; the next run completes"});
   }
 }

@@ -54,7 +54,7 @@ Process start_with(const Deployment& shop, const char* variable, const std::stri
 
 // The points that a whole run of this folder passes on its main thread, as "NAME:N<TAB>DETAIL".
 std::vector<std::string> points_of(void (*fill)(const Deployment&)) {
-  const auto shop = release_one("ttl: 3s");
+  const auto shop = release_one("ttl: 30s");
   fill(shop);
   const auto file = (shop.dir().path() / "trace").string();
   const auto result = start_with(shop, "SCHEMAGATE_FAULT_TRACE", file).wait();
@@ -114,7 +114,8 @@ std::vector<Pause> pauses() {
 
 TEST_SUITE_BEGIN("paused holder");
 
-// All at once, each in a database of its own: the waiting is for the clock.
+// All at once, each in a database of its own: the waiting is for the clock. Here and below the ttl
+// is long enough for the first one to come to where it is paused; the second one's is long.
 TEST_CASE(
     "a holder paused anywhere is replaced by a waiting runner, and woken up changes nothing") {
   const auto all = pauses();
@@ -122,12 +123,13 @@ TEST_CASE(
   std::vector<Process> firsts;
   std::vector<Process> seconds;
   for (const auto& pause : all) {
-    shops.push_back(std::make_unique<Deployment>(release_one("ttl: 3s").settings));
+    shops.push_back(std::make_unique<Deployment>(release_one("ttl: 6s").settings));
     short_folder(*shops.back());
     firsts.push_back(start_with(*shops.back(), "SCHEMAGATE_FAULT", pause.point + ":stop"));
   }
   for (std::size_t i = 0; i < all.size(); ++i) {
     REQUIRE_MESSAGE(is_paused(firsts[i].pid()), all[i].where);
+    shops[i]->settings.lease = "ttl: 30s";
     seconds.push_back(shops[i]->start());
   }
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -159,7 +161,7 @@ TEST_CASE(
 }
 
 TEST_CASE("a holder paused in CREATE INDEX CONCURRENTLY is ended before its successor builds") {
-  const auto shop = release_one("ttl: 3s");
+  auto shop = release_one("ttl: 6s");
   shop.migration("1_init", k_init);
   REQUIRE(shop.run().exit_code == 0);
   shop.migration("2_index", "CREATE INDEX CONCURRENTLY i2 ON t (x);");
@@ -173,6 +175,7 @@ TEST_CASE("a holder paused in CREATE INDEX CONCURRENTLY is ended before its succ
       "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
       " AND starts_with(query, 'CREATE INDEX CONCURRENTLY') AND pid <> pg_backend_pid()");
   first.signal(SIGSTOP);
+  shop.settings.lease = "ttl: 30s";
   auto second = shop.start();
   REQUIRE(second.says("ending backend " + building));
   REQUIRE(second.says("continuing with part"));
@@ -200,7 +203,7 @@ TEST_CASE("a holder paused in its command loses the command's session before the
   for (const bool whole_group : {false, true}) {
     CAPTURE(whole_group);
     GateProject project;
-    project.set("lease.ttl", "3s");
+    project.set("lease.ttl", "6s");
     project.database.execute(
         "CREATE TABLE calls (fence text); CREATE TABLE nap AS SELECT 100::float AS seconds;"
         "CREATE FUNCTION nap() RETURNS text LANGUAGE plpgsql AS $$BEGIN"
@@ -219,7 +222,7 @@ TEST_CASE("a holder paused in its command loses the command's session before the
     first.signal(SIGSTOP);
     if (whole_group) REQUIRE(::kill(-child, SIGSTOP) == 0);
     project.database.execute("UPDATE nap SET seconds = 0");
-    const auto second = project.run();
+    const auto second = project.set("lease.ttl", "30s").run();
     REQUIRE_MESSAGE(second.exit_code == 0, second.err);
     const auto ended = second.err.find("ending backend");
     REQUIRE(ended < second.err.find("running sh"));
@@ -243,28 +246,30 @@ TEST_CASE("a holder paused in its command loses the command's session before the
 
 TEST_CASE("what the command of a paused holder begins anew is ended while its successor works") {
   GateProject project;
-  project.set("lease.ttl", "3s");
-  project.database.execute("CREATE TABLE calls (what text);"
-                           "CREATE TABLE nap AS SELECT 100::float AS seconds;");
+  project.set("lease.ttl", "6s");
+  project.database.execute("CREATE TABLE calls (what text); CREATE TABLE door (opened boolean)");
   // As a program with a connection pool does it: connects again whenever it is cut off.
   project.command("case $PGAPPNAME in *:1) while :; do psql -qX \"$DATABASE_URL\" -c "
                   "'BEGIN; SELECT pg_sleep(100); INSERT INTO calls VALUES ($$old$$); COMMIT'; "
                   "sleep 0.2; done ;; esac\n"
-                  "psql -qX \"$DATABASE_URL\" -c 'SELECT pg_sleep(5); INSERT INTO calls VALUES "
-                  "($$new$$)'\n");
+                  "until [ -n \"$(psql -AtqX \"$DATABASE_URL\" -c 'SELECT 1 FROM door')\" ]; do "
+                  "sleep 0.2; done\n"
+                  "psql -qX \"$DATABASE_URL\" -c 'INSERT INTO calls VALUES ($$new$$)'\n");
   auto first = project.start_run();
-  const auto sessions_of_the_first = [&] {
-    return project.database.value("SELECT count(*) FROM pg_stat_activity WHERE datname ="
+  const auto session_of_the_first = [&] {
+    return project.database.value("SELECT pid FROM pg_stat_activity WHERE datname ="
                                   " current_database() AND application_name ="
                                   " 'schemagate:app:shop:1' AND query LIKE 'BEGIN; SELECT%'");
   };
-  REQUIRE(eventually([&] { return sessions_of_the_first() == "1"; }));
+  REQUIRE(eventually([&] { return session_of_the_first() != "(no row)"; }));
   first.signal(SIGSTOP);
-  auto second = project.start_run();
+  auto second = project.set("lease.ttl", "9s").start_run();
   REQUIRE(second.says("running sh"));
   // It came back, and goes again with a renewal of the second.
-  REQUIRE(eventually([&] { return sessions_of_the_first() == "1"; }));
-  REQUIRE(eventually([&] { return sessions_of_the_first() == "0"; }));
+  std::string back;
+  REQUIRE(eventually([&] { return (back = session_of_the_first()) != "(no row)"; }));
+  REQUIRE(eventually([&] { return session_of_the_first() != back; }));
+  project.database.execute("INSERT INTO door VALUES (true)");
   const auto done = second.wait();
   REQUIRE_MESSAGE(done.exit_code == 0, done.err);
   first.signal(SIGCONT);

@@ -201,7 +201,7 @@ TEST_CASE(
   Granted case_{"successor"};
   auto left = schemagate::pg::Session{case_.shop.database().url_as(other.name()) +
                                       "?application_name=schemagate:prisma:public:1"};
-  case_.shop.settings.lease = "ttl: 3s";
+  case_.shop.settings.lease = "ttl: 10s";  // no shorter than it tries to end that backend
   const auto result = case_.shop.run();
   const auto pid = std::to_string(left.backend_pid());
   check_told(result, 11, "do not end: pid " + pid, "pg_terminate_backend");
@@ -222,7 +222,7 @@ TEST_CASE("a gate that lacks a right stays closed, says which, and opens once it
   app.migration("1_init", "CREATE TABLE t (x int);");
   REQUIRE(app.run().exit_code == 0);
   app.environment["DATABASE_URL"] = app.database.url_as(role.name() + ":" + testing::k_password);
-  app.set("gate.poll", "300ms");
+  app.set("gate.poll", "300ms").set("gate.timeout", "10m");
   auto gate = app.start_gate();
   CHECK(gate.says("permission denied for schema schemagate (grant it"));
   app.database.execute("GRANT USAGE ON SCHEMA schemagate TO " + role.name());

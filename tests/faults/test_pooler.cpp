@@ -95,7 +95,6 @@ TEST_CASE("stopped anywhere behind a pooler a run changes nothing more once anot
   Pooled pooled{4};
   auto& project = pooled.project;
   three_kinds(project);
-  project.set("lease.wait", "30s").set("lease.ttl", "4s");
   const auto fresh = pooled.backends();
   const auto points = points_of_a_run(pooled);
   const auto undisturbed = outcome(project.database);
@@ -105,12 +104,13 @@ TEST_CASE("stopped anywhere behind a pooler a run changes nothing more once anot
     const auto& point = points[i];
     CAPTURE(point);
     start_over(project.database);
+    project.set("lease.ttl", "6s");  // enough to come to the point
     project.environment["SCHEMAGATE_FAULT"] = point + ":stop";
     auto first = project.start_run();
     project.environment.erase("SCHEMAGATE_FAULT");
     REQUIRE(eventually([&] { return is_stopped(first.pid()); }));
-    expire_lease(project.database);
-    const auto second = project.run();
+    expire_lease(project.database, "100ms");
+    const auto second = project.set("lease.ttl", "30s").run();
     CHECK_MESSAGE(second.exit_code == 0, second.err);
     const auto left = outcome(project.database);
     CHECK(left == undisturbed);

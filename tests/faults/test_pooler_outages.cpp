@@ -57,7 +57,6 @@ TEST_CASE("a pooler killed under a run is named, and the next run completes") {
   if (!PgBouncer::is_there()) return;
   Pooled pooled;
   napping(pooled);
-  pooled.project.set("lease.ttl", "3s");
   const auto fresh = pooled.backends();
   auto run = pooled.project.start_run();
   REQUIRE(naps(pooled));
@@ -65,6 +64,7 @@ TEST_CASE("a pooler killed under a run is named, and the next run completes") {
   const auto cut = run.wait();
   CHECK(cut.exit_code == 14);
   CHECK(contains(cut.err, "connection lost"));
+  expire_lease(pooled.project.database);
   auto waiting = pooled.project.start_run();
   REQUIRE(waiting.says("waiting for the database"));
   pooled.pooler.restart();
@@ -102,7 +102,7 @@ TEST_CASE("a pause of the pooler makes a run and a gate wait") {
 
 TEST_CASE("a full pool makes a run wait, and a query_wait_timeout in it does not end that") {
   if (!PgBouncer::is_there()) return;
-  for (const auto* settings : {"", "query_wait_timeout = 1"}) {
+  for (const std::string settings : {"", "query_wait_timeout = 3"}) {
     CAPTURE(settings);
     Pooled pooled{2, settings};
     napping(pooled);
@@ -110,7 +110,8 @@ TEST_CASE("a full pool makes a run wait, and a query_wait_timeout in it does not
     const auto fresh = pooled.backends();
     auto full = std::make_unique<FullPool>(pooled);
     auto run = pooled.project.start_run();
-    std::this_thread::sleep_for(3s);
+    if (settings.empty()) std::this_thread::sleep_for(3s);
+    else CHECK(run.says("waiting for the database"));  // it has been refused once
     CHECK(run.is_running());
     full.reset();
     const auto result = run.wait();
@@ -133,9 +134,9 @@ TEST_CASE("behind a pool that stays full database.wait and gate.timeout hold") {
   auto run = pooled.project.start_run();
   auto gate = pooled.project.start_gate();
   auto probe = pooled.project.start_gate({"--once"});
-  CHECK(eventually([&] { return !run.is_running(); }));
-  CHECK(eventually([&] { return !gate.is_running(); }));
-  CHECK(eventually([&] { return !probe.is_running(); }));
+  CHECK(eventually([&] { return !run.is_running(); }, 60s));
+  CHECK(eventually([&] { return !gate.is_running(); }, 60s));
+  CHECK(eventually([&] { return !probe.is_running(); }, 60s));
   if (!run.is_running()) CHECK(run.wait().exit_code == 10);
   if (!gate.is_running()) CHECK(gate.wait().exit_code == 30);
   if (!probe.is_running()) CHECK(probe.wait().exit_code == 30);
@@ -147,12 +148,12 @@ TEST_CASE("behind a pool that stays full database.wait and gate.timeout hold") {
 TEST_CASE("a run behind a pooler that is strict with its clients completes") {
   if (!PgBouncer::is_there()) return;
   for (const auto* settings :
-       {"client_idle_timeout = 1", "server_lifetime = 1\nserver_idle_timeout = 1",
+       {"client_idle_timeout = 2", "server_lifetime = 1\nserver_idle_timeout = 1",
         "server_reset_query = DISCARD ALL\nserver_reset_query_always = 1"}) {
     CAPTURE(settings);
     Pooled pooled{3, settings};
     napping(pooled);
-    pooled.project.set("lease.ttl", "6s");
+    pooled.project.set("lease.ttl", "9s");  // renewed each 3 s
     const auto fresh = pooled.backends();
     auto run = pooled.project.start_run();
     REQUIRE(naps(pooled));
@@ -162,7 +163,7 @@ TEST_CASE("a run behind a pooler that is strict with its clients completes") {
     CHECK_MESSAGE(result.exit_code == 0, result.err);
     check_once_and_clean(pooled, fresh);
   }
-  record({.fault = "client_idle_timeout = 1, server_lifetime = 1, or server_reset_query_always",
+  record({.fault = "client_idle_timeout = 2, server_lifetime = 1, or server_reset_query_always",
           .where = "PgBouncer, while a migration runs for 5 s",
           .seen = "exit 0"},
          3);
@@ -170,17 +171,27 @@ TEST_CASE("a run behind a pooler that is strict with its clients completes") {
 
 TEST_CASE("where the pooler takes no more clients a run waits, and says so when it gives up") {
   if (!PgBouncer::is_there()) return;
-  Pooled pooled{2, "max_client_conn = 3"};
+  // More than our own looks take, whose connections the pooler counts until it has seen their end.
+  constexpr std::size_t k_clients = 10;
+  Pooled pooled{2, "max_client_conn = " + std::to_string(k_clients)};
   napping(pooled);
   wake(pooled);
   const auto fresh = pooled.backends();
   std::vector<pg::Session> others;
-  for (int i = 0; i < 3; ++i) others.emplace_back(pooled.pooler.url(pooled.project.database));
+  REQUIRE(eventually([&] {
+    try {
+      while (others.size() < k_clients)
+        others.emplace_back(pooled.pooler.url(pooled.project.database));
+    } catch (const pg::ConnectionLost&) {
+      return false;
+    }
+    return true;
+  }));
   pooled.project.set("database.wait", "1s");
   const auto refused = pooled.project.run();
   CHECK(refused.exit_code == 10);
   CHECK(contains(refused.err, "no more connections allowed"));
-  pooled.project.set("database.wait", "20s");
+  pooled.project.set("database.wait", "2m");
   auto run = pooled.project.start_run();
   REQUIRE(run.says("no more connections allowed"));
   others.clear();

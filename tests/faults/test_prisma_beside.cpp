@@ -67,7 +67,7 @@ TEST_CASE("Prisma's engine and up to five runs at once apply every migration exa
   int refused = 0;
   int prisma_first = 0;
   for (int round = 0; round < k_rounds; ++round) {
-    const auto shop = release_one("ttl: 3s");
+    const auto shop = release_one("ttl: 30s");
     folder_for_both(shop);
     auto prisma = PrismaEngine::start_deploy(shop.folder(), shop.database());
     std::vector<Process> runs;
@@ -81,8 +81,9 @@ TEST_CASE("Prisma's engine and up to five runs at once apply every migration exa
       REQUIRE_MESSAGE(result.exit_code == 0, result.err);
     }
     const auto outcome = PrismaEngine::outcome(prisma.wait());
-    // P3009: it came while a run was in CREATE INDEX CONCURRENTLY, whose row is unfinished.
-    REQUIRE_MESSAGE((outcome == "ok" || outcome == "P3009"), outcome);
+    // P3009: it came while a run was in CREATE INDEX CONCURRENTLY, whose row is unfinished. P1002:
+    // runs that are slow kept it waiting for longer than its 10 s.
+    REQUIRE_MESSAGE((outcome == "ok" || outcome == "P3009" || outcome == "P1002"), outcome);
     if (outcome != "ok") {
       ++refused;
       const auto again = PrismaEngine::start_deploy(shop.folder(), shop.database()).wait();
@@ -108,7 +109,7 @@ TEST_CASE("Prisma's engine and up to five runs at once apply every migration exa
 // Prisma waits inside the server, with a snapshot for which CREATE INDEX CONCURRENTLY waits.
 TEST_CASE("Prisma's engine that waits for a run gives up or is let in, and the run goes on") {
   if (!PrismaEngine::is_there()) return;
-  const auto shop = release_one("ttl: 3s");
+  const auto shop = release_one("ttl: 30s");
   prepare_door(shop.database());
   folder_for_both(shop);
   shop.migration("2_step", "INSERT INTO calls VALUES ('2'); SELECT aside.wait();");
@@ -143,7 +144,7 @@ TEST_CASE("Prisma's engine that waits for a run gives up or is let in, and the r
 TEST_CASE(
     "an index that waits for an old transaction is not held up by runs or by Prisma's engine") {
   if (!PrismaEngine::is_there()) return;
-  const auto shop = release_one("ttl: 3s");
+  const auto shop = release_one("ttl: 30s");
   shop.migration("1_init", k_init);
   REQUIRE(shop.run().exit_code == 0);
   folder_for_both(shop);
@@ -175,11 +176,13 @@ TEST_CASE(
 
 TEST_CASE("runs that wait for Prisma's engine do not hold up the index that it builds") {
   if (!PrismaEngine::is_there()) return;
-  const auto shop = release_one("ttl: 3s");
+  const auto shop = release_one("ttl: 30s");
   folder_for_both(shop);
   OldTransaction old{shop.database()};
   auto prisma = PrismaEngine::start_deploy(shop.folder(), shop.database());
-  REQUIRE(eventually([&] { return index_waits_for(shop.database()) != "(no row)"; }));
+  // Its last wait: earlier phases wait for nobody, and pass.
+  const auto for_the_old = "{" + std::to_string(old.pid()) + "}";
+  REQUIRE(eventually([&] { return index_waits_for(shop.database()) == for_the_old; }));
   std::vector<Process> runs;
   for (int i = 0; i < 5; ++i) runs.push_back(shop.start());
   REQUIRE(eventually([&] {
@@ -187,7 +190,7 @@ TEST_CASE("runs that wait for Prisma's engine do not hold up the index that it b
       return holds(run.output_so_far(), "waiting for Prisma's migration lock");
     });
   }));
-  REQUIRE(index_waits_for(shop.database()) == "{" + std::to_string(old.pid()) + "}");
+  REQUIRE(index_waits_for(shop.database()) == for_the_old);
   old.end();
   REQUIRE(PrismaEngine::outcome(prisma.wait()) == "ok");
   for (auto& run : runs) {

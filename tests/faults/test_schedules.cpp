@@ -38,7 +38,6 @@ bool is_stopped(const testing::Process& process) {
 }
 
 void add_renaming_script(GateProject& project) {
-  project.set("lease.ttl", "3s");
   project.migration("1_init", "CREATE TABLE calls (x int);");
   project.migration("2_call", "SET application_name = 'mine';\n"
                               "DO $$ BEGIN INSERT INTO calls VALUES (1); COMMIT; END $$;\n");
@@ -63,7 +62,8 @@ Lines points_before_the_statement() {
 // A run holds its lease and waits in its last check until `gatekeeper` lets go.
 void add_slow_check(GateProject& project) {
   project.migration("1_init", "CREATE TABLE t (x int);");
-  project.set("gate.match", "migrations").set("migrations.lock_timeout", "60s");
+  project.set("gate.match", "migrations").set("migrations.lock_timeout", "10m");
+  project.set("gate.timeout", "10m");
   project.set("verify", "[{sql: \"SELECT pg_advisory_lock_shared(7) IS NOT NULL\"}]");
 }
 
@@ -78,14 +78,15 @@ TEST_CASE(
     CAPTURE(point);
     GateProject project;
     add_renaming_script(project);
+    project.set("lease.ttl", "6s");  // must not pass before it is stopped
     stop_at(project, point);
     auto first = project.start_run();
     REQUIRE(is_stopped(first));
-    CHECK(project.database.value(
-              "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mine'") == "0");
+    CHECK(project.database.value("SELECT count(*) FROM pg_stat_activity WHERE datname ="
+                                 " current_database() AND application_name = 'mine'") == "0");
     project.environment.clear();
     project.environment["DATABASE_URL"] = project.database.url();
-    const auto second = project.run();
+    const auto second = project.set("lease.ttl", "30s").run();
     INFO(second.err);
     CHECK(second.exit_code == 20);  // nobody can tell how far a DO block with COMMIT came
     CHECK(holds(second.err, "ending backend"));
@@ -132,7 +133,9 @@ TEST_CASE(
     auto run = project.start_run();
     REQUIRE(eventually([&] {
       return project.database.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
-                                    "   AND NOT granted") == "1";
+                                    "   AND objid = 7 AND NOT granted AND database = (SELECT oid"
+                                    "  FROM pg_database WHERE datname = current_database())") ==
+             "1";
     }));
     gate.signal(SIGCONT);
     CHECK(gate.says("gate closed"));

@@ -7,6 +7,7 @@ using testing::eventually;
 using testing::HeldRun;
 using testing::holds;
 using testing::keeps_secret;
+using testing::let_lease_expire;
 using testing::OwnServer;
 using testing::record;
 using testing::Result;
@@ -20,7 +21,7 @@ namespace {
 // Two migrations of two statements each. A run whose lease is not given back makes the next one
 // wait for long: that would be seen.
 void fill(Deployment& shop) {
-  shop.settings.lease = "ttl: 30s";
+  shop.settings.lease = "ttl: 2m";
   const auto host = testing::server_host() + ":" + testing::server_port();
   shop.settings.url = "postgresql://postgres:" + std::string{testing::k_password} + "@" + host +
                       "/" + shop.database().name();
@@ -63,7 +64,6 @@ void check_every_third_message(std::size_t first) {
     CAPTURE(point);
     Deployment shop;
     fill(shop);
-    shop.settings.lease = "ttl: 3s";  // lost between taking it and learning so, it must expire
     HeldRun held{shop, point};
     REQUIRE(terminate(shop.database().connect(), "true") != "0");
     const auto result = held.go_on();
@@ -75,6 +75,7 @@ void check_every_third_message(std::size_t first) {
            left == "1_init | t | running" || left == "1_init, 2_next | t, u | running" ||
            left == k_all_done));
     CHECK((result.exit_code == 0) == (left == k_all_done));
+    let_lease_expire(shop.database().url());  // lost between taking it and learning so
     CHECK(shop.run().exit_code == 0);
     CHECK(state(shop.database().url()) == k_all_done);
     ++times;
@@ -85,6 +86,21 @@ void check_every_third_message(std::size_t first) {
        .where = "before each message of a run, one after the other",
        .seen = "exit 14, or 0 when only the lease was left to give back; the next run completes"},
       times);
+}
+
+// New sessions know the setting before the server's checkpointer makes COMMITs wait.
+void wait_for_synchronous_commits(const OwnServer& server) {
+  REQUIRE(eventually([&] {
+    testing::Process probe{
+        {"psql", "-qXc", "SELECT pg_logical_emit_message(true, 'probe', '')", server.url()}};
+    bool waits = false;
+    (void)eventually([&] {
+      waits = server.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+                           "   AND query LIKE '%''probe''%'") != "0";
+      return waits || !probe.is_running();
+    });
+    return waits;
+  }));
 }
 
 }  // namespace
@@ -156,9 +172,9 @@ TEST_CASE(
     fill(shop);
     shop.prepare_nap(60);
     shop.migration("3_slow", "CREATE TABLE v (x int);\nSELECT aside.nap();\n");
-    shop.settings.lease = "ttl: 3s";  // so that the renewal has a connection by now
     auto deploy = shop.start();
     REQUIRE(shop.is_running("SELECT aside.nap()"));
+    // The renewal has a connection, too.
     REQUIRE(eventually([&] {
       return shop.database().value("SELECT count(*) FROM pg_stat_activity WHERE datname = "
                                    "current_database() AND application_name LIKE 'schemagate:%'") ==
@@ -184,18 +200,31 @@ TEST_CASE(
 TEST_CASE("a run goes on when the backend that renews its lease is terminated again and again") {
   Deployment shop;
   fill(shop);
-  shop.prepare_nap(8);  // more than two lives of the lease
+  prepare_door(shop);
   shop.migration("3_slow", "SELECT aside.nap();\nCREATE TABLE v (x int);\n");
-  shop.settings.lease = "ttl: 3s";
+  shop.settings.lease = "ttl: 9s";
   auto deploy = shop.start();
   REQUIRE(shop.is_running("SELECT aside.nap()"));
+  const auto renewed_at = [&] {
+    return shop.database().value("SELECT renewed_at FROM schemagate.lock");
+  };
+  auto before = renewed_at();
+  const auto is_renewed = [&] { return renewed_at() != before; };
+  // Right after a renewal, so that there is most time for the next one.
   constexpr int k_times = 3;
   for (int i = 0; i < k_times; ++i) {
+    REQUIRE(eventually(is_renewed));
     REQUIRE(eventually([&] {
       return terminate(shop.database().connect(),
                        "application_name LIKE 'schemagate:%' AND query NOT LIKE '%nap%'") == "1";
     }));
+    before = renewed_at();
   }
+  REQUIRE(eventually(is_renewed));
+  // Longer than a lease lives that is not renewed.
+  REQUIRE(shop.database().value("SELECT clock_timestamp() > acquired_at + interval '9 s'"
+                                "  FROM schemagate.lock") == "t");
+  open_door(shop);
   const auto result = deploy.wait();
   INFO(result.err);
   CHECK(result.exit_code == 0);
@@ -242,6 +271,7 @@ TEST_CASE(
   shop.settings.url = server.url();
   HeldRun held{shop, point};
   server.set("synchronous_standby_names", "nobody");
+  wait_for_synchronous_commits(server);
   held.let_go();
   REQUIRE(eventually([&] {
     return server.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
@@ -264,7 +294,7 @@ TEST_CASE(
     "an external command survives the loss of the run's connection, which is told with 14, but not of its own") {
   Deployment shop;
   fill(shop);
-  shop.prepare_nap(3);
+  prepare_door(shop);
   shop.dir().write("migrate.sh",
                    "psql -qX -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -c 'SELECT aside.nap()' -c "
                    "'CREATE TABLE IF NOT EXISTS z (x int)'\n");
@@ -285,6 +315,7 @@ TEST_CASE(
   }
   SUBCASE("the run's") {
     CHECK(terminate(shop.database().connect(), "query NOT LIKE '%nap%'") != "0");
+    open_door(shop);
     const auto result = deploy.wait();
     INFO(result.err);
     CHECK(is_lost_connection(result));
@@ -293,7 +324,7 @@ TEST_CASE(
             .where = "while an external command works",
             .seen = "the command ends, then exit 14; the next run runs it again and completes"});
   }
-  shop.set_nap(0);
+  open_door(shop);
   check_next_run(shop, "none | z | complete");
 }
 

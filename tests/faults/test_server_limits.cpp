@@ -7,6 +7,7 @@ using testing::eventually;
 using testing::HeldRun;
 using testing::holds;
 using testing::keeps_secret;
+using testing::let_lease_expire;
 using testing::OwnServer;
 using testing::record;
 using testing::Result;
@@ -19,7 +20,7 @@ namespace {
 
 void fill(Deployment& shop, const OwnServer& server, const std::string& role = "postgres") {
   shop.settings.url = server.url(role);
-  shop.settings.lease = "ttl: 3s";
+  shop.settings.lease = "ttl: 30s";
   shop.settings.database = "wait: 1s";
   shop.migration("1_init", "CREATE TABLE t (x int);\nINSERT INTO t VALUES (1);\n");
 }
@@ -48,14 +49,30 @@ void make_role(const OwnServer& server, const std::string& more = {}) {
 }
 
 using Sessions = std::vector<schemagate::pg::Session>;
-// As many connections as the server gives to this role.
+constexpr std::size_t k_connections = 12;
+// All connections that the server gives to an ordinary role. It keeps three, and sessions that were
+// closed may still be ending.
 Sessions take_all(const OwnServer& server, const std::string& role) {
   Sessions taken;
-  try {
-    while (taken.size() < 50) taken.push_back(server.connect(role));
-  } catch (const schemagate::pg::ConnectionLost&) {
-  }
+  REQUIRE(eventually([&] {
+    try {
+      while (taken.size() < k_connections - 3) taken.push_back(server.connect(role));
+    } catch (const schemagate::pg::ConnectionLost&) {
+      return false;
+    }
+    return true;
+  }));
   return taken;
+}
+
+// A run in a statement that lasts, with the connection that renews its lease.
+void wait_for_a_renewal(const OwnServer& server) {
+  REQUIRE(eventually([&] {
+    return server.value("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query "
+                        "LIKE 'SELECT pg_sleep(x)%'") == "1" &&
+           server.value("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE"
+                        " 'schemagate:%' AND query NOT LIKE 'SELECT pg_sleep(x)%'") == "1";
+  }));
 }
 
 }  // namespace
@@ -64,10 +81,11 @@ TEST_CASE(
     "a full disk ends a run with 14, not as the script's failure, and the next run completes once there is room") {
   if (!SmallDisk::is_possible()) return;
   const SmallDisk disk{100};
-  const OwnServer server{{.settings = {"max_wal_size=32MB", "min_wal_size=32MB",
-                                       "shared_buffers=16MB", "temp_buffers=800kB"},
-                          .directory = disk.path() / "pg",
-                          .environment = {}}};
+  const OwnServer server{
+      {.settings = {"max_wal_size=32MB", "min_wal_size=32MB", "shared_buffers=16MB",
+                    "temp_buffers=800kB", "autovacuum=off"},
+       .directory = disk.path() / "pg",
+       .environment = {}}};
   Deployment shop;
   fill(shop, server);
 
@@ -111,6 +129,7 @@ TEST_CASE(
   (void)server.control({"stop", "-m", "immediate", "-s"});  // it may have given up by itself
   server.start();
   CHECK(state(server.url()) == "1_init, 2_big | t, u | running");
+  let_lease_expire(server.url());
   server.execute("UPDATE aside.load SET rows = 0");
   check_completes(shop, server, "1_init, 2_big, 3_log | t, u, v | complete");
   record({.fault = "disk full, the server panics for lack of room for its log",
@@ -120,8 +139,9 @@ TEST_CASE(
 
 TEST_CASE(
     "a run that finds no free connection at its start waits, says why with 10, and completes once one is free") {
-  static const OwnServer server{
-      {.settings = {"max_connections=12"}, .directory = {}, .environment = {}}};
+  static const OwnServer server{{.settings = {"max_connections=" + std::to_string(k_connections)},
+                                 .directory = {},
+                                 .environment = {}}};
   server.make_shop();
   Deployment shop;
   std::string cause;
@@ -130,7 +150,6 @@ TEST_CASE(
   SUBCASE("max_connections") {
     make_role(server);
     taken = take_all(server, "deployer");
-    REQUIRE(taken.size() > 3);
     cause = "remaining connection slots are reserved";
   }
   SUBCASE("the role's limit") {
@@ -164,7 +183,7 @@ TEST_CASE(
 
 TEST_CASE(
     "a run that gets no second connection says so with 14, and one that cannot renew its lease with 12") {
-  const OwnServer server{{.settings = {"max_connections=12"}, .directory = {}, .environment = {}}};
+  const OwnServer server;
   make_role(server);
   Deployment shop;
   fill(shop, server, "deployer");
@@ -183,11 +202,9 @@ TEST_CASE(
   server.execute("CREATE SCHEMA aside; CREATE TABLE aside.nap AS SELECT 60 AS x;"
                  "GRANT ALL ON SCHEMA aside TO deployer; GRANT ALL ON aside.nap TO deployer");
   shop.migration("2_slow", "CREATE TABLE u (x int);\nSELECT pg_sleep(x) FROM aside.nap;\n");
+  shop.settings.lease = "ttl: 6s";
   auto deploy = shop.start();
-  REQUIRE(eventually([&] {
-    return server.value("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query "
-                        "LIKE 'SELECT pg_sleep(x)%'") == "1";
-  }));
+  wait_for_a_renewal(server);
   server.execute("ALTER ROLE deployer CONNECTION LIMIT 1");
   // A renewal that has its connection already would keep it.
   server.execute(
@@ -196,6 +213,7 @@ TEST_CASE(
   check_told(deploy.wait(), 12, "could not be renewed in time", "run again");
   CHECK(state(server.url()) == "1_init | t | running");
   server.execute("ALTER ROLE deployer CONNECTION LIMIT -1; UPDATE aside.nap SET x = 0");
+  shop.settings.lease = "ttl: 30s";
   check_completes(shop, server, "1_init, 2_slow | t, u | complete");
   record({.fault = "no free connection (max_connections, a role's or a database's limit)",
           .where = "the connection that renews the lease",
@@ -223,16 +241,16 @@ TEST_CASE(
   server.execute("CREATE SCHEMA aside; CREATE TABLE aside.nap AS SELECT 60 AS x;"
                  "GRANT ALL ON SCHEMA aside TO deployer; GRANT ALL ON aside.nap TO deployer");
   shop.migration("2_slow", "CREATE TABLE u (x int);\nSELECT pg_sleep(x) FROM aside.nap;\n");
+  shop.settings.lease = "ttl: 6s";
   auto deploy = shop.start();
-  REQUIRE(eventually([&] {
-    return server.value("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query "
-                        "LIKE 'SELECT pg_sleep(x)%'") == "1";
-  }));
+  wait_for_a_renewal(server);
   server.set("default_transaction_read_only", "on");
   check_told(deploy.wait(), 12, "cannot execute UPDATE in a read-only transaction", "run again");
   CHECK(state(server.url()) == "1_init | t | running");
   server.set("default_transaction_read_only", "");
+  let_lease_expire(server.url());  // it could not be given back
   server.execute("UPDATE aside.nap SET x = 0");
+  shop.settings.lease = "ttl: 30s";
   check_completes(shop, server, "1_init, 2_slow | t, u | complete");
   record({.fault = "default_transaction_read_only for the role, database or server",
           .where = "inside a long statement",
@@ -242,10 +260,11 @@ TEST_CASE(
 TEST_CASE("time limits that a role has for its own sessions do not end a run") {
   const OwnServer server;
   const int version = server.connect().server_major_version();
-  std::vector<std::string> limits = {"statement_timeout = '500ms'", "lock_timeout = '10ms'",
-                                     "idle_in_transaction_session_timeout = '500ms'"};
-  if (version >= 14) limits.emplace_back("idle_session_timeout = '500ms'");
-  if (version >= 17) limits.emplace_back("transaction_timeout = '500ms'");
+  // Shorter than the script and the command, and longer than a busy machine makes us pause.
+  std::vector<std::string> limits = {"statement_timeout = '1200ms'", "lock_timeout = '10ms'",
+                                     "idle_in_transaction_session_timeout = '1200ms'"};
+  if (version >= 14) limits.emplace_back("idle_session_timeout = '1200ms'");
+  if (version >= 17) limits.emplace_back("transaction_timeout = '1200ms'");
   else MESSAGE("SKIPPED: transaction_timeout, which needs PostgreSQL 17");
   make_role(server);
   int number = 0;

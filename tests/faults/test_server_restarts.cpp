@@ -8,6 +8,7 @@ using testing::eventually;
 using testing::HeldRun;
 using testing::holds;
 using testing::keeps_secret;
+using testing::let_lease_expire;
 using testing::OwnServer;
 using testing::record;
 using testing::state;
@@ -18,8 +19,7 @@ namespace {
 
 void fill(Deployment& shop, const OwnServer& server) {
   shop.settings.url = server.url();
-  shop.settings.lease = "ttl: 3s";  // a crashed server takes nothing back
-  shop.settings.database = "wait: 60s";
+  shop.settings.database = "wait: 2m";
   shop.migration("1_init", "CREATE TABLE t (x int);\nINSERT INTO t VALUES (1);\n");
   shop.migration("2_next", "CREATE TABLE u (x int);\n");
 }
@@ -32,6 +32,12 @@ bool is_running(const OwnServer& server, const std::string& statement) {
                         "   AND application_name LIKE 'schemagate:%' AND starts_with(query, '" +
                         statement + "')") == "1";
   });
+}
+
+// Of a run whose server has crashed, which took nothing back; asked for once it is up again.
+void check_state(const OwnServer& server, const std::string& expected) {
+  CHECK(state(server.url()) == expected);
+  let_lease_expire(server.url());
 }
 
 // Started while the server is down, the next run waits for it and completes.
@@ -79,7 +85,7 @@ TEST_CASE(
     server.stop();
     check_lost(deploy.wait());
     server.start();
-    CHECK(state(server.url()) == "1_init, 2_next | t, u | running");
+    check_state(server, "1_init, 2_next | t, u | running");
     server.execute("UPDATE aside.nap SET x = 0");
     server.stop();
     after = "1_init, 2_next, 3_slow | t, u, v | complete";
@@ -93,7 +99,7 @@ TEST_CASE(
     check_lost(held.go_on());
     server.start();
     // The 1st is committed, and so is there even after a crash.
-    CHECK(state(server.url()) == "1_init | t | running");
+    check_state(server, "1_init | t | running");
     server.stop();
     after = k_two_done;
   }
@@ -109,7 +115,7 @@ TEST_CASE(
     server.stop();
     check_lost(deploy.wait());
     server.start();
-    CHECK(state(server.url()) == "1_init, 2_next, 3_index unfinished | t, u | running");
+    check_state(server, "1_init, 2_next, 3_index unfinished | t, u | running");
     CHECK(server.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass") == "f");
     server.stop();
     after = "1_init, 2_next, 3_index | t, u | complete";
@@ -126,7 +132,7 @@ TEST_CASE("a waiting runner and a waiting gate outlive a crash of the server, ea
   const OwnServer server;
   Deployment shop;
   fill(shop, server);
-  shop.settings.rest = "gate: {poll: 500ms, timeout: 60s}\n";
+  shop.settings.rest = "gate: {poll: 500ms, timeout: 10m}\n";
   shop.migration("3_slow", "CREATE TABLE v (x int);\nSELECT pg_sleep(x) FROM nap;\n");
   server.execute("CREATE SCHEMA aside; CREATE TABLE aside.nap AS SELECT 60 AS x; ALTER DATABASE "
                  "shop SET search_path = public, aside");
@@ -144,6 +150,7 @@ TEST_CASE("a waiting runner and a waiting gate outlive a crash of the server, ea
   CHECK(tells(waited, "connection lost", "run again"));
   CHECK(gate.says("cannot be reached"));
   server.start();
+  let_lease_expire(server.url());
   server.execute("UPDATE aside.nap SET x = 0");
   CHECK(gate.is_running());
   CHECK(shop.run().exit_code == 0);
@@ -189,6 +196,14 @@ TEST_CASE("a server that is starting up or shutting down is waited for, with its
   {
     const auto open = server.connect();
     CHECK(server.control({"stop", "-m", "smart", "-W", "-s"}).exit_code == 0);
+    REQUIRE(eventually([&] {  // it has heard of it
+      try {
+        (void)server.connect();
+        return false;
+      } catch (const schemagate::pg::ConnectionLost&) {
+        return true;
+      }
+    }));
     auto second = shop.start();
     CHECK(second.says("the database system is shutting down"));
     CHECK(second.is_running());
@@ -203,7 +218,7 @@ TEST_CASE("a server that is starting up or shutting down is waited for, with its
             .seen = "waits, then exit 10 with what the server says"});
   }
   REQUIRE(eventually([&] { return server.control({"status"}).exit_code == 3; }));
-  shop.settings.database = "wait: 60s";
+  shop.settings.database = "wait: 2m";
   check_next_run(shop, server, "1_init, 2_next, 3_more | t, u, v | complete");
 }
 
@@ -214,7 +229,7 @@ TEST_CASE(
   Deployment shop;
   fill(shop, *standby);
   shop.settings.database = "wait: 1s";
-  shop.settings.rest = "gate: {poll: 300ms, timeout: 60s}\n";
+  shop.settings.rest = "gate: {poll: 300ms, timeout: 10m}\n";
   const auto refused = shop.run();
   INFO(refused.err);
   CHECK(refused.exit_code == 10);
@@ -235,7 +250,7 @@ TEST_CASE(
   CHECK_FALSE(holds(opened.err, "LISTEN"));
 
   shop.migration("3_more", "CREATE TABLE v (x int);\n");
-  shop.settings.database = "wait: 60s";
+  shop.settings.database = "wait: 2m";
   auto deploy = shop.start();
   CHECK(deploy.says("in recovery (a standby"));
   CHECK(deploy.is_running());

@@ -99,7 +99,7 @@ DockerNetwork::DockerNetwork() : name_{Docker::unique_name("net")} {
                         "postgresql://postgres:geheim@127.0.0.1/shop", "-c", "SELECT 1"})
                .exit_code == 0;
   };
-  if (!eventually(accepts, std::chrono::seconds{60}))
+  if (!eventually(accepts, std::chrono::seconds{120}))
     throw std::runtime_error{"the server does not start: " + Docker::run({"logs", server_}).err};
 }
 

@@ -13,6 +13,9 @@ using nlohmann::json;
 constexpr const char* k_users = "CREATE TABLE users (id int PRIMARY KEY, name text);";
 constexpr const char* k_nickname = "ALTER TABLE users ADD COLUMN nickname text;";
 constexpr const char* k_fails = "CREATE TABLE half (id int); SELECT 1/0;";
+constexpr const char* k_slow =
+    "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'go')"
+    " LOOP PERFORM pg_sleep(0.1); END LOOP; END $$; ";
 
 // In place of Node: serves nobody, but says that it runs, and is healthy from then on.
 constexpr const char* k_app = R"(#!/bin/sh
@@ -41,7 +44,7 @@ void add_migrations(const TempDir& context, const std::string& release) {
   add_migration(context, "20261101_users", k_users);
   if (release == "1") return;
   add_migration(context, "20261120_nickname",
-                release == "slow" ? std::string{"SELECT pg_sleep(3); "} + k_nickname : k_nickname);
+                release == "slow" ? std::string{k_slow} + k_nickname : k_nickname);
   if (release == "3") add_migration(context, "20261121_fails", k_fails);
 }
 
@@ -87,7 +90,8 @@ std::string shop_image(const std::string& release, const std::string& image_line
                           "COPY . .\n"
                           "RUN install -m 755 node /usr/local/bin/\n" +
                           lines;
-  const auto content = dockerfile + manifest + program + k_app + k_users + k_nickname + k_fails;
+  const auto content =
+      dockerfile + manifest + program + k_app + k_users + k_nickname + k_fails + k_slow;
   const auto name = "schemagate-test-shop-" + std::to_string(std::hash<std::string>{}(content));
   const TempDir context;
   context.write("schemagate.yaml", manifest);
@@ -166,7 +170,7 @@ std::string ComposeProject::log(const std::string& service) const {
 
 bool ComposeProject::app_runs() const {
   const auto runs = [&] { return status("app") == "running" && holds(log("app"), "the app runs"); };
-  return eventually(runs, std::chrono::seconds{60});
+  return eventually(runs, std::chrono::seconds{120});
 }
 
 std::string container_log(const std::string& container) {

@@ -17,8 +17,12 @@ namespace testing {
 [[nodiscard]] std::string source(const std::string& path);
 [[nodiscard]] bool holds(const std::string& text, const std::string& part);
 
+// For a database in which a migration of release `slow` waits.
+inline constexpr const char* k_let_slow_go = "CREATE SCHEMA go";
+
 // An image of the shop's app with what a release of it brings:
-//   1: table users   2: and a column   3: and a migration that fails   slow: 1 and 2, taking 3 s
+//   1: table users   2: and a column   3: and a migration that fails
+//   slow: 1 and 2, which waits for k_let_slow_go
 // `image_lines`: the end of its Dockerfile, CMD at least. What was built stays for the next test.
 [[nodiscard]] std::string shop_image(const std::string& release,
                                      const std::string& image_lines = {});

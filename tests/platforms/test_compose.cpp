@@ -79,10 +79,12 @@ TEST_CASE("compose: deploy.sh migrates while the old app serves, and says what i
   REQUIRE(slow.says("1 of 2 migrations to apply"));
   CHECK(vm.container("app") == old_app);
   CHECK(vm.status("app") == "running");
+  Docker::must({"exec", vm.container("db"), "psql", "-qAtXU", "postgres", "-d", "shop", "-c",
+                k_let_slow_go});
   CHECK(slow.wait().exit_code == 0);
   CHECK(vm.app_runs());
   CHECK(vm.container("app") != old_app);
-  CHECK(holds(vm.log("app"), "gate open: release "));
+  CHECK(eventually([&] { return holds(vm.log("app"), "gate open: release "); }));
   CHECK(holds(read_text(vm.directory() + "/.env"), "TAG=slow\nPOSTGRES_PASSWORD=geheim\n"));
 
   const auto back = vm.deploy("1");
@@ -149,7 +151,7 @@ TEST_CASE("compose: `up` with a migration that fails returns 1, and never starts
   const auto refused = [&] {
     return missing_in(vm.log("app"), shown(k_page, "Restarts and reboots").at(0)) == "";
   };
-  CHECK_MESSAGE(eventually(refused, 60s), vm.log("app"));
+  CHECK_MESSAGE(eventually(refused, 120s), vm.log("app"));
   CHECK_FALSE(holds(vm.log("app"), "the app runs"));
 
   // The way back, and the way on.
@@ -168,6 +170,11 @@ TEST_CASE("compose: two projects that come up at once migrate their one database
   two.release("slow");
   auto first = one.start({"up", "-d"});
   auto second = two.start({"up", "-d"});
+  const auto one_waits = [&] {
+    return holds(one.log("migrate") + two.log("migrate"), "waiting for the lease");
+  };
+  CHECK(eventually(one_waits, 100s));
+  network.execute(k_let_slow_go);
   CHECK(first.wait().exit_code == 0);
   CHECK(second.wait().exit_code == 0);
   CHECK(one.app_runs());
@@ -175,7 +182,6 @@ TEST_CASE("compose: two projects that come up at once migrate their one database
   const auto logs = one.log("migrate") + two.log("migrate");
   INFO(logs);
   CHECK(logs.find("applied 20261120_nickname") == logs.rfind("applied 20261120_nickname"));
-  CHECK(holds(logs, "waiting for the lease"));
   CHECK(network.value("SELECT count(*) FROM _prisma_migrations") == "2");
   CHECK(network.value("SELECT count(*) FROM schemagate.run WHERE applied > 0") == "1");
 }
@@ -187,13 +193,11 @@ TEST_CASE("compose: the app starts after its migrations: at `up`, and at a secon
   vm.release("slow");
   auto up = vm.start({"up", "-d"});
   REQUIRE(up.says("migrate-1  Waiting"));
-  int looks = 0;  // those that the job outlived
-  for (;; ++looks) {
-    const bool never = never_started(vm);
-    if (vm.status("migrate") != "running") break;
-    CHECK(never);
-  }
-  CHECK(looks > 0);
+  const auto migrates = [&] { return holds(vm.log("migrate"), "2 of 2 migrations to apply"); };
+  CHECK(eventually(migrates, 100s));
+  CHECK(never_started(vm));
+  CHECK(vm.status("migrate") == "running");
+  network.execute(k_let_slow_go);
   CHECK(up.wait().exit_code == 0);
   CHECK(vm.app_runs());
   CHECK(vm.inspect("app", "{{.State.StartedAt}}") > vm.inspect("migrate", "{{.State.FinishedAt}}"));
@@ -214,7 +218,7 @@ TEST_CASE("compose: restarts in any order do not let the app start before its mi
   // Created by hand, in the wrong order: the gate waits, and opens by itself after the job.
   vm.must({"up", "-d", "--no-deps", "app"});
   const auto waits = [&] { return holds(vm.log("app"), "gate closed: no run has happened"); };
-  CHECK_MESSAGE(eventually(waits, 60s), vm.log("app"));
+  CHECK_MESSAGE(eventually(waits, 120s), vm.log("app"));
   vm.must({"restart"});
   Docker::must({"restart", "-t", "5", vm.container("app")});
   CHECK_FALSE(holds(vm.log("app"), "the app runs"));
@@ -235,7 +239,7 @@ TEST_CASE("compose: restarts in any order do not let the app start before its mi
     const auto has_users = [&] {
       return network.value("SELECT to_regclass('users') IS NULL") == "f";
     };
-    CHECK(eventually(has_users, 60s));
+    CHECK(eventually(has_users, 120s));
     CHECK(vm.app_runs());
   }
   // Everything there is: one go of all, and each alone.

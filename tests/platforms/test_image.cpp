@@ -111,13 +111,13 @@ TEST_CASE("SIGTERM in the middle of a long statement ends it, gives the lease ba
     return network.value("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query "
                          "LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()") != "0";
   };
-  REQUIRE(eventually(sleeps, 30s));
-  const auto start = std::chrono::steady_clock::now();
+  REQUIRE(eventually(sleeps, 60s));
   Docker::must({"stop", "-t", "30", name});
-  CHECK(std::chrono::steady_clock::now() - start < 10s);
   const auto result = job.wait();
   INFO(result.err);
   CHECK(result.exit_code == 143);
+  // It was not killed, nor did it give up waiting for the server.
+  CHECK_FALSE(holds(result.err, "giving up"));
   CHECK_FALSE(sleeps());
   CHECK(network.value("SELECT to_regclass('half') IS NULL") == "t");
   CHECK(network.value("SELECT count(*) FROM schemagate.lock WHERE expires_at > now()") == "0");

@@ -70,7 +70,7 @@ class Podman {
     return found.is_null() ? "" : found.at("State").at("Status").get<std::string>();
   }
   [[nodiscard]] bool comes_to(const std::string& container, const std::string& state) const {
-    return eventually([&] { return this->state(container) == state; });
+    return eventually([&] { return this->state(container) == state; }, std::chrono::seconds{100});
   }
   [[nodiscard]] std::string log(const std::string& container) const {
     const auto result = run({"logs", container});
@@ -151,7 +151,9 @@ TEST_SUITE("Kubernetes manifests played by podman") {
 
     CHECK(podman.state(k_gate) == "running");  // nobody has let the app's role look
     CHECK(podman.state(k_app) == "created");
-    CHECK(contains(podman.log(k_gate), "gate closed: permission denied for schema schemagate"));
+    CHECK(eventually([&] {  // once it has looked after the Job
+      return contains(podman.log(k_gate), "gate closed: permission denied for schema schemagate");
+    }));
     sql_script(server, "gate-role.sql", "shop_app");
     CHECK(app.wait().exit_code == 0);
     CHECK(podman.comes_to(k_app, "running"));

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <optional>
 #include <random>
@@ -150,16 +151,21 @@ std::string Proxy::client_messages() const {
   return client_messages_;
 }
 
+// Below the ports that the kernel gives to outgoing connections, or one of these might have it when
+// it is to be opened again.
 void Proxy::open_listener(int port) {
+  std::random_device random;
   listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   set_flag(listener_, SOL_SOCKET, SO_REUSEADDR);
-  auto address = loopback(port);
-  socklen_t size = sizeof address;
-  if (::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::listen(listener_, 64) != 0 ||
-      ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-    throw std::runtime_error{std::string{"cannot listen: "} + std::strerror(errno)};
-  port_ = ntohs(address.sin_port);
+  for (int attempt = 0; attempt < 20; ++attempt) {
+    port_ = port != 0 ? port : 15000 + static_cast<int>(random() % 15000);
+    const auto address = loopback(port_);
+    if (::bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+        ::listen(listener_, 64) == 0)
+      return;
+    if (errno != EADDRINUSE) break;
+  }
+  throw std::runtime_error{std::string{"cannot listen: "} + std::strerror(errno)};
 }
 
 void Proxy::accept_connections() {

@@ -72,7 +72,7 @@ class Proxy {
   struct Connection;
 
   Proxy(Plan plan, Pace pace);
-  void open_listener(int port);
+  void open_listener(int port);  // 0: any that is free
   void accept_connections();
   void pump(Connection& connection);
   bool pass_client_messages(Connection& connection);
