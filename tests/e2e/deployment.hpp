@@ -92,6 +92,11 @@ class Deployment {
   [[nodiscard]] std::string fence() const {
     return database_.value("SELECT fence FROM schemagate.lock");
   }
+  // As if the ttl of a killed or stopped runner had passed. A short ttl instead might be over, on a
+  // slow machine, before that runner is where the case wants it.
+  void expire_lease() const {
+    database_.execute("UPDATE schemagate.lock SET expires_at = '-infinity'");
+  }
 
   // Scripts can then say SELECT aside.nap(): it lasts as long as the test says, without a lock.
   void prepare_nap(double seconds) const {
@@ -100,7 +105,17 @@ class Deployment {
         "::float AS seconds; CREATE FUNCTION aside.nap() RETURNS text LANGUAGE plpgsql AS $$"
         "BEGIN PERFORM pg_sleep(seconds) FROM aside.nap; RETURN 'slept'; END $$");
   }
+  // For naps to come: who is about to nap has read how long when this is done.
   void set_nap(double seconds) const {
+    (void)eventually(
+        [&] {
+          return database_.value(
+                     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                     "   AND pid <> pg_backend_pid() AND state = 'active'"
+                     "   AND query LIKE '%aside.nap()%' AND wait_event IS DISTINCT FROM 'PgSleep'") ==
+                 "0";
+        },
+        std::chrono::seconds{10});
     database_.execute("UPDATE aside.nap SET seconds = " + std::to_string(seconds));
   }
   // A backend of a runner is executing (or waiting in) a statement that begins like this.

@@ -230,10 +230,10 @@ TEST_CASE("a run of an external tool leaves its history alone, and status does n
 
 TEST_CASE("a run waits for whoever executes the script, and does not settle under him") {
   Shop shop;
-  shop.migration("1_slow", "CREATE TABLE a (id int);\nSELECT pg_sleep(40), 'of 1_slow';\n");
+  shop.migration("1_slow", "CREATE TABLE a (id int);\nSELECT pg_sleep(600), 'of 1_slow';\n");
   shop.row("1_slow", "killed");
   testing::Process somebody{
-      {"psql", "-qX", shop.database().url(), "-c", "SELECT pg_sleep(40), 'of 1_slow'"}};
+      {"psql", "-qX", shop.database().url(), "-c", "SELECT pg_sleep(600), 'of 1_slow'"}};
   REQUIRE(eventually([&] {
     return shop.database().value("SELECT count(*) FROM pg_stat_activity WHERE datname = "
                                  "current_database() AND query LIKE 'SELECT pg_sleep%'") == "1";

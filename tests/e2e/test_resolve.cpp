@@ -20,7 +20,7 @@ Shop& with_half(Shop& shop) {
 void check_written_by_resolve(const Shop& shop, const std::string& name) {
   CHECK(shop.database().column(
             "SELECT checksum || ' ' || applied_steps_count || ' ' || (started_at = finished_at) || "
-            "' ' || (logs = '') || ' ' || (started_at > now() - interval '1 min')"
+            "' ' || (logs = '') || ' ' || (started_at > now() - interval '10 min')"
             "  FROM _prisma_migrations WHERE finished_at IS NOT NULL AND migration_name = " +
             schemagate::pg::quote_literal(name)) ==
         std::vector<std::string>{shop.checksum(name) + " 0 true true true"});

@@ -3,7 +3,6 @@
 
 #include <csignal>
 
-#include "e2e/gate_fixture.hpp"
 #include "e2e/history_fixture.hpp"
 #include "faults/server_fixture.hpp"
 #include "support/pgbouncer.hpp"
@@ -195,12 +194,11 @@ TEST_CASE("a recorded migration of which nothing is there runs after --auto took
 }
 
 TEST_CASE("while somebody executes the migration nothing is settled: code 11") {
-  Shop shop;
-  shop.settings.lease = "wait: 1s";
-  shop.migration("1_a", "CREATE TABLE a (id int);\nSELECT pg_sleep(40), 'of 1_a';\n");
+  const Shop shop;
+  shop.migration("1_a", "CREATE TABLE a (id int);\nSELECT pg_sleep(600), 'of 1_a';\n");
   shop.row("1_a", "killed");
   testing::Process somebody{
-      {"psql", "-qX", shop.database().url(), "-c", "SELECT pg_sleep(40), 'of 1_a'"}};
+      {"psql", "-qX", shop.database().url(), "-c", "SELECT pg_sleep(600), 'of 1_a'"}};
   REQUIRE(eventually([&] {
     return shop.database().value("SELECT count(*) FROM pg_stat_activity WHERE datname = "
                                  "current_database() AND query LIKE 'SELECT pg_sleep%'") == "1";
@@ -219,7 +217,7 @@ TEST_CASE("while somebody executes the migration nothing is settled: code 11") {
 
 TEST_CASE("resolve waits for Prisma's own lock, and gives up with 11 after lease.wait") {
   Shop shop;
-  shop.settings.lease = "wait: 1s";
+  shop.settings.lease = "wait: 3s";  // the lease itself must be had within it, too
   shop.migration("1_a", k_two);
   shop.row("1_a", "failed");
   const auto before = shop.rows();
@@ -238,14 +236,13 @@ TEST_CASE("resolve waits for Prisma's own lock, and gives up with 11 after lease
 }
 
 TEST_CASE("resolve waits for the lease of a run, and sees what that run did") {
-  Shop shop;
-  shop.prepare_nap(40);
+  const Shop shop;
+  shop.prepare_nap(600);
   shop.migration("1_a", "CREATE TABLE a (id int);\nSELECT aside.nap();\n");
   auto run = shop.start();
   REQUIRE(shop.is_running("SELECT aside.nap"));
   auto resolve = shop.start_call({"resolve", "1_a", "--applied"});
   CHECK(resolve.says("waiting for the lease prisma:public: held by app default"));
-  shop.settings.lease = "wait: 1s";
   run.signal(SIGTERM);
   CHECK(run.wait().exit_code == 143);
   const auto result = resolve.wait();
@@ -256,11 +253,11 @@ TEST_CASE("resolve waits for the lease of a run, and sees what that run did") {
 
 TEST_CASE("a run that does not end in time leaves resolve with code 11") {
   Shop shop;
-  shop.settings.lease = "wait: 1s";
-  shop.prepare_nap(40);
+  shop.prepare_nap(600);
   shop.migration("1_a", "CREATE TABLE a (id int);\nSELECT aside.nap();\n");
   auto run = shop.start();
   REQUIRE(shop.is_running("SELECT aside.nap"));
+  shop.settings.lease = "wait: 1s";
   const auto result = shop.resolve("1_a", "--applied");
   CHECK(result.exit_code == 11);
   CHECK(run.is_running());
@@ -351,12 +348,12 @@ TEST_CASE("SIGTERM in the middle of a resolve leaves nothing half done, and ends
       return shop.database().value("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = "
                                    "'_prisma_migrations'::regclass") == "1";
     }));
-    const testing::Stopwatch watch;
     process.signal(SIGTERM);
     const auto result = process.wait();
     INFO(result.err);
     CHECK(result.exit_code == 143);
-    CHECK(watch.seconds() < 5);  // not when the platform's patience ends
+    // Not when the platform's patience ends.
+    CHECK_FALSE(holds(result.err, "giving up on a connection that does not answer"));
   }
   check_untouched(shop, before);
 }

@@ -115,7 +115,7 @@ TEST_CASE("a valid index of that name is not touched: the migration fails as Pos
 
 TEST_CASE(
     "a runner killed while it builds an index concurrently is replaced, and the index gets built once") {
-  Deployment shop{{.database = {}, .lease = "ttl: 3s", .migrations = {}, .rest = {}, .url = {}}};
+  const Deployment shop;
   std::string expected;
   shop.migration("1_init", "CREATE TABLE t (x int);");
   SUBCASE("a named index") {
@@ -144,6 +144,7 @@ TEST_CASE(
       "SELECT pid FROM pg_stat_activity WHERE starts_with(query, 'CREATE INDEX CONC') AND datname = current_database()");
   first.signal(SIGKILL);
   (void)first.wait();
+  shop.expire_lease();
 
   auto second = shop.start();
   REQUIRE(eventually([&] {
@@ -161,7 +162,7 @@ TEST_CASE(
 }
 
 TEST_CASE("an index that was finished when its runner died is not built a second time") {
-  Deployment shop{{.database = {}, .lease = "ttl: 3s", .migrations = {}, .rest = {}, .url = {}}};
+  const Deployment shop;
   shop.migration("1_init", "CREATE TABLE t (x int);");
   shop.migration("2_index", "CREATE INDEX CONCURRENTLY ON t (x);\n");
   std::filesystem::rename(shop.folder() / "2_index", shop.dir().path() / "aside");
@@ -178,6 +179,7 @@ TEST_CASE("an index that was finished when its runner died is not built a second
   REQUIRE(eventually([&] { return shop.indexes(true) == "t_x_idx"; }));
   first.signal(SIGKILL);
   (void)first.wait();
+  shop.expire_lease();
 
   const auto oid = shop.database().value("SELECT 't_x_idx'::regclass::oid");
   const auto result = shop.run();

