@@ -419,7 +419,8 @@ TEST_CASE("a gate whose connection is ended by the server connects again and ope
   }
   CHECK(gate.is_running());
   REQUIRE(project.run().exit_code == 0);
-  CHECK(gate.wait().exit_code == 0);
+  const auto result = gate.wait();
+  CHECK_MESSAGE(result.exit_code == 0, result.err);
 }
 
 TEST_CASE("a gate on a database that does not exist yet waits for it") {
