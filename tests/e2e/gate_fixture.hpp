@@ -20,10 +20,11 @@ class GateProject {
  public:
   GateProject() {
     environment["DATABASE_URL"] = database.url();
+    // Waits that a busy machine does not use up; gate.timeout is longer than Process::wait() waits.
     settings = {{"version", "1"},        {"app", "shop"},
                 {"release", "r1"},       {"database.url", "${DATABASE_URL}"},
-                {"database.wait", "5s"}, {"migrations.directory", "migrations"},
-                {"gate.timeout", "30s"}};
+                {"database.wait", "1m"}, {"migrations.directory", "migrations"},
+                {"gate.timeout", "10m"}};
   }
 
   // A key as in the reference ("gate.poll") and its YAML value; an empty one leaves the key out.

@@ -44,6 +44,32 @@ std::string pid_in(const GateProject& project, const std::string& name) {
   return pid;
 }
 
+struct Overdue {
+  Result result;
+  double seconds = 0;  // from its timeout to its end
+};
+
+// A command that is still at work when its timeout is over, and has said "ready" by then: where a
+// busy machine does not come so far, it is given more time.
+Overdue run_overdue(GateProject& project, const std::string& script) {
+  project.command(script);
+  Overdue overdue;
+  for (const int timeout : {1, 5, 25}) {
+    project.set("migrations.timeout", std::to_string(timeout) + "s");
+    const Stopwatch watch;
+    overdue.result = project.run();
+    overdue.seconds = watch.seconds() - timeout;
+    if (contains(overdue.result.err, "| ready")) break;
+  }
+  CHECK(contains(overdue.result.err, "| ready"));
+  return overdue;
+}
+
+bool is_lease_free(const GateProject& project) {
+  return project.database.value(
+             "SELECT count(*) FROM schemagate.lock WHERE expires_at > clock_timestamp()") == "0";
+}
+
 }  // namespace
 
 TEST_SUITE_BEGIN("command");
@@ -68,7 +94,7 @@ TEST_CASE("a line appears in the log while the command still runs") {
   GateProject project;
   project.command("echo early; sleep 60\n");
   auto process = project.start_run();
-  CHECK(process.says("| early", std::chrono::seconds{5}));
+  CHECK(process.says("| early", std::chrono::seconds{40}));
   CHECK(process.is_running());
   process.signal(SIGTERM);
   CHECK(process.wait().exit_code == 128 + SIGTERM);
@@ -123,22 +149,20 @@ TEST_CASE("a program that cannot be found is exit 2 and leaves no lease behind")
   const auto result = project.run();
   CHECK(result.exit_code == 2);
   CHECK(contains(result.err, "\"no-such-program\" is not there"));
-  const Stopwatch watch;
+  CHECK(is_lease_free(project));
   project.command("exit 0\n");
   CHECK(project.run().exit_code == 0);
-  CHECK(watch.seconds() < 5);
 }
 
 TEST_CASE("after its timeout the command is ended with TERM and its whole group is gone") {
   GateProject project;
-  project.set("migrations.timeout", "1s");
-  project.command("sleep 300 & echo $! > " + project.file("grandchild") + "; echo $$ > " +
-                  project.file("child") + "\ntrap 'echo got TERM; exit 0' TERM\nwait\n");
-  const Stopwatch watch;
-  const auto result = project.run();
+  const auto [result, seconds] =
+      run_overdue(project, "sleep 300 & echo $! > " + project.file("grandchild") + "; echo $$ > " +
+                               project.file("child") +
+                               "\ntrap 'echo got TERM; exit 0' TERM\necho ready\nwait\n");
   CHECK(result.exit_code == 25);
-  CHECK(watch.seconds() >= 1);
-  CHECK(watch.seconds() < 8);
+  CHECK(seconds >= 0);
+  CHECK(seconds < 60);
   CHECK(contains(result.err, "did not end within migrations.timeout"));
   CHECK(contains(result.err, "| got TERM"));
   CHECK(eventually([&] {
@@ -148,14 +172,13 @@ TEST_CASE("after its timeout the command is ended with TERM and its whole group 
 
 TEST_CASE("a command and grandchildren that ignore TERM are killed after the grace period") {
   GateProject project;
-  project.set("migrations.timeout", "1s");
-  project.command("trap '' TERM\nsleep 300 & echo $! > " + project.file("grandchild") +
-                  "; echo $$ > " + project.file("child") + "\nwhile :; do sleep 0.1; done\n");
-  const Stopwatch watch;
-  const auto result = project.run();
+  const auto [result, seconds] =
+      run_overdue(project, "trap '' TERM\nsleep 300 & echo $! > " + project.file("grandchild") +
+                               "; echo $$ > " + project.file("child") +
+                               "\necho ready\nwhile :; do sleep 0.1; done\n");
   CHECK(result.exit_code == 25);
-  CHECK(watch.seconds() > 5);
-  CHECK(watch.seconds() < 20);
+  CHECK(seconds >= 5);
+  CHECK(seconds < 60);
   CHECK(eventually([&] {
     return !is_alive(pid_in(project, "child")) && !is_alive(pid_in(project, "grandchild"));
   }));
@@ -166,18 +189,21 @@ TEST_CASE("what a good command leaves running in its group is ended with it") {
   project.command("sleep 300 & echo $! > " + project.file("grandchild") + "; echo done\n");
   const Stopwatch watch;
   CHECK(project.run().exit_code == 0);
-  CHECK(watch.seconds() < 5);
+  CHECK(watch.seconds() < 60);
   CHECK(eventually([&] { return !is_alive(pid_in(project, "grandchild")); }));
 }
 
 TEST_CASE("a process that left the group and keeps the output open does not keep the run waiting") {
   GateProject project;
-  project.command("setsid sleep 20 & echo $! > " + project.file("daemon") + "; echo done\n");
+  const auto daemon = project.file("daemon");
+  project.command("setsid sh -c 'echo $$ > " + daemon + "; exec sleep 300' &\nuntil [ -s " +
+                  daemon + " ]; do sleep 0.05; done; echo done\n");
   const Stopwatch watch;
   const auto result = project.run();
   CHECK(result.exit_code == 0);
   CHECK(contains(result.err, "| done"));
-  CHECK(watch.seconds() < 5);
+  CHECK(watch.seconds() < 60);
+  CHECK(is_alive(pid_in(project, "daemon")));
   ::kill(std::stoi(pid_in(project, "daemon")), SIGKILL);
 }
 
@@ -188,20 +214,18 @@ TEST_CASE("SIGTERM to a run ends its command, whole group, and exits with 143") 
   auto process = project.start_run();
   REQUIRE(process.says("| ready"));
   process.signal(SIGTERM);
-  const Stopwatch watch;
   const auto result = process.wait();
   CHECK(result.exit_code == 128 + SIGTERM);
-  CHECK(watch.seconds() < 3);
   CHECK(contains(result.err, "stopped by signal 15"));
+  CHECK_FALSE(contains(result.err, "giving up"));  // by the last resort, after 15 s
   CHECK(eventually([&] {
     return !is_alive(pid_in(project, "child")) && !is_alive(pid_in(project, "grandchild"));
   }));
   // Retryable: the gate keeps waiting, and the lease is free for the next run at once.
   CHECK(project.look() == 30);
+  CHECK(is_lease_free(project));
   project.command("exit 0\n");
-  const Stopwatch again;
   CHECK(project.run().exit_code == 0);
-  CHECK(again.seconds() < 5);
   CHECK(project.look() == 0);
 }
 
@@ -212,7 +236,7 @@ TEST_CASE("a command dies with a run that is killed") {
   REQUIRE(process.says("| ready"));
   process.signal(SIGKILL);
   CHECK(process.wait().exit_code == 128 + SIGKILL);
-  CHECK(eventually([&] { return !is_alive(pid_in(project, "child")); }, std::chrono::seconds{5}));
+  CHECK(eventually([&] { return !is_alive(pid_in(project, "child")); }));
 }
 
 TEST_CASE(
@@ -461,7 +485,7 @@ TEST_CASE("a hundred thousand lines of output come through, whole and in order")
   CHECK(contains(result.err, "| line number 1 of very many\n"));
   CHECK(contains(result.err, "| line number 100000 of very many\n"));
   MESSAGE("100000 lines in " << watch.seconds() << " s");
-  CHECK(watch.seconds() < 30);
+  CHECK(watch.seconds() < 100);
 }
 
 TEST_CASE("a line without end does not grow in memory and invalid UTF-8 does no harm") {
@@ -478,9 +502,9 @@ TEST_CASE("SIGTERM while the command floods its output still ends the run") {
   auto process = project.start_run();
   REQUIRE(process.says("| flood"));
   process.signal(SIGTERM);
-  const Stopwatch watch;
-  CHECK(process.wait().exit_code == 128 + SIGTERM);
-  CHECK(watch.seconds() < 15);
+  const auto result = process.wait();
+  CHECK(result.exit_code == 128 + SIGTERM);
+  CHECK_FALSE(contains(result.err, "giving up"));  // by the last resort, after 15 s
 }
 
 TEST_SUITE_END();

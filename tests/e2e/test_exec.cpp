@@ -28,6 +28,12 @@ Result become(const GateProject& project, const std::string& what,
   return testing::schemagate(project.arguments(what, command), project.options());
 }
 
+// nohup, or a shell that has put the tests into the background, lets us ignore some of them, and so
+// every program that we start.
+void with_default_signals() {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) ::signal(signal, SIG_DFL);
+}
+
 std::vector<std::string> sorted_lines(const std::string& text) {
   auto lines = schemagate::split(schemagate::trim(text), '\n');
   std::sort(lines.begin(), lines.end());
@@ -86,6 +92,7 @@ TEST_CASE("the program's exit code is ours") {
 }
 
 TEST_CASE("a program that a signal ends is seen as ended by that signal") {
+  with_default_signals();
   GateProject project;
   ready(project);
   for (const auto& what : k_both) {
@@ -96,6 +103,7 @@ TEST_CASE("a program that a signal ends is seen as ended by that signal") {
 }
 
 TEST_CASE("signals reach the program") {
+  with_default_signals();
   GateProject project;
   ready(project);
   for (const auto& what : k_both) {
@@ -104,9 +112,9 @@ TEST_CASE("signals reach the program") {
           project.arguments(
               what,
               {"--", "sh", "-c",
-               "trap 'exit 42' TERM INT HUP USR1; echo ready >&2; while :; do sleep 0.02; done"}),
+               "trap 'exit 42' TERM INT HUP USR1; echo trapped >&2; while :; do sleep 0.02; done"}),
           project.options());
-      REQUIRE(process.says("ready"));
+      REQUIRE(process.says("trapped"));
       process.signal(signal);
       CHECK(process.wait().exit_code == 42);
     }
@@ -199,9 +207,11 @@ TEST_CASE("environment, directory and arguments of the program are as given") {
 TEST_CASE("when the program starts no connection of ours is left") {
   GateProject project;
   project.migration(k_first, "CREATE TABLE users (id integer);");
+  // The server takes a moment to see that a client has gone.
   const std::string count =
-      "sleep 0.2; psql -X -At \"$DATABASE_URL\" -c \"SELECT count(*) FROM pg_stat_activity WHERE "
-      "datname = current_database() AND application_name LIKE 'schemagate%'\"";
+      "for i in $(seq 200); do n=$(psql -X -At \"$DATABASE_URL\" -c \"SELECT count(*) FROM "
+      "pg_stat_activity WHERE datname = current_database() AND application_name LIKE "
+      "'schemagate%'\"); [ \"$n\" != 0 ] || break; sleep 0.1; done; echo \"$n\"";
   CHECK(become(project, "run", {"sh", "-c", count}).out == "0\n");
   CHECK(become(project, "gate", {"sh", "-c", count}).out == "0\n");
 }
@@ -214,12 +224,10 @@ TEST_CASE("a program that is not there is exit 2 before anything is done to the 
                               project.file("not-executable")}) {
     if (program == project.file("not-executable") && ::access(program.c_str(), X_OK) == 0) continue;
     for (const auto& what : k_both) {
-      const Stopwatch watch;
       const auto result = become(project, what, {program});
       CHECK(result.exit_code == 2);
       CHECK(contains(result.err, "\"" + program + "\""));
       CHECK(contains(result.err, "not there or not executable"));
-      CHECK(watch.seconds() < 5);
     }
   }
   CHECK(project.is_untouched());
@@ -311,7 +319,7 @@ TEST_CASE("with mode off run starts its program without looking at the database"
 
 TEST_CASE("a signal while the run works keeps the program from starting") {
   GateProject project;
-  project.migration(k_first, "SELECT pg_sleep(60);");
+  project.migration(k_first, "SELECT pg_sleep(600);");
   auto process = project.start_run({"--", "touch", project.file("started")});
   REQUIRE(eventually([&] {
     return project.database.value(
@@ -320,9 +328,9 @@ TEST_CASE("a signal while the run works keeps the program from starting") {
            "1";
   }));
   process.signal(SIGTERM);
-  const Stopwatch watch;
-  CHECK(process.wait().exit_code == 128 + SIGTERM);
-  CHECK(watch.seconds() < 3);
+  const auto result = process.wait();
+  CHECK(result.exit_code == 128 + SIGTERM);
+  CHECK_FALSE(contains(result.err, "giving up"));  // by the last resort, after 15 s
   CHECK_FALSE(std::filesystem::exists(project.file("started")));
 }
 

@@ -116,7 +116,7 @@ TEST_CASE("status tells the cause and the remedy of a release that failed") {
 
 TEST_CASE("what failed once, and is being applied by a run, is waited for") {
   testing::Deployment shop;
-  shop.prepare_nap(100);
+  shop.prepare_nap(600);
   shop.migration("1_init", "ALTER TABLE nowhere ADD y int;");
   REQUIRE(shop.run().exit_code == 21);
   shop.migration("1_init", "SELECT aside.nap();");
@@ -224,8 +224,7 @@ namespace {
 // A procedure that commits before it sleeps, as only the server can tell; its runner was killed
 // then.
 void kill_in_procedure(testing::Deployment& shop) {
-  shop.settings.lease = "ttl: 3s";
-  shop.prepare_nap(100);
+  shop.prepare_nap(600);
   shop.migration("1_init", "CREATE TABLE log (x int);\n"
                            "CREATE PROCEDURE fill() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log "
                            "VALUES (1); COMMIT; PERFORM aside.nap(); END $$;");
@@ -237,6 +236,7 @@ void kill_in_procedure(testing::Deployment& shop) {
   run.signal(SIGKILL);
   (void)run.wait();
   shop.set_nap(0);
+  shop.database().execute("UPDATE schemagate.lock SET expires_at = '-infinity'");
 }
 
 }  // namespace
@@ -286,7 +286,7 @@ TEST_CASE(
 TEST_CASE("status does not call a statement of a run at work interrupted, whoever looks") {
   const testing::TestRole reader{"reader"};
   testing::Deployment shop;
-  shop.prepare_nap(100);
+  shop.prepare_nap(600);
   shop.migration("1_do", "DO $$ BEGIN PERFORM aside.nap(); COMMIT; END $$;");
   auto run = shop.start();
   REQUIRE(shop.is_running("DO $$"));

@@ -108,15 +108,24 @@ struct Compose : Host {
   }
 };
 
-// So that of two scripts each is in the middle of it when the other one comes.
-void make_slow(const Host& host, const std::string& program) {
-  host.program(program, "sleep 0.5\nPATH=${PATH#*:}\nexec " + program + " \"$@\"");
+// A script stops there until the other one of two_at_once() has said something.
+void stop_at(const Host& host, const std::string& program) {
+  host.program(program, "touch \"$HOST/at-work\"\n"
+                        "until [ -e \"$HOST/go-on\" ]; do sleep 0.05; done\n"
+                        "PATH=${PATH#*\"$HOST\"/bin:}\nexec " +
+                            program + " \"$@\"");
 }
 
 // `SCRIPT old`, and `SCRIPT new` while it is at work.
 std::string two_at_once(const std::string& script) {
-  return "bash " + script + " old & while flock -n .lock true; do sleep 0.05; done; bash " +
-         script + " new; code=$?; wait $! && exit $code";
+  return "bash " + script +
+         " old & old=$!\nuntil [ -e \"$HOST/at-work\" ]; do sleep 0.05; done\nbash " + script +
+         R"sh( new 2>"$HOST/said" & new=$!
+until [ -s "$HOST/said" ]; do sleep 0.05; done
+touch "$HOST/go-on"
+wait $new; code=$?
+cat "$HOST/said"
+wait $old && exit $code)sh";
 }
 
 // Executes the workflow's steps as GitHub does: each in a bash of its own, until one fails.
@@ -253,7 +262,7 @@ TEST_CASE("GitHub Actions: roll-out.sh with the tag before is the roll-back") {
 TEST_CASE(
     "GitHub Actions: of two roll-outs at once one waits, and .env is of the one that came last") {
   const GitHub host;
-  for (const auto* step : {"grep", "mv"}) make_slow(host, step);
+  for (const auto* step : {"grep", "mv"}) stop_at(host, step);
   const auto result = host.start("new", two_at_once("./roll-out.sh"));
   INFO(result.out);
   CHECK(result.exit_code == 0);
@@ -274,8 +283,8 @@ TEST_CASE("GitHub Actions: a roll-out that was cancelled while it waited does no
   const auto result = host.start("new", R"(
     flock .lock sh -c 'until [ -e ended ]; do sleep 0.05; done' &
     while flock -n .lock true; do sleep 0.05; done
-    { ./roll-out.sh new 2>said; echo "$?" >ended-with; } | true &
-    until [ -s said ]; do sleep 0.05; done
+    { ./roll-out.sh new 2>said; echo "$?" >ended-with; } | { exec <&-; touch deaf; } &
+    until [ -s said ] && [ -e deaf ]; do sleep 0.05; done
     touch ended
     until [ -s ended-with ]; do sleep 0.05; done
     cat said)");
@@ -295,14 +304,17 @@ TEST_CASE("GitHub Actions: an .env that cannot be read again is left as it is") 
 TEST_CASE("GitHub Actions: the workflow's files wait for a roll-out that is under way") {
   const GitHub host;
   host.files().write("srv/shop/compose.yaml", "the old one");
-  auto busy = Process{{"flock", (host.root() / "srv/shop/.lock").string(), "sleep", "3"}};
-  const auto lock_is_taken = [&] {
-    return run({"flock", "-n", (host.root() / "srv/shop/.lock").string(), "true"}).exit_code != 0;
-  };
-  REQUIRE(eventually(lock_is_taken));
-  const auto begin = std::chrono::steady_clock::now();
+  const auto lock = (host.root() / "srv/shop/.lock").string();
+  // It ends a moment after the workflow has come to the lock.
+  auto busy =
+      Process{{"flock", lock, "sh", "-c",
+               "until grep -q 'flock .lock' calls; do sleep 0.05; done 2>/dev/null; sleep 0.3; "
+               "cat srv/shop/compose.yaml >seen"},
+              {.environment = {}, .directory = host.root().string()}};
+  REQUIRE(eventually([&] { return run({"flock", "-n", lock, "true"}).exit_code != 0; }));
   CHECK(workflow(host, "new").exit_code == 0);
-  CHECK(std::chrono::steady_clock::now() - begin > std::chrono::milliseconds{300});
+  CHECK(busy.wait().exit_code == 0);
+  CHECK(read_text(host.root() / "seen") == "the old one");
   CHECK(read_text(host.root() / "srv/shop/compose.yaml") ==
         source("deploy/github-actions/compose.yaml"));
   for (const auto* left : {"compose.yaml.new", "roll-out.sh.new"})
@@ -320,7 +332,7 @@ TEST_CASE("Compose: deploy.sh says its release, whatever TAG the shell has") {
 
 TEST_CASE("Compose: of two deploy.sh at once one waits, and app and .env are of one release") {
   const Compose host;
-  make_slow(host, "sed");
+  stop_at(host, "sed");
   const auto result = host.start("vm", two_at_once("./deploy.sh"));
   INFO(result.out);
   CHECK(result.exit_code == 0);

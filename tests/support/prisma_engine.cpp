@@ -28,6 +28,19 @@ Process start(const std::vector<std::string>& arguments, const TestDatabase& dat
                   .directory = {}}};
 }
 
+// To its end, until the server has seen it, too: till then the engine's lock says that a Prisma is
+// at work.
+Result wait(Process engine, const TestDatabase& database) {
+  auto result = engine.wait();
+  const auto locked_by = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 0"
+                         "   AND objid = 72707369 AND mode = 'ExclusiveLock' AND granted"
+                         "   AND database = (SELECT oid FROM pg_database"
+                         "                    WHERE datname = current_database())";
+  const auto holder = database.value(locked_by);  // another engine may come to hold it
+  if (holder != "(no row)") (void)eventually([&] { return database.value(locked_by) != holder; });
+  return result;
+}
+
 std::string names_in(const nlohmann::json& names) {
   std::string all;
   for (const auto& name : names) all += (all.empty() ? "" : ", ") + name.get<std::string>();
@@ -55,24 +68,24 @@ Process PrismaEngine::start_deploy(const std::filesystem::path& folder,
 
 PrismaEngine::Answer PrismaEngine::deploy(const std::filesystem::path& folder,
                                           const TestDatabase& database, Sends sends) {
-  return answer(start_deploy(folder, database, sends).wait());
+  return answer(wait(start_deploy(folder, database, sends), database));
 }
 
 PrismaEngine::Answer PrismaEngine::diagnose(const std::filesystem::path& folder,
                                             const TestDatabase& database) {
-  return answer(start({"diagnose", folder.string()}, database).wait());
+  return answer(wait(start({"diagnose", folder.string()}, database), database));
 }
 
 PrismaEngine::Answer PrismaEngine::mark_applied(const std::filesystem::path& folder,
                                                 const TestDatabase& database,
                                                 const std::string& name) {
-  return answer(start({"markApplied", folder.string(), name}, database).wait());
+  return answer(wait(start({"markApplied", folder.string(), name}, database), database));
 }
 
 PrismaEngine::Answer PrismaEngine::mark_rolled_back(const std::filesystem::path& folder,
                                                     const TestDatabase& database,
                                                     const std::string& name) {
-  return answer(start({"markRolledBack", folder.string(), name}, database).wait());
+  return answer(wait(start({"markRolledBack", folder.string(), name}, database), database));
 }
 
 PrismaEngine::Status PrismaEngine::status(const std::filesystem::path& folder,

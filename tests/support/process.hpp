@@ -10,6 +10,9 @@
 
 namespace testing {
 
+// For what is sure to come. A busy machine may take many seconds for anything.
+inline constexpr std::chrono::seconds k_patience{60};
+
 struct Result {
   int exit_code = -1;  // 128 + n when ended by signal n, as a shell says
   std::string out;
@@ -35,8 +38,7 @@ class Process {
   [[nodiscard]] bool is_running();
   [[nodiscard]] std::string output_so_far() const;  // stderr
   // Waits until stderr holds the text; false after `limit`.
-  [[nodiscard]] bool says(const std::string& text,
-                          std::chrono::seconds limit = std::chrono::seconds{20});
+  [[nodiscard]] bool says(const std::string& text, std::chrono::seconds limit = k_patience);
 
  private:
   pid_t pid_ = -1;
@@ -58,8 +60,7 @@ class Process {
 
 // Waits until the condition holds; false after `limit`.
 template <class Condition>
-[[nodiscard]] bool eventually(Condition&& condition,
-                              std::chrono::seconds limit = std::chrono::seconds{20});
+[[nodiscard]] bool eventually(Condition&& condition, std::chrono::seconds limit = k_patience);
 
 }  // namespace testing
 
@@ -72,6 +73,6 @@ template <class Condition> bool eventually(Condition&& condition, std::chrono::s
     if (condition()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds{20});
   }
-  return false;
+  return condition();  // this process may have stood still, too
 }
 }  // namespace testing
