@@ -73,6 +73,6 @@ template <class Condition> bool eventually(Condition&& condition, std::chrono::s
     if (condition()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds{20});
   }
-  return condition();  // this process may have stood still, too
+  return static_cast<bool>(condition());  // this process may have stood still, too
 }
 }  // namespace testing
