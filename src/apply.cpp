@@ -2,8 +2,7 @@
 
 #include <fmt/core.h>
 
-#include <thread>
-
+#include "schemagate/cancel_on_stop.hpp"
 #include "schemagate/concurrent_index.hpp"
 #include "schemagate/log.hpp"
 #include "schemagate/script_session.hpp"
@@ -69,27 +68,16 @@ class Applier {
   ScriptSession script_;
   std::vector<std::string>& applied_;
 
-  // On a thread of its own: asking for a cancel may wait for a server that does not answer, and the
-  // one who requests the stop must not wait with it.
-  struct Cancel {
-    pg::Session& session;
-    std::jthread& thread;
-    void operator()() const {
-      thread = std::jthread{[&session = session] { session.cancel(); }};
-    }
-  };
-  std::jthread cancelling_;
-  std::optional<std::stop_callback<Cancel>> cancel_;
+  std::optional<CancelOnStop> cancel_;
 };
 
 void Applier::attend_session() {
   session_.on_notice([](const std::string& text) { log::info(text); });
-  cancel_.emplace(context_.stop.token(), Cancel{session_, cancelling_});
+  cancel_.emplace(session_, context_.stop);
 }
 
 void Applier::reopen() {
   cancel_.reset();
-  cancelling_ = {};  // a cancel in flight must not see the session change
   session_ = open_script_session(context_.database, context_.lease, context_.settings,
                                  context_.server_major_version);
   attend_session();

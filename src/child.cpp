@@ -2,10 +2,12 @@
 
 #include <fmt/core.h>
 #include <linux/close_range.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio.hpp>
 #include <boost/process/v2.hpp>
@@ -112,11 +114,16 @@ class Runner {
     kill_timer_.cancel();
     ::kill(group_, SIGKILL);  // grandchildren, which would also keep the pipe open
     if (is_output_over_) return;
-    // One that left the group may still hold it: give what is in the pipe a moment, then close it.
-    kill_timer_.expires_after(std::chrono::milliseconds{200});
-    kill_timer_.async_wait([this](auto error) {
-      if (!error) output_.close();
-    });
+    // One that left the group may still hold it, and write: what is in it now is read, and no more
+    // (but for what was read already and is not handled yet).
+    left_ = in_pipe() + chunk_.size();
+    if (in_pipe() == 0) output_.close();
+  }
+
+  [[nodiscard]] std::size_t in_pipe() {
+    int bytes = 0;
+    return ::ioctl(output_.native_handle(), FIONREAD, &bytes) == 0 ? static_cast<std::size_t>(bytes)
+                                                                   : 0;
   }
 
   void read() {
@@ -126,13 +133,14 @@ class Runner {
         on_line_(std::string_view{buffer_}.substr(0, end));
         buffer_.erase(0, end + 1);
       }
-      if (!buffer_.empty() && (error || buffer_.size() > k_line_size_max)) {
+      left_ -= std::min(left_, size);
+      const bool is_last = error || (is_finished_ && (left_ == 0 || in_pipe() == 0));
+      if (!buffer_.empty() && (is_last || buffer_.size() > k_line_size_max)) {
         on_line_(buffer_);
         buffer_.clear();
       }
-      if (!error) return read();
-      is_output_over_ = true;
-      if (is_finished_) kill_timer_.cancel();
+      if (is_last) is_output_over_ = true;
+      else read();
     });
   }
 
@@ -150,6 +158,7 @@ class Runner {
   std::string buffer_;
   ChildOutcome outcome_ = Exited{0};
   bool is_finished_ = false;
+  std::size_t left_ = 0;  // to be read, once it is finished
   bool is_output_over_ = false;
 };
 

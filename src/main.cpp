@@ -169,9 +169,9 @@ int hold(int code, Milliseconds duration) {
   const bool may_pass = is_retryable(exit_code);
   const auto bounded = may_pass ? std::min(duration, k_hold_retryable_max) : duration;
   if (bounded == Milliseconds::zero()) return code;
-  log::info(fmt::format("exit code {} follows in {} (--hold)", code, for_people(bounded)));
   Stop stop;
   const SignalWatch signals{stop};
+  log::info(fmt::format("exit code {} follows in {} (--hold)", code, for_people(bounded)));
   sleep(bounded, stop);
   return code;
 }

@@ -8,8 +8,8 @@
 #include <functional>
 #include <optional>
 #include <set>
-#include <thread>
 
+#include "schemagate/cancel_on_stop.hpp"
 #include "schemagate/database_errors.hpp"
 #include "schemagate/log.hpp"
 #include "schemagate/prisma_lock.hpp"
@@ -125,12 +125,9 @@ void Resolver::work(const std::string& mode, const std::function<std::vector<Ste
   target_.bookkeeping.check_rights(session_, target_.history().schema());
   target_.bookkeeping.check_may_create_history(session_, target_.history().schema());
   Lease lease{session_, target_.database, target_.bookkeeping, target_.lease_request(), stop_};
-  // A row or the table may be locked by somebody. On a thread of its own, as in apply.cpp.
-  std::jthread cancelling;
-  const auto cancel = [&] { cancelling = std::jthread{[this] { session_.cancel(); }}; };
-  const std::stop_callback on_stop{stop_.token(), cancel};
   try {
     explaining_database_errors(stop_, [&] {
+      const CancelOnStop cancel{session_, stop_};  // a row or the table may be locked by somebody
       PrismaLock prisma_lock{session_, target_.database, manifest_.lease.wait, stop_};
       prisma_lock.acquire();
       history_ = target_.history().read(session_);

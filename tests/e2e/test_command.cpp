@@ -488,6 +488,19 @@ TEST_CASE("a hundred thousand lines of output come through, whole and in order")
   CHECK(watch.seconds() < 100);
 }
 
+TEST_CASE("output comes through whole where the log is read slowly and the command has ended") {
+  GateProject project;
+  project.command("seq -f 'line number %.0f of many' 1 5000\n");
+  (void)project.manifest();
+  const auto result = testing::run(
+      {"sh", "-c",
+       "\"$0\" run 2>&1 | { for i in $(seq 60); do sleep 0.05; dd bs=4096 count=1 2>/dev/null; done; cat; }",
+       testing::tested_program()},
+      project.options());
+  CHECK(count_of(result.out, "| line number ") == 5000);
+  CHECK(contains(result.out, "| line number 5000 of many\n"));
+}
+
 TEST_CASE("a line without end does not grow in memory and invalid UTF-8 does no harm") {
   GateProject project;
   project.command("head -c 20000000 /dev/zero | tr '\\0' x; printf '\\n\\377\\376 bytes\\n'\n");
