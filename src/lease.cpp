@@ -19,7 +19,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto k_look_within = 5s;           // reading the row, taking it
+constexpr auto k_look_within = 5s;           // reading the row
 constexpr auto k_poll = 400ms;               // of a waiting runner
 constexpr auto k_told_again = 10s;           // "still waiting" in the log
 constexpr auto k_first_renewal = 1s;         // early: a missing connection slot shows at once
@@ -136,11 +136,9 @@ class Lease::Keeper {
 bool Lease::Keeper::try_to_take(pg::Session& session) {
   try {
     const auto sent_at = Clock::now();
-    const auto rows = session.query_within(
-        std::min<Milliseconds>(k_look_within, request_.ttl / 3),  // else it is over at its start
-        bookkeeping_.sql(statements::k_take_lease),
-        {request_.name, holder_, request_.app, request_.release, this_host(),
-         std::to_string(request_.ttl.count())});
+    const auto rows = session.query_within(1s, bookkeeping_.sql(statements::k_take_lease),
+                                           {request_.name, holder_, request_.app, request_.release,
+                                            this_host(), std::to_string(request_.ttl.count())});
     if (rows.empty()) return false;
     fence = std::stoll(rows.front().front().value_or("0"));
     trusted_until_ = sent_at + request_.ttl - request_.ttl / 3;
