@@ -119,16 +119,24 @@ class LastResort {
 };
 
 // The commands of a hint are typed where this one was, and must find the same manifest there.
-std::string as_typed(std::string text, const Options& options) {
-  if (options.manifest == default_manifest()) return text;
+std::string as_typed(std::string hint, const Options& options) {
+  if (options.manifest == default_manifest()) return hint;
   for (const char* command : {"run", "gate", "status", "resolve", "baseline"}) {
     const auto plain = fmt::format("schemagate {}", command);
     const auto typed = fmt::format("{} -f {}", plain, shell_word(options.manifest));
-    for (auto at = text.find(plain); at != std::string::npos;
-         at = text.find(plain, at + typed.size()))
-      text.replace(at, plain.size(), typed);
+    for (auto at = hint.find(plain); at != std::string::npos;
+         at = hint.find(plain, at + typed.size()))
+      hint.replace(at, plain.size(), typed);
   }
-  return text;
+  return hint;
+}
+
+// The same for those lines of a text that are hints.
+std::string with_hints_as_typed(const std::string& text, const Options& options) {
+  auto lines = split(text, '\n');
+  for (auto& line : lines)
+    if (line.find("hint: ") != std::string::npos) line = as_typed(line, options);
+  return join(lines, "\n");
 }
 
 Outcome guarded(const Options& options, const std::function<void(Stop&)>& work) {
@@ -140,7 +148,7 @@ Outcome guarded(const Options& options, const std::function<void(Stop&)>& work) 
     stop.check();  // asked to stop at the last moment: then no app is to be started either
     return {};
   } catch (const Failure& failure) {
-    return {failure.code(), log::redact(failure.what()),
+    return {failure.code(), log::redact(with_hints_as_typed(failure.what(), options)),
             log::redact(as_typed(failure.hint(), options))};
   } catch (const std::exception& e) {
     return {ExitCode::internal, fmt::format("internal error: {}", log::redact(e.what())),
@@ -234,10 +242,14 @@ int status_command_line(const Options& options) {
   const bool colour = ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
   std::string text;
   if (options.json) {
-    for (auto& finding : report->findings) finding.hint = as_typed(finding.hint, options);
+    for (auto& finding : report->findings) {
+      finding.what = with_hints_as_typed(finding.what, options);
+      finding.hint = as_typed(finding.hint, options);
+    }
+    report->gate_why = with_hints_as_typed(report->gate_why, options);
     text = as_json(*report).pretty() + "\n";
   } else {
-    text = as_typed(as_text(*report, colour), options);
+    text = with_hints_as_typed(as_text(*report, colour), options);
   }
   std::fputs(log::redact(text).c_str(), stdout);
   return static_cast<int>(report->exit_code());

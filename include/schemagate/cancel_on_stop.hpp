@@ -10,11 +10,10 @@
 
 namespace schemagate {
 
-// Asks the server once a second until it is destroyed: a request that meets an idle session is
-// lost, and the statement may have been on its way (PostgreSQL manual, 55.2.8). Asks on a thread of
-// its own, because that may wait for a server that does not answer, and the one who requests the
-// stop must not. Must be gone before `session` changes, and before anything is sent that is to
-// survive.
+// Asks the server once, on a thread of its own, because that may wait for a server that does not
+// answer, and the one who requests the stop must not. Must be gone before `session` changes, and
+// before anything is sent that is to survive: the request hits whatever is executed when it
+// arrives.
 class CancelOnStop {
  public:
   CancelOnStop(pg::Session& session, const Stop& stop);

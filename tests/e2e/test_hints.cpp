@@ -349,7 +349,8 @@ TEST_CASE("a hint's command names the manifest that was named, quoted for the sh
   INFO(run.err);
   CHECK(run.exit_code == 20);
   CHECK(holds(run.err, "schemagate resolve " + option + " 1_init"));
-  for (const auto& seen : {run.err, shop.call({"status", "-f", named.string()}).out}) {
+  for (const auto& seen : {run.err, shop.call({"status", "-f", named.string()}).out,
+                           shop.call({"gate", "-f", named.string()}).err}) {
     INFO(seen);
     CHECK(holds(seen, "schemagate resolve " + option));
     CHECK_FALSE(holds(seen, "schemagate resolve 1_init"));

@@ -4,7 +4,6 @@
 
 #include <thread>
 
-#include "schemagate/cancel_on_stop.hpp"
 #include "schemagate/postgres.hpp"
 #include "support/process.hpp"
 #include "support/server.hpp"
@@ -74,19 +73,6 @@ TEST_CASE("a transaction that is not committed is rolled back, also after an err
     CHECK(sqlstate_of(session, "SELECT 1 / 0") == "22012");
   }
   CHECK(database.value("SELECT to_regclass('t') IS NULL") == "t");
-  CHECK(session.query("SELECT 42").at(0).at(0) == "42");
-}
-
-TEST_CASE("a statement that is sent just after the stop is cancelled all the same") {
-  const TestDatabase database;
-  auto session = database.connect();
-  schemagate::Stop stop;
-  {
-    const schemagate::CancelOnStop cancel{session, stop};
-    stop.request({schemagate::ExitCode::signal_base, "stopped", ""});
-    std::this_thread::sleep_for(std::chrono::milliseconds{200});  // the first request meets nothing
-    CHECK(sqlstate_of(session, "SELECT pg_sleep(60)") == "57014");
-  }
   CHECK(session.query("SELECT 42").at(0).at(0) == "42");
 }
 
