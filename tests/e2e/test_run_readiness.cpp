@@ -76,7 +76,9 @@ TEST_CASE("a wrong password is told at once, and never printed") {
   const auto role = "secret_" + plain.database().name();
   const auto file = plain.database().value("SHOW hba_file");
   const auto edit = [&](const std::string& script) {
-    plain.database().execute("COPY (SELECT 1) TO PROGRAM 'sed -i \"" + script + "\" " + file + "'");
+    // Nothing to write: a program that has ended before would break the server's pipe.
+    plain.database().execute("COPY (SELECT WHERE false) TO PROGRAM 'cat; sed -i \"" + script +
+                             "\" " + file + "'");
     plain.database().execute("SELECT pg_reload_conf()");
   };
   plain.database().execute("CREATE ROLE " + role + " LOGIN PASSWORD 'the right one'");

@@ -222,8 +222,10 @@ TEST_CASE("a run goes on when the backend that renews its lease is terminated ag
   }
   REQUIRE(eventually(is_renewed));
   // Longer than a lease lives that is not renewed.
-  REQUIRE(shop.database().value("SELECT clock_timestamp() > acquired_at + interval '9 s'"
-                                "  FROM schemagate.lock") == "t");
+  REQUIRE(eventually([&] {
+    return shop.database().value("SELECT clock_timestamp() > acquired_at + interval '9 s'"
+                                 "  FROM schemagate.lock") == "t";
+  }));
   open_door(shop);
   const auto result = deploy.wait();
   INFO(result.err);
