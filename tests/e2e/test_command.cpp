@@ -210,12 +210,14 @@ TEST_CASE("a process that left the group and keeps the output open does not keep
 TEST_CASE("SIGTERM to a run ends its command, whole group, and exits with 143") {
   GateProject project;
   project.command("sleep 300 & echo $! > " + project.file("grandchild") + "; echo $$ > " +
-                  project.file("child") + "\necho ready; wait\n");
+                  project.file("child") +
+                  "\ntrap 'echo got TERM; exit 0' TERM\necho ready; wait\n");
   auto process = project.start_run();
   REQUIRE(process.says("| ready"));
   process.signal(SIGTERM);
   const auto result = process.wait();
   CHECK(result.exit_code == 128 + SIGTERM);
+  CHECK(contains(result.err, "| got TERM"));
   CHECK(contains(result.err, "stopped by signal 15"));
   CHECK_FALSE(contains(result.err, "giving up"));  // by the last resort, after 15 s
   CHECK(eventually([&] {

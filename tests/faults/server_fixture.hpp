@@ -8,6 +8,7 @@
 #include <string>
 
 #include "e2e/deployment.hpp"
+#include "faults/door.hpp"
 #include "schemagate/text.hpp"
 #include "support/own_server.hpp"
 #include "support/trials.hpp"
@@ -95,17 +96,6 @@ class Trace {
  private:
   std::vector<std::string> lines_;
 };
-
-// Scripts can then say SELECT aside.nap(): it lasts until the door is open.
-inline void prepare_door(const Deployment& shop) {
-  shop.database().execute("CREATE SCHEMA aside; CREATE TABLE aside.door (opened boolean);"
-                          "CREATE FUNCTION aside.nap() RETURNS text LANGUAGE plpgsql AS $$ BEGIN"
-                          "  WHILE NOT EXISTS (SELECT FROM aside.door) LOOP PERFORM pg_sleep(0.02);"
-                          "  END LOOP; RETURN 'slept'; END $$");
-}
-inline void open_door(const Deployment& shop) {
-  shop.database().execute("INSERT INTO aside.door VALUES (true)");
-}
 
 // As if the ttl of a run that could not give its lease back had passed. (A short ttl would pass for
 // a run that is only slow, too.)

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "e2e/deployment.hpp"
+#include "faults/door.hpp"
 #include "faults/fingerprint.hpp"
 #include "support/trials.hpp"
 
@@ -23,22 +24,18 @@ using Prepare = void (*)(Deployment&);
 // One deployment after the other in the same database: making a new one takes longer than a run.
 struct Site {
   explicit Site(Prepare prepare) : session{shop.database().connect()} {
-    session.execute("CREATE SCHEMA aside; CREATE TABLE aside.door (opened boolean);"
-                    "CREATE FUNCTION aside.wait() RETURNS text LANGUAGE plpgsql AS $$ BEGIN"
-                    "  WHILE NOT EXISTS (SELECT FROM aside.door) LOOP PERFORM pg_sleep(0.02);"
-                    "  END LOOP; RETURN 'open'; END $$");
+    prepare_door(shop.database());
     prepare(shop);
   }
 
   void reset() {
     shop.settings.environment.clear();
     session.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public;"
-                    "DROP SCHEMA IF EXISTS schemagate CASCADE; DELETE FROM aside.door");
+                    "DROP SCHEMA IF EXISTS schemagate CASCADE");
+    shut_door(shop.database());
     std::filesystem::remove(shop.dir().path() / "marker.json");
     std::filesystem::remove(trace());
   }
-  // Until then SELECT aside.wait() lasts.
-  void open_door() { session.execute("INSERT INTO aside.door VALUES (true)"); }
   [[nodiscard]] std::filesystem::path trace() const { return shop.dir().path() / "trace"; }
   [[nodiscard]] bool has_passed(const std::string& point) const {
     return holds("\n" + read_text(trace()), "\n" + point + "\t");
@@ -137,7 +134,7 @@ Reference undisturbed(Prepare prepare, Part part) {
     for (const auto* thread : {"lease-renewer", "progress"})
       REQUIRE(
           eventually([&] { return site.has_passed(thread + std::string{"/postgres.answer:2"}); }));
-  site.open_door();
+  open_door(site.shop.database());
   const auto result = run.wait();
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
@@ -200,7 +197,7 @@ Result run_with_fault(Site& site, const Point& point, const std::string& action)
   site.shop.settings.environment["SCHEMAGATE_FAULT_TRACE"] = site.trace().string();
   auto run = site.shop.start();
   CHECK(eventually([&] { return site.has_passed(point.name); }));
-  site.open_door();
+  open_door(site.shop.database());
   return run.wait();
 }
 
@@ -246,7 +243,7 @@ void paused(Site& site, const Reference& reference, const Point& point) {
   CHECK(is_stopped(sleeper));
   check_marker_is_true(site, reference);
 
-  site.open_door();
+  open_door(site.shop.database());
   let_the_lease_expire(site, "50ms");
   const auto successor = site.shop.run();
   INFO("the successor: " << successor.err);

@@ -1,3 +1,4 @@
+#include "faults/door.hpp"
 #include "faults/pooled_fixture.hpp"
 
 #include "support/trials.hpp"
@@ -9,24 +10,19 @@ namespace {
 
 // Its only migration naps until the test lets it go on.
 void napping(Pooled& pooled) {
-  pooled.project.database.execute(
-      "CREATE SCHEMA aside; CREATE TABLE aside.go (id integer);"
-      "CREATE FUNCTION aside.nap() RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
-      "  WHILE NOT EXISTS (SELECT FROM aside.go) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$");
+  testing::prepare_door(pooled.project.database);
   pooled.project.migration("20240101000000_nap",
-                           "CREATE TABLE users (id integer PRIMARY KEY);\nSELECT aside.nap();\n"
+                           "CREATE TABLE users (id integer PRIMARY KEY);\nSELECT aside.wait();\n"
                            "INSERT INTO users VALUES (1);");
 }
 
 bool naps(const Pooled& pooled) {
   return eventually([&] {
-    return pooled.count_backends("query LIKE 'SELECT aside.nap()%' AND state = 'active'") == "1";
+    return pooled.count_backends("query LIKE 'SELECT aside.wait()%' AND state = 'active'") == "1";
   });
 }
 
-void wake(const Pooled& pooled) {
-  pooled.project.database.execute("INSERT INTO aside.go VALUES (1)");
-}
+void wake(const Pooled& pooled) { testing::open_door(pooled.project.database); }
 
 void check_once_and_clean(const Pooled& pooled, const std::set<std::string>& fresh) {
   CHECK(pooled.project.database.value("SELECT count(*) FROM users") == "1");

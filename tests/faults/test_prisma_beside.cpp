@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "faults/crowd.hpp"
+#include "faults/door.hpp"
 #include "support/prisma_engine.hpp"
 #include "support/trials.hpp"
 
@@ -16,14 +17,6 @@ void folder_for_both(const Deployment& shop) {
   shop.migration("2_step", "INSERT INTO calls VALUES ('2'); SELECT pg_sleep(0.1);");
   shop.migration("3_index", "CREATE INDEX CONCURRENTLY i3 ON t (slow(x));");
   shop.migration("4_step", "INSERT INTO calls VALUES ('4'); SELECT pg_sleep(0.1);");
-}
-
-// Scripts can say SELECT aside.wait(): it lasts until the test opens the door.
-void prepare_door(const TestDatabase& database) {
-  database.execute("CREATE SCHEMA aside; CREATE SEQUENCE aside.door;"
-                   "CREATE FUNCTION aside.wait() RETURNS text LANGUAGE plpgsql AS $$"
-                   "BEGIN WHILE NOT (SELECT is_called FROM aside.door) LOOP PERFORM pg_sleep(0.02);"
-                   " END LOOP; RETURN 'open'; END $$");
 }
 
 // The backends in Prisma's `SELECT pg_advisory_lock(72707369)`.
@@ -125,7 +118,7 @@ TEST_CASE("Prisma's engine that waits for a run gives up or is let in, and the r
   auto lucky = PrismaEngine::start_deploy(shop.folder(), shop.database());
   REQUIRE(
       eventually([&] { return waiting_for_prismas_lock(shop.database()).size() > left_behind; }));
-  shop.database().execute("SELECT nextval('aside.door')");
+  open_door(shop.database());
   REQUIRE(PrismaEngine::outcome(lucky.wait()) == "P3009");
   const auto result = run.wait();
   REQUIRE_MESSAGE(result.exit_code == 0, result.err);

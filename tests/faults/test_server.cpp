@@ -200,11 +200,11 @@ TEST_CASE(
 TEST_CASE("a run goes on when the backend that renews its lease is terminated again and again") {
   Deployment shop;
   fill(shop);
-  prepare_door(shop);
-  shop.migration("3_slow", "SELECT aside.nap();\nCREATE TABLE v (x int);\n");
+  prepare_door(shop.database());
+  shop.migration("3_slow", "SELECT aside.wait();\nCREATE TABLE v (x int);\n");
   shop.settings.lease = "ttl: 9s";
   auto deploy = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  REQUIRE(shop.is_running("SELECT aside.wait()"));
   const auto renewed_at = [&] {
     return shop.database().value("SELECT renewed_at FROM schemagate.lock");
   };
@@ -216,7 +216,8 @@ TEST_CASE("a run goes on when the backend that renews its lease is terminated ag
     REQUIRE(eventually(is_renewed));
     REQUIRE(eventually([&] {
       return terminate(shop.database().connect(),
-                       "application_name LIKE 'schemagate:%' AND query NOT LIKE '%nap%'") == "1";
+                       "application_name LIKE 'schemagate:%' AND query NOT LIKE '%aside.wait%'") ==
+             "1";
     }));
     before = renewed_at();
   }
@@ -226,7 +227,7 @@ TEST_CASE("a run goes on when the backend that renews its lease is terminated ag
     return shop.database().value("SELECT clock_timestamp() > acquired_at + interval '9 s'"
                                  "  FROM schemagate.lock") == "t";
   }));
-  open_door(shop);
+  open_door(shop.database());
   const auto result = deploy.wait();
   INFO(result.err);
   CHECK(result.exit_code == 0);
@@ -296,15 +297,15 @@ TEST_CASE(
     "an external command survives the loss of the run's connection, which is told with 14, but not of its own") {
   Deployment shop;
   fill(shop);
-  prepare_door(shop);
+  prepare_door(shop.database());
   shop.dir().write("migrate.sh",
-                   "psql -qX -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -c 'SELECT aside.nap()' -c "
+                   "psql -qX -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -c 'SELECT aside.wait()' -c "
                    "'CREATE TABLE IF NOT EXISTS z (x int)'\n");
   shop.settings.migrations = "tool: command, command: [sh, migrate.sh]";
   auto deploy = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  REQUIRE(shop.is_running("SELECT aside.wait()"));
   SUBCASE("its own") {
-    CHECK(terminate(shop.database().connect(), "query LIKE '%nap%'") == "1");
+    CHECK(terminate(shop.database().connect(), "query LIKE '%aside.wait%'") == "1");
     const auto result = deploy.wait();
     INFO(result.err);
     CHECK(result.exit_code == 25);
@@ -316,8 +317,8 @@ TEST_CASE(
             .seen = "exit 25 with the command's last words; the next run completes"});
   }
   SUBCASE("the run's") {
-    CHECK(terminate(shop.database().connect(), "query NOT LIKE '%nap%'") != "0");
-    open_door(shop);
+    CHECK(terminate(shop.database().connect(), "query NOT LIKE '%aside.wait%'") != "0");
+    open_door(shop.database());
     const auto result = deploy.wait();
     INFO(result.err);
     CHECK(is_lost_connection(result));
@@ -326,7 +327,7 @@ TEST_CASE(
             .where = "while an external command works",
             .seen = "the command ends, then exit 14; the next run runs it again and completes"});
   }
-  open_door(shop);
+  open_door(shop.database());
   check_next_run(shop, "none | z | complete");
 }
 
