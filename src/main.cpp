@@ -12,17 +12,17 @@
 #include <functional>
 #include <thread>
 
-#include "schemagate/child.hpp"
-#include "schemagate/gate.hpp"
-#include "schemagate/job.hpp"
-#include "schemagate/json.hpp"
-#include "schemagate/log.hpp"
-#include "schemagate/manifest.hpp"
-#include "schemagate/resolve.hpp"
-#include "schemagate/status.hpp"
-#include "schemagate/text.hpp"
-#include "schemagate/version.hpp"
-#include "schemagate/wait.hpp"
+#include "schemagate/base/child.hpp"
+#include "schemagate/base/json.hpp"
+#include "schemagate/base/log.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/base/version.hpp"
+#include "schemagate/base/wait.hpp"
+#include "schemagate/cli/status_report.hpp"
+#include "schemagate/commands/gate.hpp"
+#include "schemagate/commands/run.hpp"
+#include "schemagate/manifest/manifest.hpp"
+#include "schemagate/recovery/resolve.hpp"
 
 namespace {
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "schemagate/postgres.hpp"
+#include "schemagate/postgres/session.hpp"
 #include "support/process.hpp"
 #include "support/server.hpp"
 #include "support/temp_dir.hpp"

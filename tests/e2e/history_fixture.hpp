@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "e2e/deployment.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 
 namespace testing {
 

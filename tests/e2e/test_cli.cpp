@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "e2e/gate_fixture.hpp"
-#include "schemagate/text.hpp"
-#include "schemagate/version.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/base/version.hpp"
 
 using namespace testing;
 using nlohmann::json;

@@ -5,7 +5,7 @@
 #include <csignal>
 
 #include "e2e/gate_fixture.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 
 using namespace testing;
 using schemagate::sha256_hex;

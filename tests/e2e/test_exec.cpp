@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "e2e/gate_fixture.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 
 using namespace testing;
 

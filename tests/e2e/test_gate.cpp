@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "e2e/gate_fixture.hpp"
-#include "schemagate/bookkeeping.hpp"
-#include "schemagate/statements.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/lease/bookkeeping.hpp"
+#include "schemagate/lease/statements.hpp"
 
 using namespace testing;
 using schemagate::sha256_hex;

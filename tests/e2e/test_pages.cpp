@@ -8,7 +8,7 @@
 #include <set>
 
 #include "e2e/gate_fixture.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 #include "support/page.hpp"
 
 using namespace testing;
@@ -78,7 +78,7 @@ TEST_CASE("the page of the JSON documents shows exactly what the commands print"
 }
 
 TEST_CASE("the page of the JSON documents names every state of a finding, and no other") {
-  const auto source = page("src/status.cpp");
+  const auto source = page("src/commands/status.cpp");
   std::set<std::string> states;
   // The first word of a finding, and what state_of returns.
   const std::regex word{

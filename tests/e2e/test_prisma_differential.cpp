@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "faults/crowd.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 #include "support/generated.hpp"
 #include "support/two_tools.hpp"
 

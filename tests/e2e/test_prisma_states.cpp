@@ -5,7 +5,7 @@
 
 #include <functional>
 
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 #include "support/two_tools.hpp"
 
 using namespace testing;

@@ -12,7 +12,7 @@
 #include <set>
 
 #include "e2e/deployment.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 #include "support/page.hpp"
 
 using namespace testing;

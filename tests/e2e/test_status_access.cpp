@@ -4,7 +4,7 @@
 #include "e2e/gate_fixture.hpp"
 #include "e2e/history_fixture.hpp"
 #include "faults/server_fixture.hpp"
-#include "schemagate/statements.hpp"
+#include "schemagate/lease/statements.hpp"
 #include "support/pgbouncer.hpp"
 
 using testing::eventually;

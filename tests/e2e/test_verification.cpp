@@ -7,7 +7,7 @@
 #include <regex>
 
 #include "e2e/deployment.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 #include "support/own_server.hpp"
 #include "support/page.hpp"
 

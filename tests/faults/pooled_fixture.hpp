@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "e2e/gate_fixture.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 #include "support/pgbouncer.hpp"
 
 namespace testing {

@@ -9,7 +9,7 @@
 
 #include "e2e/deployment.hpp"
 #include "faults/door.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 #include "support/own_server.hpp"
 #include "support/trials.hpp"
 

@@ -7,7 +7,7 @@
 
 #include "e2e/gate_fixture.hpp"
 #include "faults/crowd.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 #include "support/trials.hpp"
 
 using namespace testing;

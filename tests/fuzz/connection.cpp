@@ -4,8 +4,8 @@
 #include <optional>
 
 #include "fuzz.hpp"
-#include "schemagate/connection.hpp"
-#include "schemagate/log.hpp"
+#include "schemagate/base/log.hpp"
+#include "schemagate/postgres/connection.hpp"
 
 namespace {
 

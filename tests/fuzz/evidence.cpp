@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "fuzz.hpp"
-#include "schemagate/evidence.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/catalogue/evidence.hpp"
 
 namespace {
 

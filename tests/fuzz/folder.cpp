@@ -4,9 +4,9 @@
 #include <algorithm>
 
 #include "fuzz.hpp"
-#include "schemagate/error.hpp"
-#include "schemagate/migrations.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/error.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/formats/migrations.hpp"
 
 namespace {
 

@@ -4,9 +4,9 @@
 #include <cctype>
 
 #include "fuzz.hpp"
-#include "schemagate/error.hpp"
-#include "schemagate/manifest.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/error.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/manifest/manifest.hpp"
 
 namespace {
 

@@ -1,10 +1,10 @@
 // The marker file as a gate reads it: no text opens a gate by accident, and what was written is
 // read.
 
-#include "schemagate/marker.hpp"
+#include "schemagate/lease/marker.hpp"
 
 #include "fuzz.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 
 namespace {
 

@@ -3,8 +3,8 @@
 #include <array>
 
 #include "fuzz.hpp"
-#include "schemagate/log.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/log.hpp"
+#include "schemagate/base/text.hpp"
 
 using namespace schemagate;
 using fuzz::promise;

@@ -8,9 +8,9 @@
 #include <optional>
 
 #include "fuzz.hpp"
-#include "schemagate/error.hpp"
-#include "schemagate/plan.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/error.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/migrate/plan.hpp"
 
 namespace {
 

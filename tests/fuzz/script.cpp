@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "fuzz.hpp"
-#include "schemagate/segments.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/migrate/segments.hpp"
 
 namespace {
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "fuzz.hpp"
-#include "schemagate/statement_failure.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/migrate/statement_failure.hpp"
 
 namespace {
 

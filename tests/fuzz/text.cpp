@@ -1,10 +1,10 @@
 // Two texts: what the small functions on text promise.
 
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 
 #include "fuzz.hpp"
-#include "schemagate/manifest.hpp"
-#include "schemagate/postgres.hpp"
+#include "schemagate/manifest/manifest.hpp"
+#include "schemagate/postgres/session.hpp"
 
 using namespace schemagate;
 using fuzz::promise;

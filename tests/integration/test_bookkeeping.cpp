@@ -5,9 +5,9 @@
 #include <barrier>
 #include <thread>
 
-#include "schemagate/bookkeeping.hpp"
-#include "schemagate/error.hpp"
-#include "schemagate/statements.hpp"
+#include "schemagate/base/error.hpp"
+#include "schemagate/lease/bookkeeping.hpp"
+#include "schemagate/lease/statements.hpp"
 #include "support/process.hpp"
 #include "support/server.hpp"
 

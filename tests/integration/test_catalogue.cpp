@@ -3,8 +3,8 @@
 
 #include <doctest/doctest.h>
 
-#include "schemagate/evidence.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/catalogue/evidence.hpp"
 #include "support/server.hpp"
 
 using namespace schemagate;

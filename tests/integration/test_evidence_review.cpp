@@ -3,10 +3,10 @@
 
 #include <doctest/doctest.h>
 
-#include "schemagate/diagnosis.hpp"
-#include "schemagate/evidence.hpp"
-#include "schemagate/manifest.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/catalogue/evidence.hpp"
+#include "schemagate/manifest/manifest.hpp"
+#include "schemagate/recovery/diagnosis.hpp"
 #include "support/server.hpp"
 #include "support/temp_dir.hpp"
 

@@ -2,8 +2,8 @@
 
 #include <doctest/doctest.h>
 
-#include "schemagate/history.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/formats/history.hpp"
 #include "support/server.hpp"
 
 using schemagate::Bookkeeping;

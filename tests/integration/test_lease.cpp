@@ -5,7 +5,7 @@
 #include <atomic>
 #include <stop_token>
 
-#include "schemagate/lease.hpp"
+#include "schemagate/lease/lease.hpp"
 #include "support/process.hpp"
 #include "support/server.hpp"
 

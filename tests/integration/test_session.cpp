@@ -4,7 +4,7 @@
 
 #include <thread>
 
-#include "schemagate/postgres.hpp"
+#include "schemagate/postgres/session.hpp"
 #include "support/process.hpp"
 #include "support/server.hpp"
 

@@ -10,7 +10,7 @@
 #include <fstream>
 #include <stdexcept>
 
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 
 namespace testing {
 namespace {

@@ -11,8 +11,8 @@
 #include <set>
 #include <stdexcept>
 
-#include "schemagate/error.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/error.hpp"
+#include "schemagate/base/text.hpp"
 
 namespace testing::kube {
 namespace {
@@ -249,7 +249,7 @@ void check_failure_policy(const json& job) {
 
   // The codes of the enum that stay what they are however often the run is tried.
   const auto header =
-      read_text(std::filesystem::path{SCHEMAGATE_SOURCE_DIR} / "include/schemagate/error.hpp");
+      read_text(std::filesystem::path{SCHEMAGATE_SOURCE_DIR} / "include/schemagate/base/error.hpp");
   static const std::regex code{R"(\n  \w+ = (\d+),)"};
   auto expected = json::array();
   for (std::sregex_iterator it{header.begin(), header.end(), code}, end; it != end; ++it) {

@@ -6,9 +6,9 @@
 #include <regex>
 
 #include "kube.hpp"
-#include "schemagate/manifest.hpp"
-#include "schemagate/text.hpp"
-#include "schemagate/version.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/base/version.hpp"
+#include "schemagate/manifest/manifest.hpp"
 
 using namespace testing;
 using namespace testing::kube;

@@ -5,7 +5,7 @@
 #include <cstdlib>
 
 #include "kube.hpp"
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 #include "support/own_server.hpp"
 
 using namespace testing;

@@ -9,7 +9,7 @@
 #include <random>
 #include <stdexcept>
 
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 #include "support/server.hpp"
 
 namespace testing {

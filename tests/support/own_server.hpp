@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "schemagate/postgres.hpp"
+#include "schemagate/postgres/session.hpp"
 #include "support/process.hpp"
 
 namespace testing {

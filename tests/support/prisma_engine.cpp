@@ -4,7 +4,7 @@
 
 #include <cstdlib>
 
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 
 namespace testing {
 namespace {

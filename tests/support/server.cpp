@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 #include "support/process.hpp"
 #include "support/temp_dir.hpp"
 

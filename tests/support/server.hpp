@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "schemagate/postgres.hpp"
+#include "schemagate/postgres/session.hpp"
 
 namespace testing {
 

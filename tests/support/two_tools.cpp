@@ -2,7 +2,7 @@
 
 #include <stdexcept>
 
-#include "schemagate/text.hpp"
+#include "schemagate/base/text.hpp"
 
 namespace testing {
 

@@ -1,0 +1,39 @@
+#pragma once
+// `schemagate gate`: keeps an app from starting before a run for its release has finished. Reads
+// only; needs USAGE on our schema and SELECT on schemagate.marker (and on _prisma_migrations for
+// gate.match: migrations). Unknown means closed.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "schemagate/base/wait.hpp"
+#include "schemagate/lease/marker.hpp"
+#include "schemagate/manifest/manifest.hpp"
+
+namespace schemagate {
+
+// What the gate of one image sees at one moment. Pure.
+struct GateView {
+  enum class State { open, closed, failed } state = State::closed;
+  std::string why;        // of closed and failed
+  std::string hint = {};  // where another one than to look at the run helps
+};
+// `digest`: of the image's own folder; null where it has none. `missing`: for gate.match:
+// migrations, what the history lacks of it; null for gate.match: release.
+[[nodiscard]] GateView gate_view(const ReleaseId& id, const std::optional<Marker>& marker,
+                                 const std::string* digest,
+                                 const std::vector<std::string>* missing);
+
+struct GateOptions {
+  bool once = false;           // one look, for probes
+  std::filesystem::path file;  // look at this marker file instead of the database
+};
+
+// Returns when the gate is open. Throws Failure: (gate_timeout) still closed after gate.timeout, or
+// at once with `once`; (gate_failed) as soon as the run for this release has failed for good;
+// (refused) for another database than the manifest expects; or the Stop's reason.
+void wait_at_gate(const Manifest& manifest, const GateOptions& options, Stop& stop);
+
+}  // namespace schemagate

@@ -1,0 +1,69 @@
+#pragma once
+// `schemagate status`: what the history, the catalogue, the lease and the markers say, each problem
+// with its evidence and what settles it. Reads only, in one READ ONLY transaction: creates nothing,
+// takes no lock, waits for nobody. Works for a role that may only read, on a standby, through a
+// pooler, and on a database that has none of our tables.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "schemagate/base/error.hpp"
+#include "schemagate/base/wait.hpp"
+#include "schemagate/manifest/manifest.hpp"
+
+namespace schemagate {
+
+struct Finding {
+  std::string state;    // stable, for machines: "failed", "half-applied", "edited", ...
+  std::string subject;  // a migration's name, an index, ...; may be empty
+  std::string what;     // a sentence
+  std::vector<std::string> evidence;
+  std::string hint;                // what settles it; may be empty
+  ExitCode code = ExitCode::done;  // done: worth knowing, no reason to worry
+};
+
+struct StatusReport {
+  struct Migration {
+    std::string name;
+    std::string state;  // "applied", "pending", or a finding's
+    std::string at;     // when it was applied; empty when it is not
+  };
+  struct Lease {
+    std::string name;
+    bool held = false;
+    std::string app, release, host, since;
+    std::string renewed_ago_s;
+  };
+  struct Run {
+    std::int64_t id = 0;
+    std::string release, mode, status;
+    int applied = 0;
+    int error_code = 0;
+    std::string error, note, host, started_at;
+    std::int64_t took_ms = -1;  // -1: not finished
+  };
+  struct Marker {
+    std::string release, status, completed_at;
+    int error_code = 0;
+  };
+
+  std::string app, release, database, schema;
+  std::string folder;
+  std::vector<Migration> migrations;  // the folder's, in order, then those only in the history
+  std::vector<Finding> findings;
+  std::optional<Lease> lease;     // nothing: nobody ever took it, or this role may not know
+  std::vector<Run> runs;          // the last ones first
+  std::vector<Marker> markers;    // the last ones first
+  std::optional<bool> gate_open;  // nothing: this role may not know
+  std::string gate_why;
+
+  // The lowest code of a finding; done when there is none with a code.
+  [[nodiscard]] ExitCode exit_code() const;
+};
+
+// Throws Failure (not_ready, refused, usage) when nothing can be looked at.
+[[nodiscard]] StatusReport status(const Manifest& manifest, Stop& stop);
+
+}  // namespace schemagate

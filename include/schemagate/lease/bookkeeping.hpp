@@ -1,0 +1,43 @@
+#pragma once
+// Our own tables: which schema they are in, and how they come into being.
+
+#include <string>
+
+#include "schemagate/postgres/session.hpp"
+
+namespace schemagate {
+
+class Bookkeeping {
+ public:
+  explicit Bookkeeping(const std::string& schema);
+
+  // A text of statements.hpp with "schemagate." replaced by the configured schema.
+  [[nodiscard]] std::string sql(const char* statement) const;
+
+  [[nodiscard]] const std::string& schema_name() const { return name_; }
+
+  // One look, changes nothing: false where the tables do not exist yet.
+  [[nodiscard]] bool exists(pg::Session& session) const;
+  // Whether the table exists and this role may read it.
+  [[nodiscard]] bool may_read(pg::Session& session, const std::string& table) const;
+  // Creates the tables if they do not exist, and brings older ones up to date; any number of
+  // runners may do so at once. Throws Failure (refused) when a newer schemagate made them or the
+  // role may not create them.
+  void create_if_missing(pg::Session& session) const;
+  // Throws Failure (refused), with the GRANT, when the role lacks a right on one of our tables or
+  // on the history in `history_schema`: better now than between two migrations.
+  void check_rights(pg::Session& session, const std::string& history_schema) const;
+  // The same for the right to create the history, where there is none yet.
+  void check_may_create_history(pg::Session& session, const std::string& history_schema) const;
+
+ private:
+  void create(pg::Session& session) const;
+  void upgrade(pg::Session& session, int version) const;
+  [[nodiscard]] int read_version(pg::Session& session) const;
+  [[nodiscard]] std::string locked_sql() const;
+
+  std::string name_;
+  std::string schema_;  // quoted where necessary
+};
+
+}  // namespace schemagate

@@ -1,0 +1,67 @@
+#pragma once
+// The completion marker: what a run leaves for the gate. One row for each app and release (a
+// history, so that a rolled-back image finds its own), and a file if the manifest asks for one.
+// running: a run is at work. complete: everything of this release is applied and verified.
+// failed: a run that had taken the lease ended with a permanent outcome (codes 20 to 25); a later
+// good run makes it complete. The row of what is complete with the same content is not made failed.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "schemagate/base/error.hpp"
+#include "schemagate/lease/bookkeeping.hpp"
+#include "schemagate/lease/verified.hpp"
+
+namespace schemagate {
+
+struct ReleaseId {
+  std::string app;
+  std::string release;
+};
+
+struct Marker {
+  enum class Status { running, complete, failed } status = Status::running;
+  std::string digest;  // of the migrations folder it speaks of
+  int error_code = 0;
+  std::string error;
+  std::string completed_at;
+};
+
+constexpr const char* k_marker_channel = "schemagate_marker";  // LISTEN: a marker was committed
+
+[[nodiscard]] std::optional<Marker> read_marker(pg::Session& session,
+                                                const Bookkeeping& bookkeeping, const ReleaseId& id,
+                                                Milliseconds limit);
+
+// The same within a transaction.
+[[nodiscard]] std::optional<Marker>
+find_marker(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id);
+
+// What was completed last, if that was after this release.
+struct NewerRelease {
+  std::string release;
+  std::string completed_at;
+};
+[[nodiscard]] std::optional<NewerRelease>
+find_newer_release(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id);
+
+// These belong into a transaction that ends with the lease's fence check.
+void mark_running(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+                  const std::string& digest, const std::string& run_id);
+void mark_complete(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+                   const Verified& verified, const std::string& run_id);
+// False where it stays complete: what was completed for the same content is not taken back.
+[[nodiscard]] bool mark_failed(pg::Session& session, const Bookkeeping& bookkeeping,
+                               const ReleaseId& id, const std::string& digest,
+                               const std::string& run_id, const Failure& failure);
+
+// The file is replaced in one step (written beside it, synced, renamed). Throws Failure (usage)
+// when it cannot be written.
+void write_marker_file(const std::filesystem::path& file, const ReleaseId& id,
+                       const Marker& marker);
+// Nothing when there is no such file, it is no marker, or it is another app's or release's.
+[[nodiscard]] std::optional<Marker> read_marker_file(const std::filesystem::path& file,
+                                                     const ReleaseId& id);
+
+}  // namespace schemagate

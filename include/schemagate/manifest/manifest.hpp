@@ -1,0 +1,111 @@
+#pragma once
+// The deploy manifest: strict YAML in, one validated value out. Unknown and duplicate keys, wrong
+// types, bad durations, unset variables and unreadable secret files are errors; all of them are
+// reported at once, each as `file:line:column: message`. Reads files, never the network.
+// The reference for people is docs/manifest.md, for editors docs/manifest.schema.json (a test keeps
+// the latter equal to manifest_keys()).
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "schemagate/base/wait.hpp"
+
+namespace schemagate {
+
+enum class Mode { apply, check, off };
+enum class Tool { prisma, command };
+enum class Atomic { migration, release };
+enum class Policy { fail, warn, allow };
+enum class GateMatch { release, migrations };
+
+// Holds when the column ("table.column") or table exists, or when the SQL returns true.
+struct Check {
+  enum class Kind { column, table, sql } kind;
+  std::string text;
+};
+
+struct Manifest {
+  std::filesystem::path file;
+  std::string app;
+  std::string release;  // empty: the digest of the migrations folder
+  Mode mode = Mode::apply;
+
+  struct Database {
+    std::string url;
+    std::string direct_url;
+    Milliseconds wait{};
+    std::optional<std::chrono::seconds> connect_timeout;
+    bool create = false;
+    std::string bookkeeping_schema;
+    struct Expect {
+      std::string name;
+      std::vector<std::string> hosts;  // shell-style patterns, any of them
+      int min_version = 0;             // major, 0: any
+    } expect;
+  } database;
+
+  struct Lease {
+    std::string name;  // empty: from what is protected
+    Milliseconds ttl{};
+    Milliseconds wait{};
+    bool allow_unfenced = false;
+  } lease;
+
+  struct Migrations {
+    Tool tool = Tool::prisma;
+    std::filesystem::path directory;  // made absolute against the manifest's own directory
+    std::string schema;               // empty: ?schema= of the URL, else public
+    bool allow_empty = false;
+    Atomic atomic = Atomic::migration;
+    Milliseconds lock_timeout{};
+    Milliseconds lock_retry{};
+    Milliseconds statement_timeout{};
+    Policy out_of_order = Policy::warn;
+    Policy edited = Policy::fail;
+    Policy missing = Policy::warn;
+    bool repair = true;  // settle failed rows whose fate is proven
+    std::vector<std::string> command;
+    Milliseconds timeout{};
+    std::map<std::string, std::string> env;
+    bool prisma_history = false;  // tool: command, history: prisma
+  } migrations;
+
+  std::vector<Check> verify;
+
+  struct Gate {
+    GateMatch match = GateMatch::release;
+    Milliseconds timeout{};
+    Milliseconds poll{};
+  } gate;
+
+  std::filesystem::path marker_file;  // empty: none
+};
+
+using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+[[nodiscard]] Environment process_environment();
+
+// Throws Failure (usage) whose text is one line for each mistake.
+[[nodiscard]] Manifest read_manifest(const std::filesystem::path& file,
+                                     const Environment& environment);
+[[nodiscard]] Manifest parse_manifest(const std::string& yaml, const std::filesystem::path& file,
+                                      const Environment& environment);
+
+struct ManifestKey {
+  enum class Type { integer, text, secret, boolean, duration, choice, list, map, checks };
+  std::string_view path;  // "database.url"
+  Type type;
+  std::string_view fallback;  // as written in YAML; empty: none
+  std::string_view choices;   // "fail|warn|allow", for Type::choice
+};
+[[nodiscard]] std::span<const ManifestKey> manifest_keys();
+
+// "500ms", "5s", "2m", "1h"; a plain 0 too.
+[[nodiscard]] std::optional<Milliseconds> parse_duration(std::string_view text);
+
+}  // namespace schemagate

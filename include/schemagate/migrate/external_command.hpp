@@ -1,0 +1,25 @@
+#pragma once
+// tool: command. Runs any migration command under our readiness, lease and marker, and refuses the
+// ones that reset or push. What such a tool does cannot be fenced by transactions: it gets a direct
+// connection whose application_name lets a successor end it.
+
+#include <string>
+#include <vector>
+
+#include "schemagate/lease/lease.hpp"
+#include "schemagate/manifest/manifest.hpp"
+#include "schemagate/postgres/database.hpp"
+
+namespace schemagate {
+
+// Throws Failure (refused) for prisma db push, migrate dev, migrate reset, --force-reset and
+// --accept-data-loss, also inside `sh -c "..."`.
+void refuse_destructive_command(const std::vector<std::string>& argv);
+
+// The child's output goes into the log line by line; its environment holds DATABASE_URL,
+// DIRECT_URL, SCHEMAGATE_DATABASE_URL, SCHEMAGATE_RELEASE, SCHEMAGATE_APP and PGAPPNAME, then
+// migrations.env. Throws Failure (command_failed), or the Stop's reason.
+void run_command(const Manifest& manifest, const std::string& release, const Database& database,
+                 const Lease& lease, Stop& stop);
+
+}  // namespace schemagate

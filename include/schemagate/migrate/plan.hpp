@@ -1,0 +1,75 @@
+#pragma once
+// What a run has to do, decided from the folder and the table alone. Pure: no I/O, no clock. All
+// pending scripts are read and judged here, so that a script that cannot work is refused before the
+// first one is applied.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "schemagate/base/error.hpp"
+#include "schemagate/formats/history.hpp"
+#include "schemagate/formats/migrations.hpp"
+#include "schemagate/manifest/manifest.hpp"
+#include "schemagate/migrate/segments.hpp"
+
+namespace schemagate {
+
+struct PlannedMigration {
+  const Migration* migration = nullptr;  // in the Folder
+  std::vector<Segment> segments;
+  std::string row_id;             // of the row an earlier run left unfinished; empty: a fresh start
+  std::size_t first_segment = 0;  // earlier ones are done
+  Step interrupted;               // that run began first_segment and did not finish it
+  bool was_refused = false;       // the server refused it then; else the run died in it
+
+  // Migration and history row commit together.
+  [[nodiscard]] bool is_one_transaction() const {
+    return row_id.empty() && segments.size() == 1 && segments.front().transactional;
+  }
+  // A statement outside of transactions comes after the script's own SET.
+  [[nodiscard]] bool sets_outside_transactions() const;
+};
+
+struct Plan {
+  std::vector<PlannedMigration> pending;
+  std::vector<std::string> warnings;
+
+  [[nodiscard]] bool needs_direct_connection() const;
+  [[nodiscard]] bool sets_outside_transactions() const;
+};
+
+// Where folder and history differ, other than by what is pending.
+struct Discrepancy {
+  enum class Kind { edited, missing, out_of_order } kind;
+  std::string migration;
+  std::string text;
+};
+[[nodiscard]] std::vector<Discrepancy> discrepancies(const Folder& folder, const History& history);
+[[nodiscard]] Policy policy_for(Discrepancy::Kind kind, const Manifest::Migrations& policies);
+
+// Throws Failure: (history) failed rows (P3009), a non-empty schema without history (P3005), a
+// pending directory without migration.sql (P3015), or what a policy forbids; (migration_failed) a
+// script that cannot be executed; (refused) atomic: release where PostgreSQL does not allow it.
+[[nodiscard]] Plan make_plan(const Folder& folder, const History& history,
+                             const Manifest::Migrations& policies);
+
+// Why a run cannot continue what an earlier one of ours began with this row; empty where it can.
+[[nodiscard]] std::optional<Failure>
+obstacle_to_continuing(const HistoryRow& row, const History& history, const Folder& folder);
+
+// The same migration, cut so that `statement` (of its one segment) is outside of transactions. For
+// what only the server can tell.
+[[nodiscard]] PlannedMigration with_statement_alone(const PlannedMigration& planned,
+                                                    const Statement& statement);
+
+// The hint where nobody can tell how far the statement on `line` came.
+[[nodiscard]] std::string finish_by_hand(const Migration& migration, int line,
+                                         std::size_t parts_done);
+
+// The script's path, relative to the working directory where that is shorter.
+[[nodiscard]] std::string display_path(const Migration& migration);
+// "file:line:column"
+[[nodiscard]] std::string location(const Migration& migration, int line, int column);
+
+}  // namespace schemagate

@@ -1,0 +1,67 @@
+#pragma once
+// The session that scripts run on, and its hygiene: whatever a script sets (search_path, role,
+// time-outs) reaches neither the next migration nor our bookkeeping, and nothing stays behind on a
+// pooled backend. Temporary tables live as long as the session, as they do under Prisma.
+
+#include <string>
+
+#include "schemagate/lease/lease.hpp"
+#include "schemagate/manifest/manifest.hpp"
+#include "schemagate/migrate/progress.hpp"
+#include "schemagate/migrate/segments.hpp"
+#include "schemagate/migrate/statement_failure.hpp"
+
+namespace schemagate {
+
+// A session for scripts under this lease. Direct: its connection carries our name and limits, so
+// that RESET ALL brings them back. Pooled: an ordinary one; everything is set for each transaction.
+[[nodiscard]] pg::Session open_script_session(const Database& database, const Lease& lease,
+                                              const Manifest::Migrations& settings,
+                                              int server_major_version);
+
+class ScriptSession {
+ public:
+  // Everything must outlive this; `session` (from open_script_session) may be replaced by another
+  // one between calls.
+  ScriptSession(pg::Session& session, const Database& database, const Lease& lease,
+                const Manifest::Migrations& settings, const Stop& stop);
+
+  // In a transaction, in this order:
+  [[nodiscard]] std::string prologue(const Segment& segment) const;  // goes with BEGIN
+  void run(const Segment& segment, const std::string& label);
+  // Checks deferred constraints, cleans the session, runs `bookkeeping` (SQL) and the fence check,
+  // all in one message: COMMIT has no surprises left.
+  void conclude(const std::string& bookkeeping);
+  // The same without the fence check, where the transaction goes on for long: the check locks the
+  // lease's row, and the lease could not be renewed until the COMMIT. Returns what `bookkeeping`
+  // did.
+  pg::Rows conclude_part(const std::string& bookkeeping);
+
+  // For a transaction of bookkeeping alone.
+  [[nodiscard]] std::string bookkeeping_prologue() const { return clean_sql(); }
+
+  // Outside of transactions. Through a pooler nothing is set here: it would stay on a backend that
+  // is another client's next.
+  void clean();  // ours again: role, settings, limits
+  void wait_without_limits();
+  // The script's, but for application_name; then its statements can be resolved.
+  void apply_settings(const Segment& segment);
+  // The one statement of a segment that stands alone: fence check, the script's settings,
+  // statement.
+  void run_alone(const Segment& segment, const std::string& label);
+
+  [[nodiscard]] Progress::Blocker last_blocker() const { return progress_.last_blocker(); }
+
+ private:
+  [[nodiscard]] std::string clean_sql() const;
+  void execute(const Statement& statement, const std::string& label);
+
+  pg::Session& session_;
+  const Database& database_;
+  const Lease& lease_;
+  const Manifest::Migrations& settings_;
+  const Stop& stop_;
+  Progress progress_;
+};
+
+}  // namespace schemagate

@@ -1,0 +1,33 @@
+#pragma once
+// After applying: is everything there that this release needs? The only maker of a Verified,
+// without which no marker can become complete.
+
+#include <string>
+#include <vector>
+
+#include "schemagate/formats/history.hpp"
+#include "schemagate/formats/migrations.hpp"
+#include "schemagate/lease/verified.hpp"
+#include "schemagate/manifest/manifest.hpp"
+
+namespace schemagate {
+
+struct Expectation {
+  const Folder& folder;
+  const HistoryTable* history;  // null: an external tool without a history that we can read
+  const std::vector<Check>& checks;
+  std::string schema;            // of unqualified tables and columns in checks
+  std::string search_path;       // for SQL checks; empty: the role's own
+  Policy edited = Policy::fail;  // as in the manifest: does an applied file's content count?
+};
+
+// Reads the history again: every migration of the folder is applied, with this content. Then the
+// manifest's checks. Works inside a transaction too. Throws Failure (check_failed) naming all that
+// is missing.
+[[nodiscard]] Verified verify(pg::Session& session, const Expectation& expectation);
+
+// The migrations of `folder` that `history` does not hold as applied with this content, with why.
+[[nodiscard]] std::vector<std::string> not_applied(const Folder& folder, const History& history,
+                                                   Policy edited);
+
+}  // namespace schemagate

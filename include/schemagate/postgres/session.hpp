@@ -1,0 +1,122 @@
+#pragma once
+// The only door to PostgreSQL: no other file knows which client library is behind it (libpqxx 6.4
+// and 7.x; the differences are in postgres.cpp). A Session never reconnects by itself: a new
+// backend would have lost its settings and locks without telling. One thread at a time per Session,
+// except for cancel(), which any thread may call.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "schemagate/base/wait.hpp"
+
+namespace schemagate::pg {
+
+using Value = std::optional<std::string>;  // SQL text or NULL
+using Row = std::vector<Value>;
+using Rows = std::vector<Row>;
+
+struct Position {  // 1-based, in the SQL text that was sent
+  int line = 1;
+  int column = 1;
+};
+
+// The server answered: no. The transaction is aborted, the session usable.
+struct Error : std::runtime_error {
+  Error(const std::string& text, std::string state)
+      : std::runtime_error{text}, sqlstate{std::move(state)} {}
+
+  std::string sqlstate;
+  std::string message;  // first line, without severity
+  std::string detail;
+  std::string hint;
+  std::string context;  // where inside a function it happened
+  std::optional<Position> position;
+};
+
+// The connection is gone; a transaction whose COMMIT was not sent is rolled back by the server.
+struct ConnectionLost : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// The connection went away while COMMIT was under way: read back whether it happened.
+struct CommitInDoubt : ConnectionLost {
+  using ConnectionLost::ConnectionLost;
+};
+
+class Session {
+ public:
+  // Connects; throws ConnectionLost with the server's or libpq's reason. `conninfo` is a libpq
+  // key=value string.
+  explicit Session(const std::string& conninfo);
+  ~Session();
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+
+  // One statement with $n parameters; autocommitted unless a Transaction is open on this session.
+  Rows query(const std::string& sql, const std::vector<Value>& parameters = {});
+  // The same, but the server ends it after `limit`, waiting for locks included (57014 or 55P03);
+  // where it does not answer even then, the connection is lost.
+  // One message, so that a client that is paused half-way leaves nothing open. Not inside a
+  // Transaction.
+  Rows query_within(Milliseconds limit, const std::string& sql,
+                    const std::vector<Value>& parameters = {});
+  // One message of the simple protocol: several statements without parameters are one implicit
+  // transaction; a statement that refuses transactions must be alone.
+  void execute(const std::string& sql);
+
+  // From now on the connection is lost when an answer takes longer. 0: no limit, as at first.
+  void limit_answers(Milliseconds limit);
+
+  void cancel() noexcept;  // asks the server to cancel the running statement
+  [[nodiscard]] int backend_pid() const;
+  [[nodiscard]] int server_major_version() const;
+
+  // NOTICE, WARNING and the like ("NOTICE:  text"), delivered on the thread that runs the
+  // statement.
+  void on_notice(std::function<void(std::string)> handler);
+
+  void listen(const std::string& channel);
+  // True when a notification arrived in time, on any channel listened to.
+  [[nodiscard]] bool wait_for_notification(Milliseconds limit);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// BEGIN (READ COMMITTED, whatever the role's default is) at construction, ROLLBACK at destruction
+// unless commit() was called. The session's query() and execute() work inside it.
+class Transaction {
+ public:
+  // `prologue`: statements sent in the same message as BEGIN.
+  explicit Transaction(Session& session, const std::string& prologue = {});
+  ~Transaction();
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+
+  Rows query(const std::string& sql, const std::vector<Value>& parameters = {});
+  void execute(const std::string& sql);
+  void commit();  // may throw CommitInDoubt
+
+ private:
+  Session& session_;
+  bool open_ = true;
+};
+
+[[nodiscard]] std::string quote_identifier(std::string_view name);
+[[nodiscard]] std::string quote_literal(std::string_view text);
+
+// The statement with its $n replaced by literals: for messages of several statements.
+[[nodiscard]] std::string with_values(const std::string& sql, const std::vector<Value>& values);
+
+// Fills the fields of an Error from libpq's default error text and finds the position that its
+// `LINE n:` excerpt points at in `sql`. Exposed for tests.
+[[nodiscard]] Error parse_error(const std::string& text, std::string sqlstate,
+                                std::string_view sql);
+
+}  // namespace schemagate::pg

@@ -1,0 +1,255 @@
+#include "schemagate/cli/status_report.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "schemagate/base/text.hpp"
+
+namespace schemagate {
+namespace {
+
+constexpr std::size_t k_applied_shown_max = 3;
+constexpr std::size_t k_name_width_max = 48;
+constexpr const char* k_run = "schemagate run";  // told once, at the end
+
+class Painter {
+ public:
+  explicit Painter(bool colour) : colour_{colour} {}
+  [[nodiscard]] std::string bad(const std::string& text) const { return painted("31", text); }
+  [[nodiscard]] std::string good(const std::string& text) const { return painted("32", text); }
+  [[nodiscard]] std::string warning(const std::string& text) const { return painted("33", text); }
+  [[nodiscard]] std::string quiet(const std::string& text) const { return painted("2", text); }
+  [[nodiscard]] std::string by(ExitCode code, const std::string& text) const {
+    return code == ExitCode::done ? warning(text) : bad(text);
+  }
+
+ private:
+  [[nodiscard]] std::string painted(const char* code, const std::string& text) const {
+    return colour_ ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : text;
+  }
+  bool colour_;
+};
+
+class TextReport {
+ public:
+  TextReport(const StatusReport& report, bool colour) : report_{report}, paint_{colour} {}
+
+  std::string text() {
+    line(fmt::format("app {}, release {}", report_.app, report_.release));
+    line(fmt::format("database {}, schema {}", report_.database, report_.schema));
+    line("");
+    migrations();
+    other_findings();
+    lease();
+    runs();
+    gate();
+    conclusion();
+    return std::move(text_);
+  }
+
+ private:
+  void line(const std::string& text) { text_ += text + "\n"; }
+  void details(const Finding& finding, const std::string& indent);
+  void migrations();
+  void other_findings();
+  void lease();
+  void runs();
+  void gate();
+  void conclusion();
+
+  [[nodiscard]] bool is_migration(const std::string& name) const {
+    return std::any_of(report_.migrations.begin(), report_.migrations.end(),
+                       [&](const auto& one) { return one.name == name; });
+  }
+  [[nodiscard]] std::vector<const Finding*> findings_of(const std::string& name) const {
+    std::vector<const Finding*> found;
+    for (const auto& finding : report_.findings)
+      if (finding.subject == name) found.push_back(&finding);
+    return found;
+  }
+
+  const StatusReport& report_;
+  Painter paint_;
+  std::string text_;
+};
+
+void TextReport::details(const Finding& finding, const std::string& indent) {
+  for (const auto& evidence : finding.evidence) line(indent + evidence);
+  if (!finding.hint.empty()) line(indent + "hint: " + finding.hint);
+}
+
+void TextReport::migrations() {
+  std::size_t applied = 0;
+  std::size_t width = 0;
+  for (const auto& one : report_.migrations) {
+    applied += one.at.empty() ? 0 : 1;
+    width = std::max(width, character_count(one.name));
+  }
+  width = std::min(width, k_name_width_max);
+  line(fmt::format("{}: {}, {} applied", report_.folder.empty() ? "migrations" : report_.folder,
+                   counted(report_.migrations.size(), "migration"), applied));
+  const auto plain = [&](std::size_t i) {
+    return report_.migrations[i].state == "applied" &&
+           findings_of(report_.migrations[i].name).empty();
+  };
+  for (std::size_t i = 0; i < report_.migrations.size(); ++i) {
+    std::size_t more = 0;
+    while (i + more < report_.migrations.size() && plain(i + more)) ++more;
+    if (more > k_applied_shown_max) {
+      line(paint_.quiet(fmt::format("├─ ... {} applied", more - k_applied_shown_max)));
+      i += more - k_applied_shown_max;
+    }
+    const auto& one = report_.migrations[i];
+    const bool last = i + 1 == report_.migrations.size();
+    const auto found = findings_of(one.name);
+    const auto code = found.empty() ? ExitCode::done : found.front()->code;
+    const auto state = found.empty() && one.at.empty() ? one.state
+                       : found.empty()                 ? paint_.good(one.state)
+                                                       : paint_.by(code, one.state);
+    const auto padding = width > character_count(one.name) ? width - character_count(one.name) : 0;
+    line(fmt::format("{} {}{}  {}{}", last ? "└─" : "├─", one.name, std::string(padding, ' '),
+                     state, one.at.empty() ? "" : "  " + paint_.quiet(one.at)));
+    const std::string indent = last ? "     " : "│    ";
+    for (const auto* finding : found) {
+      if (finding->state != "pending" || !finding->evidence.empty() || finding->hint != k_run)
+        line(indent + finding->what);
+      if (finding->hint != k_run) details(*finding, indent);
+      else
+        for (const auto& evidence : finding->evidence) line(indent + evidence);
+    }
+  }
+  line("");
+}
+
+void TextReport::other_findings() {
+  bool any = false;
+  for (const auto& finding : report_.findings) {
+    if (is_migration(finding.subject) || finding.state == "gate-closed") continue;
+    any = true;
+    const auto lines = split(finding.what, '\n');
+    line(paint_.by(finding.code, "* " + lines.front()));
+    for (std::size_t i = 1; i < lines.size(); ++i) line("  " + lines[i]);
+    details(finding, "  ");
+  }
+  if (any) line("");
+}
+
+void TextReport::lease() {
+  if (!report_.lease) return;
+  const auto& lease = *report_.lease;
+  const auto who = fmt::format("release {} of {} on {} since {}", lease.release, lease.app,
+                               lease.host, lease.since);
+  line(lease.held ? fmt::format("lease   {}: {} by {}, renewed {} s ago", lease.name,
+                                paint_.warning("held"), who, lease.renewed_ago_s)
+                  : fmt::format("lease   {}: free (last taken by {})", lease.name, who));
+}
+
+void TextReport::runs() {
+  for (const auto& run : report_.runs) {
+    auto text =
+        fmt::format("run     #{} {}  {}  {} of release {}, {} applied", run.id, run.started_at,
+                    run.status == "complete" ? paint_.good(run.status) : paint_.bad(run.status),
+                    run.mode, run.release, run.applied);
+    if (run.took_ms >= 0) text += ", " + for_people(Milliseconds{run.took_ms});
+    if (run.error_code != 0)
+      text += fmt::format(", code {}: {}", run.error_code,
+                          shortened(join(split(run.error, '\n'), " "), 160));
+    line(text);
+    if (!run.note.empty())
+      for (const auto& note : split(run.note, '\n')) line("          " + note);
+  }
+}
+
+void TextReport::gate() {
+  for (const auto& marker : report_.markers)
+    line(fmt::format("marker  {}: {}{}", marker.release, marker.status,
+                     marker.completed_at.empty() ? "" : " since " + marker.completed_at));
+  if (!report_.gate_open) return line("gate    " + report_.gate_why);
+  if (*report_.gate_open)
+    return line("gate    " + paint_.good("open") + " for release " + report_.release);
+  const auto lines = split(report_.gate_why, '\n');
+  line("gate    " + paint_.bad("closed") + ": " + lines.front());
+  for (std::size_t i = 1; i < lines.size(); ++i) line("          " + lines[i]);
+}
+
+void TextReport::conclusion() {
+  const auto code = report_.exit_code();
+  line("");
+  if (code == ExitCode::done) return line(paint_.good("healthy and up to date"));
+  const auto count = std::count_if(report_.findings.begin(), report_.findings.end(),
+                                   [](const auto& one) { return one.code != ExitCode::done; });
+  line(paint_.bad(fmt::format("{} to be settled; exit code {}",
+                              counted(static_cast<std::size_t>(count), "finding"),
+                              static_cast<int>(code))));
+  const bool run_settles_all =
+      std::all_of(report_.findings.begin(), report_.findings.end(),
+                  [](const auto& one) { return one.code == ExitCode::done || one.hint == k_run; });
+  if (run_settles_all) line(std::string{"hint: "} + k_run);
+}
+
+}  // namespace
+
+std::string as_text(const StatusReport& report, bool colour) {
+  return TextReport{report, colour}.text();
+}
+
+Json as_json(const StatusReport& report) {
+  Json json;
+  json.set("app", report.app).set("release", report.release);
+  json.set("database", report.database).set("schema", report.schema);
+  json.set("exit_code", static_cast<int>(report.exit_code()));
+  json.set("healthy", report.exit_code() == ExitCode::done);
+  std::vector<Json> migrations;
+  for (const auto& one : report.migrations)
+    migrations.emplace_back()
+        .set("name", one.name)
+        .set("state", one.state)
+        .set("applied_at", one.at);
+  json.set("migrations", migrations);
+  std::vector<Json> findings;
+  for (const auto& one : report.findings)
+    findings.emplace_back()
+        .set("state", one.state)
+        .set("subject", one.subject)
+        .set("what", one.what)
+        .set("evidence", one.evidence)
+        .set("hint", one.hint)
+        .set("exit_code", static_cast<int>(one.code));
+  json.set("findings", findings);
+  if (report.lease) {
+    Json lease;
+    lease.set("name", report.lease->name).set("held", report.lease->held);
+    lease.set("app", report.lease->app).set("release", report.lease->release);
+    lease.set("host", report.lease->host).set("since", report.lease->since);
+    json.set("lease", lease);
+  }
+  std::vector<Json> runs;
+  for (const auto& one : report.runs)
+    runs.emplace_back()
+        .set("id", one.id)
+        .set("release", one.release)
+        .set("mode", one.mode)
+        .set("status", one.status)
+        .set("applied", one.applied)
+        .set("error_code", one.error_code)
+        .set("error", one.error)
+        .set("note", one.note)
+        .set("host", one.host)
+        .set("started_at", one.started_at)
+        .set("took_ms", one.took_ms);
+  json.set("runs", runs);
+  std::vector<Json> markers;
+  for (const auto& one : report.markers)
+    markers.emplace_back()
+        .set("release", one.release)
+        .set("status", one.status)
+        .set("error_code", one.error_code)
+        .set("completed_at", one.completed_at);
+  json.set("markers", markers);
+  if (report.gate_open)
+    json.set("gate", Json{}.set("open", *report.gate_open).set("why", report.gate_why));
+  return json;
+}
+
+}  // namespace schemagate

@@ -1,0 +1,473 @@
+#include "schemagate/commands/status.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "schemagate/base/text.hpp"
+#include "schemagate/commands/gate.hpp"
+#include "schemagate/lease/statements.hpp"
+#include "schemagate/migrate/plan.hpp"
+#include "schemagate/migrate/verify.hpp"
+#include "schemagate/postgres/database_errors.hpp"
+#include "schemagate/postgres/readiness.hpp"
+#include "schemagate/recovery/diagnosis.hpp"
+#include "schemagate/recovery/target.hpp"
+
+namespace schemagate {
+namespace {
+
+using Outcome = Settlement::Outcome;
+
+// $1 schema. An index that is being built is INVALID until it is ready.
+constexpr const char* k_invalid_indexes = R"sql(
+SELECT c.relname, t.relname, coalesce((SELECT pid::text FROM pg_stat_progress_create_index p
+                                        WHERE p.index_relid = c.oid), '')
+  FROM pg_index i JOIN pg_class c ON c.oid = indexrelid JOIN pg_class t ON t.oid = indrelid
+       JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE NOT indisvalid AND c.relkind = 'i' AND nspname = $1 ORDER BY 1)sql";
+
+constexpr const char* k_not_validated = R"sql(
+SELECT conname, relname FROM pg_constraint JOIN pg_class c ON c.oid = conrelid
+       JOIN pg_namespace n ON n.oid = relnamespace
+ WHERE NOT convalidated AND nspname = $1 ORDER BY 1)sql";
+
+const char* state_of(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::running: return "running";
+    case Outcome::resumable: return "interrupted";
+    case Outcome::half_applied: return "half-applied";
+    default: return "failed";
+  }
+}
+
+const char* state_of(Discrepancy::Kind kind) {
+  switch (kind) {
+    case Discrepancy::Kind::edited: return "edited";
+    case Discrepancy::Kind::missing: return "not-in-folder";
+    case Discrepancy::Kind::out_of_order: return "out-of-order";
+  }
+  return "";
+}
+
+const char* remedy_of(Discrepancy::Kind kind, Policy policy) {
+  switch (kind) {
+    case Discrepancy::Kind::edited:
+      return "undo the edit and write a new migration; or migrations.edited: warn";
+    case Discrepancy::Kind::missing:
+      return "restore the directory; a rolled-back image may leave it so (migrations.missing: allow)";
+    case Discrepancy::Kind::out_of_order:
+      return policy == Policy::fail
+                 ? "give it a name that sorts last; or migrations.out_of_order: warn, and a run "
+                   "applies it all the same"
+                 : "a run applies it all the same (migrations.out_of_order: warn)";
+  }
+  return "";
+}
+
+// REINDEX CONCURRENTLY builds a copy under such a name, and leaves it when it is interrupted
+// (PostgreSQL manual, REINDEX).
+std::string repair_of_index(const std::string& index, const std::string& quoted_name) {
+  const bool is_copy =
+      index.find("_ccnew") != std::string::npos || index.find("_ccold") != std::string::npos;
+  return is_copy
+             ? fmt::format("DROP INDEX CONCURRENTLY {}", quoted_name)
+             : fmt::format("REINDEX INDEX CONCURRENTLY {0}; if it was to be dropped: DROP INDEX "
+                           "CONCURRENTLY {0}; if its migration has not ended: schemagate run",
+                           quoted_name);
+}
+
+// One snapshot for all that is looked at: a run that commits meanwhile must not show by half. Not a
+// pg::Transaction, which may write, and which a standby therefore refuses to begin.
+class Look {
+ public:
+  Look(pg::Session& session, const std::string& prologue) : session_{session} {
+    // The time-outs are for whoever holds a history table, or a catalogue, by an exclusive lock.
+    session_.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+                     "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '60s';" +
+                     prologue);
+  }
+  ~Look() {
+    try {
+      session_.execute("ROLLBACK");
+    } catch (const std::exception&) {  // a dead connection rolls back by itself
+    }
+  }
+  Look(const Look&) = delete;
+  Look& operator=(const Look&) = delete;
+
+ private:
+  pg::Session& session_;
+};
+
+class Inspector {
+ public:
+  Inspector(const Manifest& manifest, Stop& stop)
+      : manifest_{manifest}, stop_{stop}, target_{manifest, read_folder_if_possible()} {}
+
+  StatusReport inspect() {
+    auto session = connect_to_read(target_.database, manifest_.database, stop_);
+    report_.app = target_.id.app;
+    report_.release = target_.id.release;
+    report_.database = target_.database.address().display();
+    report_.folder = target_.folder.directory.lexically_proximate(std::filesystem::current_path());
+    const Look look{session, target_.search_path_sql()};
+    try {
+      look_at_all(session);
+    } catch (const pg::Error& e) {
+      if (e.sqlstate != "55P03" && e.sqlstate != "57014") throw;
+      throw Failure{
+          ExitCode::lock_timeout,
+          fmt::format("cannot look: {}: somebody holds a table by an exclusive lock", e.message),
+          std::string{"see who is in a transaction: "} + k_open_transactions +
+              "; then look again: schemagate status"};
+    }
+    return std::move(report_);
+  }
+
+ private:
+  // A broken folder is a finding, and no reason not to look at the database.
+  Folder read_folder_if_possible() {
+    try {
+      return folder_of(manifest_);
+    } catch (const Failure& failure) {
+      report_.findings.push_back(
+          {"folder", "", failure.what(), {}, failure.hint(), failure.code()});
+      folder_is_readable_ = false;
+      return {.directory = manifest_.migrations.directory, .migrations = {}, .digest = ""};
+    }
+  }
+
+  void look_at_all(pg::Session& session);
+  void look_at_lease(pg::Session& session);
+  void look_at_runs(pg::Session& session);
+  void look_at_gate(pg::Session& session);
+  void look_at_catalogue(pg::Session& session);
+  void look_at_history(pg::Session& session);
+  void look_at_failed(pg::Session& session);
+  void look_at_pending(pg::Session& session);
+  void look_at_applied();
+  void look_at_marked(pg::Session& session);
+  void list_migrations();
+
+  void add(Finding finding) { report_.findings.push_back(std::move(finding)); }
+  [[nodiscard]] bool run_is_at_work() const { return report_.lease && report_.lease->held; }
+
+  const Manifest& manifest_;
+  Stop& stop_;
+  StatusReport report_;
+  bool folder_is_readable_ = true;
+  Target target_;
+  History history_;
+  std::map<std::string, std::string> states_;  // of migrations that are not simply applied
+};
+
+void Inspector::look_at_all(pg::Session& session) {
+  target_.find_history(session);
+  report_.schema = target_.history().schema();
+  look_at_lease(session);
+  if (target_.has_history()) look_at_history(session);
+  look_at_runs(session);
+  look_at_gate(session);
+  look_at_catalogue(session);
+}
+
+void Inspector::look_at_lease(pg::Session& session) {
+  if (!target_.bookkeeping.may_read(session, "lock")) return;
+  const auto name = target_.lease_request().name;
+  const auto rows = session.query(target_.bookkeeping.sql(statements::k_read_lease), {name});
+  if (rows.empty()) return;
+  const auto text = [&](std::size_t i) { return rows[0][i].value_or(""); };
+  report_.lease = StatusReport::Lease{.name = name,
+                                      .held = text(7) == "f",
+                                      .app = text(2),
+                                      .release = text(3),
+                                      .host = text(4),
+                                      .since = text(5),
+                                      .renewed_ago_s = text(6)};
+}
+
+void Inspector::look_at_runs(pg::Session& session) {
+  if (!target_.bookkeeping.may_read(session, "run")) return;
+  for (const auto& row :
+       session.query(target_.bookkeeping.sql(statements::k_recent_runs), {target_.id.app})) {
+    const auto text = [&](std::size_t i) { return row[i].value_or(""); };
+    report_.runs.push_back({.id = std::stoll(text(0)),
+                            .release = text(1),
+                            .mode = text(2),
+                            .status = text(3),
+                            .applied = std::stoi(text(4)),
+                            .error_code = std::stoi(text(5)),
+                            .error = text(6),
+                            .note = text(7),
+                            .host = text(8),
+                            .started_at = text(9),
+                            .took_ms = std::stoll(text(10))});
+    auto& run = report_.runs.back();
+    if (run.status == "running" && !run_is_at_work()) run.status = "killed";
+  }
+}
+
+void Inspector::look_at_gate(pg::Session& session) {
+  if (!folder_is_readable_) {
+    report_.gate_why = "unknown: what this image holds cannot be read";
+    return;
+  }
+  const bool by_history = manifest_.gate.match == GateMatch::migrations;
+  const auto missing = by_history ? not_applied(target_.folder, history_, target_.settings.edited)
+                                  : std::vector<std::string>{};
+  if (!target_.bookkeeping.may_read(session, "marker")) {
+    if (target_.bookkeeping.exists(session)) {
+      report_.gate_why = "unknown: this role may not read the markers (deploy/sql/status-role.sql)";
+      return;
+    }
+    report_.gate_open = by_history && missing.empty();
+    if (!*report_.gate_open) report_.gate_why = "no run has happened on this database yet";
+    return;
+  }
+  for (const auto& row :
+       session.query(target_.bookkeeping.sql(statements::k_recent_markers), {target_.id.app}))
+    report_.markers.push_back({.release = row[0].value_or(""),
+                               .status = row[1].value_or(""),
+                               .completed_at = row[3].value_or(""),
+                               .error_code = std::stoi(row[2].value_or("0"))});
+  const auto marker = find_marker(session, target_.bookkeeping, target_.id);
+  const auto view =
+      gate_view(target_.id, marker, &target_.folder.digest, by_history ? &missing : nullptr);
+  report_.gate_open = view.state == GateView::State::open;
+  report_.gate_why = view.why;
+  const bool was_killed =
+      report_.lease && !report_.lease->held && marker && marker->status == Marker::Status::running;
+  if (was_killed && view.state == GateView::State::closed)
+    report_.gate_why =
+        fmt::format("a run for release {} began, but did not end", target_.id.release);
+  if (view.state == GateView::State::closed)
+    add({"gate-closed",
+         "",
+         "the gate is closed: " + report_.gate_why,
+         {},
+         run_is_at_work() ? "wait for the run at work" : "schemagate run",
+         ExitCode::gate_timeout});
+  if (view.state == GateView::State::failed)
+    add({"gate-closed",
+         "",
+         "the gate is closed: " + report_.gate_why,
+         {},
+         "fix the cause, then: schemagate run",
+         static_cast<ExitCode>(marker->error_code)});
+}
+
+void Inspector::look_at_catalogue(pg::Session& session) {
+  const auto& schema = target_.history().schema();
+  for (const auto& row : session.query(k_invalid_indexes, {schema})) {
+    const auto index = row[0].value_or("");
+    const auto pid = row[2].value_or("");
+    const auto name = pg::quote_identifier(schema) + "." + pg::quote_identifier(index);
+    if (!pid.empty()) {
+      add({"index-being-built",
+           index,
+           fmt::format("index {} of {} is being built by pid {}", index, row[1].value_or(""), pid),
+           {},
+           "",
+           ExitCode::done});
+      continue;
+    }
+    add({"invalid-index",
+         index,
+         fmt::format("index {} of {} is INVALID: a CREATE, REINDEX or DROP INDEX CONCURRENTLY did "
+                     "not come to its end, and queries do not use it",
+                     index, row[1].value_or("")),
+         {},
+         repair_of_index(index, name),
+         ExitCode::history});
+  }
+  for (const auto& row : session.query(k_not_validated, {schema}))
+    add({"not-validated",
+         row[0].value_or(""),
+         fmt::format("constraint {} of {} is NOT VALID: rows from before it was made may break it",
+                     row[0].value_or(""), row[1].value_or("")),
+         {},
+         fmt::format("ALTER TABLE {}.{} VALIDATE CONSTRAINT {}", pg::quote_identifier(schema),
+                     pg::quote_identifier(row[1].value_or("")),
+                     pg::quote_identifier(row[0].value_or(""))),
+         ExitCode::done});
+}
+
+void Inspector::look_at_history(pg::Session& session) {
+  history_ = target_.history().read(session, HistoryTable::Times::all);
+  if (!history_.foreign_tables.empty()) {
+    const auto failure =
+        not_baselined(target_, history_, examine_pending(session, target_, history_));
+    add({"not-baselined", "", failure.what(), {}, failure.hint(), failure.code()});
+  } else {
+    look_at_failed(session);
+    look_at_applied();
+    look_at_marked(session);
+  }
+  look_at_pending(session);
+  list_migrations();
+}
+
+void Inspector::look_at_failed(pg::Session& session) {
+  for (const auto& settlement : examine_failed(session, target_, history_)) {
+    const bool is_ours_at_work = run_is_at_work() && history_.steps.contains(settlement.row->id);
+    const bool is_running = settlement.outcome == Outcome::running || is_ours_at_work;
+    const bool by_itself = settlement.proven && target_.settings.repair && !target_.is_external();
+    auto evidence = describe(settlement);
+    evidence.erase(evidence.begin());
+    const auto* state = is_running ? "running" : state_of(settlement.outcome);
+    add({state, settlement.row->name,
+         is_ours_at_work ? "a run is executing it"
+                         : fmt::format("started at {} and did not finish (Prisma: P3009)",
+                                       settlement.row->started_at),
+         evidence,
+         is_ours_at_work ? "wait for the run at work"
+         : by_itself     ? "schemagate run: it settles this by itself"
+                         : settlement.hint,
+         is_running ? ExitCode::lease_held : ExitCode::history});
+    states_[settlement.row->name] = state;
+  }
+}
+
+void Inspector::look_at_applied() {
+  if (!folder_is_readable_) return;
+  for (const auto& one : discrepancies(target_.folder, history_)) {
+    const auto policy = policy_for(one.kind, target_.settings);
+    if (policy == Policy::allow) continue;
+    // One that failed is to be settled first, and then it is pending.
+    if (one.kind == Discrepancy::Kind::out_of_order && states_.contains(one.migration)) continue;
+    add({state_of(one.kind),
+         one.migration,
+         one.text,
+         {},
+         remedy_of(one.kind, policy),
+         policy == Policy::fail ? ExitCode::history : ExitCode::done});
+    if (one.kind != Discrepancy::Kind::out_of_order) states_[one.migration] = state_of(one.kind);
+  }
+  std::map<std::string, int> times_applied;
+  for (const auto& row : history_.rows)
+    if (row.applied()) ++times_applied[row.name];
+  for (const auto& [name, times] : times_applied)
+    if (times > 1)
+      add({"duplicate",
+           name,
+           fmt::format("is recorded as applied {} times; Prisma and schemagate take it as one",
+                       times),
+           {},
+           "",
+           ExitCode::done});
+}
+
+void Inspector::look_at_marked(pg::Session& session) {
+  std::set<std::string> hollow;
+  for (const auto& one : examine_marked(session, target_, history_)) {
+    const auto name = one.migration->name;
+    hollow.insert(name);
+    states_[name] = "not-there";
+    add({"not-there", name,
+         one.is_nothing() ? "is recorded as applied, but nothing of it is there"
+                          : "is recorded as applied, but part of it is missing",
+         one.missing,
+         one.is_nothing()
+             ? fmt::format("schemagate resolve {} --auto && schemagate run", shell_word(name))
+             : "make what is missing by hand, or by a new migration",
+         ExitCode::history});
+  }
+  for (const auto& row : history_.rows) {
+    if (!row.applied() || row.steps > 0 || hollow.contains(row.name)) continue;
+    if (!states_.contains(row.name))
+      states_[row.name] = row.by_resolve ? "applied (baselined)" : "applied (written by hand)";
+    if (!row.by_resolve)
+      add({"written-by-hand",
+           row.name,
+           "its row was written by hand or by another tool: no script was executed for it",
+           {},
+           "",
+           ExitCode::done});
+  }
+}
+
+void Inspector::look_at_pending(pg::Session& session) {
+  const auto existing = examine_pending(session, target_, history_);
+  std::size_t number = 0;
+  for (const auto* migration : existing.pending) {
+    if (states_.contains(migration->name)) continue;
+    Finding finding{"pending", migration->name,  "is not applied",
+                    {},        "schemagate run", ExitCode::history};
+    for (const auto& row : history_.rows)
+      if (row.name == migration->name && row.rolled_back && !row.logs.empty()) {
+        finding.evidence = {"the last attempt was rolled back: " +
+                            shortened(join(reason_in(row.logs), " "), 400)};
+        finding.hint = "fix the cause, then: schemagate run";
+      }
+    if (run_is_at_work()) {
+      finding.hint = "wait for the run at work";
+      finding.code = ExitCode::lease_held;
+    }
+    if (history_.exists && number++ < existing.there) {
+      finding.what = "is not applied, but everything it makes is there already, in the same shape: "
+                     "`prisma db push`, or by hand";
+      finding.hint = fmt::format("schemagate resolve {} --auto && schemagate run",
+                                 shell_word(migration->name));
+    }
+    states_.try_emplace(migration->name, "pending");
+    add(std::move(finding));
+  }
+  for (const auto& migration : target_.folder.migrations) {
+    if (!migration.file_missing || history_.applied(migration.name) != nullptr) continue;
+    states_[migration.name] = "no-script";
+    add({"no-script",
+         migration.name,
+         fmt::format("{} does not exist, but its directory does (Prisma: P3015)",
+                     display_path(migration)),
+         {},
+         "restore the file, or remove the directory",
+         ExitCode::history});
+  }
+}
+
+void Inspector::list_migrations() {
+  std::set<std::string> listed;
+  const auto list = [&](const std::string& name) {
+    if (!listed.insert(name).second) return;
+    const auto* row = history_.applied(name);
+    const auto state = states_.find(name);
+    report_.migrations.push_back({name,
+                                  state != states_.end() ? state->second
+                                  : row != nullptr       ? "applied"
+                                                         : "pending",
+                                  row == nullptr ? "" : row->finished_at});
+  };
+  for (const auto& migration : target_.folder.migrations) list(migration.name);
+  for (const auto& row : history_.rows)
+    if (row.applied() || row.failed()) list(row.name);
+}
+
+}  // namespace
+
+ExitCode StatusReport::exit_code() const {
+  auto worst = ExitCode::done;
+  for (const auto& finding : findings)
+    if (finding.code != ExitCode::done && (worst == ExitCode::done || finding.code < worst))
+      worst = finding.code;
+  return worst;
+}
+
+StatusReport status(const Manifest& manifest, Stop& stop) {
+  StatusReport report;
+  explaining_database_errors(stop, [&] {
+    try {
+      report = Inspector{manifest, stop}.inspect();
+    } catch (const pg::Error& e) {
+      if (e.sqlstate != "42501") throw;
+      throw Failure{
+          ExitCode::refused, fmt::format("the role may not read the history: {}", e.message),
+          "GRANT SELECT ON _prisma_migrations TO the role, and GRANT USAGE ON its schema"};
+    }
+  });
+  return report;
+}
+
+}  // namespace schemagate

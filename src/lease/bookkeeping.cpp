@@ -1,0 +1,164 @@
+#include "schemagate/lease/bookkeeping.hpp"
+
+#include <fmt/core.h>
+
+#include "schemagate/base/error.hpp"
+#include "schemagate/lease/statements.hpp"
+
+namespace schemagate {
+namespace {
+
+// $1 our schema, where its tables are missing
+constexpr const char* k_grant_for_tables = R"sql(
+SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)
+            THEN format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', $1::text, current_user)
+            ELSE format('GRANT CREATE ON DATABASE %I TO %I; or create the schema for it: CREATE SCHEMA %I AUTHORIZATION %I',
+                        current_database(), current_user, $1::text, current_user) END)sql";
+
+// $1 the history's schema
+constexpr const char* k_may_not_create_history = R"sql(
+SELECT format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', nspname, current_user) FROM pg_namespace n
+ WHERE nspname = $1 AND NOT (has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE'))
+   AND NOT EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = n.oid AND relname = '_prisma_migrations'))sql";
+
+// $1 our schema, $2 the history's
+constexpr const char* k_missing_rights = R"sql(
+SELECT string_agg(format('%s on %I.%I', rights, nspname, relname), '; ' ORDER BY nspname, relname),
+       string_agg(format('GRANT %s ON %I.%I TO %I', rights, nspname, relname, current_user), '; '
+                  ORDER BY nspname, relname)
+  FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace,
+       LATERAL (SELECT string_agg(name, ', ') AS rights FROM unnest('{SELECT,INSERT,UPDATE}'::text[]) AS name
+                 WHERE NOT has_table_privilege(c.oid, name)) AS missing
+ WHERE rights IS NOT NULL AND (nspname = $1 AND relname IN ('lock', 'run', 'step', 'marker')
+                               OR nspname = $2 AND relname = '_prisma_migrations'))sql";
+
+}  // namespace
+
+Bookkeeping::Bookkeeping(const std::string& schema)
+    : name_{schema}, schema_{pg::quote_identifier(schema) + "."} {}
+
+std::string Bookkeeping::sql(const char* statement) const {
+  constexpr std::string_view k_default = "schemagate.";
+  std::string text{statement};
+  for (auto at = text.find(k_default); at != std::string::npos;
+       at = text.find(k_default, at + schema_.size()))
+    text.replace(at, k_default.size(), schema_);
+  return text;
+}
+
+bool Bookkeeping::exists(pg::Session& session) const {
+  // Not to_regclass: its cache may miss what another runner committed while we waited for the lock.
+  return !session
+              .query("SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                     "WHERE n.nspname = $1 AND c.relname = 'version'",
+                     {name_})
+              .empty();
+}
+
+bool Bookkeeping::may_read(pg::Session& session, const std::string& table) const {
+  return !session
+              .query(
+                  "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                  "WHERE n.nspname = $1 AND c.relname = $2 AND has_schema_privilege(n.oid, 'USAGE') "
+                  "AND has_table_privilege(c.oid, 'SELECT')",
+                  {name_, table})
+              .empty();
+}
+
+void Bookkeeping::create_if_missing(pg::Session& session) const {
+  try {
+    if (!exists(session)) create(session);
+    int version = read_version(session);
+    if (version < statements::k_tables_version) {
+      upgrade(session, version);
+      version = read_version(session);
+    }
+    if (version > statements::k_tables_version) {
+      throw Failure{
+          ExitCode::refused,
+          fmt::format(
+              "the tables in schema {} are of version {}, written by a newer schemagate; this "
+              "one knows version {}",
+              name_, version, statements::k_tables_version),
+          "use the newer schemagate for this deploy too"};
+    }
+  } catch (const pg::Error& e) {
+    if (e.sqlstate == "42P07" || e.sqlstate == "42P01" || e.sqlstate == "42703") {
+      throw Failure{ExitCode::refused,
+                    fmt::format("the schema {} holds something else than schemagate's tables: {}",
+                                name_, e.message),
+                    "choose another one: database.bookkeeping_schema"};
+    }
+    if (e.sqlstate != "42501" || exists(session)) throw;
+    throw Failure{
+        ExitCode::refused,
+        fmt::format("the role may not use or create schemagate's own tables: {}", e.message),
+        session.query(k_grant_for_tables, {name_}).at(0).at(0).value_or("")};
+  }
+}
+
+void Bookkeeping::check_rights(pg::Session& session, const std::string& history_schema) const {
+  const auto rows = session.query(k_missing_rights, {name_, history_schema});
+  const auto& missing = rows.at(0);
+  if (!missing.at(0)) return;
+  throw Failure{ExitCode::refused,
+                fmt::format("refused: the role lacks rights that a run needs: {}", *missing.at(0)),
+                missing.at(1).value_or("")};
+}
+
+void Bookkeeping::check_may_create_history(pg::Session& session,
+                                           const std::string& history_schema) const {
+  const auto grant = session.query(k_may_not_create_history, {history_schema});
+  if (grant.empty()) return;
+  throw Failure{ExitCode::refused,
+                fmt::format("refused: the role may not create tables in schema {}, and there is no "
+                            "_prisma_migrations in it yet",
+                            history_schema),
+                grant[0][0].value_or("")};
+}
+
+int Bookkeeping::read_version(pg::Session& session) const {
+  return std::stoi(session.query(sql(statements::k_read_version)).at(0).at(0).value_or("0"));
+}
+
+// The start of a message that changes the tables. One message is one implicit transaction: a runner
+// that is paused here holds nobody up.
+std::string Bookkeeping::locked_sql() const {
+  return std::string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;"
+                     "SET LOCAL lock_timeout = '30s';"} +
+         sql(statements::k_lock_tables) + ";";
+}
+
+void Bookkeeping::upgrade(pg::Session& session, int version) const {
+  std::string text = locked_sql();
+  for (auto from = static_cast<std::size_t>(version); from <= statements::k_upgrades.size(); ++from)
+    text += sql(statements::k_upgrades.at(from - 1));
+  try {
+    session.execute(text);
+  } catch (const pg::Error& e) {
+    if (read_version(session) != version) return;  // another runner was first
+    if (e.sqlstate != "42501") throw;
+    throw Failure{
+        ExitCode::refused,
+        fmt::format("schemagate's own tables in schema {} are of an older version, and the role "
+                    "may not change them: {}",
+                    name_, e.message),
+        "run once as the role that owns them"};
+  }
+}
+
+void Bookkeeping::create(pg::Session& session) const {
+  // IF NOT EXISTS asks for CREATE on the database even where the schema is there.
+  const auto schema = session.query("SELECT 1 FROM pg_namespace WHERE nspname = $1", {name_});
+  std::string text = locked_sql();
+  if (schema.empty()) text += "CREATE SCHEMA IF NOT EXISTS " + pg::quote_identifier(name_) + ";";
+  text += sql(statements::k_create_tables);
+  for (const auto* step : statements::k_upgrades) text += sql(step);
+  try {
+    session.execute(text);
+  } catch (const pg::Error&) {
+    if (!exists(session)) throw;  // else another runner was first
+  }
+}
+
+}  // namespace schemagate

@@ -1,0 +1,313 @@
+#include "schemagate/lease/lease.hpp"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "schemagate/base/log.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/lease/statements.hpp"
+
+namespace schemagate {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto k_look_within = 5s;           // reading the row
+constexpr auto k_poll = 400ms;               // of a waiting runner
+constexpr auto k_told_again = 10s;           // "still waiting" in the log
+constexpr auto k_first_renewal = 1s;         // early: a missing connection slot shows at once
+constexpr auto k_renew_retry = 500ms;        // after a failed renewal
+constexpr std::size_t k_name_size_max = 63;  // NAMEDATALEN - 1
+
+struct Holder {
+  std::string holder, fence, app, release, host, since, renewed_ago_seconds;
+  bool expired = false;
+};
+
+std::optional<Holder> read_holder(pg::Session& session, const Bookkeeping& bookkeeping,
+                                  const std::string& name) {
+  const auto rows =
+      session.query_within(k_look_within, bookkeeping.sql(statements::k_read_lease), {name});
+  if (rows.empty()) return std::nullopt;
+  const auto& row = rows.front();
+  const auto text = [&](std::size_t i) { return row.at(i).value_or(""); };
+  return Holder{text(0), text(1), text(2), text(3), text(4), text(5), text(6), text(7) == "t"};
+}
+
+std::string describe(const Holder& holder) {
+  return fmt::format("app {}, release {}, on {}, since {}, last sign of life {} s ago", holder.app,
+                     holder.release, holder.host, holder.since, holder.renewed_ago_seconds);
+}
+
+// Tells every backend of an older fence to end; returns their pids.
+std::set<std::string> end_older_backends(pg::Session& session, const std::string& prefix,
+                                         std::int64_t fence, std::set<std::string> already_told) {
+  std::set<std::string> pids;
+  for (const auto& row :
+       session.query(statements::k_older_backends, {prefix, std::to_string(fence)})) {
+    const auto pid = row.at(0).value_or("");
+    pids.insert(pid);
+    const bool is_news = already_told.insert(pid).second;
+    if (is_news)
+      log::warn(fmt::format("ending backend {} that an earlier runner left behind", pid));
+    try {
+      session.query(statements::k_terminate_backend, {pid});
+    } catch (const pg::Error& e) {
+      if (is_news)
+        log::warn(fmt::format("backend {} of role {} cannot be ended: {}", pid,
+                              row.at(1).value_or("?"), e.message));
+    }
+  }
+  return pids;
+}
+
+}  // namespace
+
+std::string this_host() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+std::string backend_name_prefix(const std::string& lease_name) {
+  constexpr std::size_t k_fence_digits = 12;
+  const auto plain = fmt::format("schemagate:{}:", lease_name);
+  // The server replaces everything but printable ASCII in an application_name.
+  const bool printable =
+      std::all_of(plain.begin(), plain.end(), [](char c) { return c >= ' ' && c <= '~'; });
+  if (printable && plain.size() + k_fence_digits <= k_name_size_max) return plain;
+  return fmt::format("schemagate:{}:", sha256_hex(lease_name).substr(0, 32));
+}
+
+// Takes, renews and watches. Two threads: one renews and may be stuck in the network, the other
+// only looks at the clock, so that the lease is given up in time whatever the network does.
+class Lease::Keeper {
+ public:
+  Keeper(const Database& database, const Bookkeeping& bookkeeping, const LeaseRequest& request,
+         Stop& stop)
+      : database_{database}, bookkeeping_{bookkeeping}, request_{request}, stop_{stop},
+        holder_{fmt::format("{}-{}-{}", this_host(), ::getpid(), random_uuid().substr(0, 8))},
+        prefix_{backend_name_prefix(request.name)} {}
+
+  void take(pg::Session& session);
+  [[nodiscard]] std::string check_sql() const;
+  void judge(const pg::Rows& answer) const;
+  void release(pg::Session& session) noexcept;
+
+  std::int64_t fence = 0;
+  std::string application_name;
+
+ private:
+  bool try_to_take(pg::Session& session);
+  void start_renewing();
+  void clear_the_way(pg::Session& session, std::int64_t below, const Deadline& deadline);
+  void renew_forever(const std::stop_token& done);
+  void watch_the_clock(const std::stop_token& done);
+  bool renew(pg::Session& session);
+  [[nodiscard]] Failure lost(const std::string& how) const;
+  [[nodiscard]] std::vector<pg::Value> identity() const {
+    return {request_.name, holder_, std::to_string(fence)};
+  }
+
+  const Database& database_;
+  const Bookkeeping& bookkeeping_;
+  LeaseRequest request_;
+  Stop& stop_;
+  std::string holder_;
+  std::string prefix_;
+
+  std::mutex mutex_;
+  std::condition_variable_any renewed_;
+  Clock::time_point trusted_until_;
+  std::string last_error_;  // of a renewal
+  std::jthread watcher_;
+  std::jthread renewer_;
+};
+
+// One message and one implicit transaction: a runner that is paused here leaves nothing open. The
+// row may be locked by a holder between its fence check and its COMMIT: a moment, unless that one
+// is stuck; then its backend is ended as one of an older fence.
+bool Lease::Keeper::try_to_take(pg::Session& session) {
+  try {
+    const auto sent_at = Clock::now();
+    const auto rows = session.query_within(1s, bookkeeping_.sql(statements::k_take_lease),
+                                           {request_.name, holder_, request_.app, request_.release,
+                                            this_host(), std::to_string(request_.ttl.count())});
+    if (rows.empty()) return false;
+    fence = std::stoll(rows.front().front().value_or("0"));
+    trusted_until_ = sent_at + request_.ttl - request_.ttl / 3;
+    return true;
+  } catch (const pg::Error& e) {
+    if (e.sqlstate == "55P03" || e.sqlstate == "40P01" || e.sqlstate == "57014") return false;
+    throw;
+  }
+}
+
+void Lease::Keeper::take(pg::Session& session) {
+  const Deadline deadline{request_.wait};
+  std::optional<Clock::time_point> told_at;
+  for (;;) {
+    stop_.check();
+    const auto holder = read_holder(session, bookkeeping_, request_.name);
+    const bool free = !holder || holder->expired;
+    if (free) {
+      if (holder) end_older_backends(session, prefix_, std::stoll(holder->fence) + 1, {});
+      if (try_to_take(session)) break;
+    } else if (!told_at || Clock::now() - *told_at > k_told_again) {
+      log::info(
+          fmt::format("waiting for the lease {}: held by {}", request_.name, describe(*holder)),
+          {{"lease", request_.name}, {"holder", holder->holder}});
+      told_at = Clock::now();
+    }
+    if (deadline.passed()) {
+      throw Failure{
+          ExitCode::lease_held,
+          fmt::format("another runner still holds the lease {} after {}: {}", request_.name,
+                      for_people(request_.wait), holder ? describe(*holder) : "unknown"),
+          "let it finish and run again; a crashed holder is replaced by itself after lease.ttl"};
+    }
+    sleep(std::min<Milliseconds>(jittered(k_poll), deadline.remaining() + 10ms), stop_);
+  }
+  application_name = prefix_ + std::to_string(fence);
+  start_renewing();  // clearing the way may take longer than the ttl
+  try {
+    clear_the_way(session, fence, Deadline{std::max<Milliseconds>(request_.ttl, 10s)});
+  } catch (...) {  // it is ours already, and the next runner need not wait for the ttl
+    release(session);
+    throw;
+  }
+  log::debug(fmt::format("lease {} taken with fence {}", request_.name, fence));
+}
+
+void Lease::Keeper::clear_the_way(pg::Session& session, std::int64_t below,
+                                  const Deadline& deadline) {
+  std::set<std::string> left;
+  while (!(left = end_older_backends(session, prefix_, below, left)).empty()) {
+    if (deadline.passed()) {
+      const auto pids = join({left.begin(), left.end()}, ", ");
+      throw Failure{
+          ExitCode::lease_held,
+          fmt::format("backends of an earlier runner of {} do not end: pid {}", request_.name,
+                      pids),
+          fmt::format("end them with a role that may: SELECT pg_terminate_backend(pid) FROM "
+                      "pg_stat_activity WHERE pid IN ({})",
+                      pids)};
+    }
+    sleep(100ms, stop_);
+    stop_.check();
+  }
+}
+
+void Lease::Keeper::start_renewing() {
+  renewer_ = std::jthread{[this](const std::stop_token& done) { renew_forever(done); }};
+  watcher_ = std::jthread{[this](const std::stop_token& done) { watch_the_clock(done); }};
+}
+
+bool Lease::Keeper::renew(pg::Session& session) {
+  const auto sent_at = Clock::now();
+  auto parameters = identity();
+  parameters.emplace_back(std::to_string(request_.ttl.count()));
+  const auto rows = session.query_within(request_.ttl / 3,
+                                         bookkeeping_.sql(statements::k_renew_lease), parameters);
+  if (rows.empty()) return false;
+  {
+    const std::lock_guard lock{mutex_};
+    trusted_until_ = sent_at + request_.ttl - request_.ttl / 3;
+  }
+  renewed_.notify_all();
+  end_older_backends(session, prefix_, fence, {});
+  return true;
+}
+
+void Lease::Keeper::renew_forever(const std::stop_token& done) {
+  name_this_thread("lease-renewer");
+  std::optional<pg::Session> session;  // a short run never needs it
+  auto pause = std::min<Milliseconds>(k_first_renewal, request_.ttl / 3);
+  while (sleep(pause, done)) {
+    try {
+      if (!session)
+        session.emplace(database_.open(database_.pooled() ? "schemagate" : application_name));
+      if (!renew(*session)) {
+        stop_.request(lost("another runner has taken it, or it had expired"));
+        return;
+      }
+      pause = request_.ttl / 3;
+    } catch (const std::exception& e) {
+      log::warn(fmt::format("the lease {} could not be renewed, trying again: {}", request_.name,
+                            e.what()));
+      {
+        const std::lock_guard lock{mutex_};
+        last_error_ = e.what();
+      }
+      session.reset();
+      pause = std::min<Milliseconds>(k_renew_retry, request_.ttl / 10);
+    }
+  }
+}
+
+void Lease::Keeper::watch_the_clock(const std::stop_token& done) {
+  name_this_thread("lease-clock");
+  std::unique_lock lock{mutex_};
+  while (!done.stop_requested()) {
+    const auto until = trusted_until_;
+    renewed_.wait_until(lock, done, until, [&] { return trusted_until_ != until; });
+    if (done.stop_requested() || trusted_until_ != until) continue;
+    const auto reason = last_error_.empty() ? "" : ": " + last_error_;
+    lock.unlock();
+    stop_.request(lost("it could not be renewed in time" + reason));
+    return;
+  }
+}
+
+Failure Lease::Keeper::lost(const std::string& how) const {
+  return {ExitCode::lease_lost,
+          fmt::format("the lease {} (fence {}) is lost: {}; nothing more is committed",
+                      request_.name, fence, how),
+          "run again: what is missing will be done then"};
+}
+
+std::string Lease::Keeper::check_sql() const {
+  return pg::with_values(bookkeeping_.sql(statements::k_check_fence), identity());
+}
+
+void Lease::Keeper::judge(const pg::Rows& answer) const {
+  if (answer.empty()) throw lost("another runner has taken it");
+}
+
+void Lease::Keeper::release(pg::Session& session) noexcept {
+  try {
+    watcher_ = {};
+    renewer_ = {};
+    // Renamed, or the next runner would end this backend; in one message, so that a runner that is
+    // paused here has done both or neither.
+    session.execute((database_.pooled() ? "" : "SET application_name = 'schemagate';") +
+                    pg::with_values(bookkeeping_.sql(statements::k_release_lease), identity()));
+  } catch (const std::exception& e) {
+    log::debug(fmt::format("the lease could not be released and will expire: {}", e.what()));
+  }
+}
+
+Lease::Lease(pg::Session& session, const Database& database, const Bookkeeping& bookkeeping,
+             const LeaseRequest& request, Stop& stop)
+    : keeper_{std::make_unique<Keeper>(database, bookkeeping, request, stop)} {
+  keeper_->take(session);
+}
+Lease::~Lease() = default;
+
+void Lease::check(pg::Session& session) const { judge(session.query(check_sql())); }
+std::string Lease::check_sql() const { return keeper_->check_sql(); }
+void Lease::judge(const pg::Rows& answer) const { keeper_->judge(answer); }
+Fence Lease::fence() const { return Fence{keeper_->fence}; }
+const std::string& Lease::application_name() const { return keeper_->application_name; }
+std::string Lease::name_sql() const {
+  return "SET LOCAL application_name = " + pg::quote_literal(application_name()) + ";";
+}
+void Lease::release(pg::Session& session) noexcept { keeper_->release(session); }
+
+}  // namespace schemagate

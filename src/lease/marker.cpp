@@ -1,0 +1,138 @@
+#include "schemagate/lease/marker.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "schemagate/base/fault.hpp"
+#include "schemagate/base/json.hpp"
+#include "schemagate/base/log.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/lease/statements.hpp"
+
+namespace schemagate {
+namespace {
+
+constexpr std::size_t k_error_size_max = 4000;
+
+Marker::Status status_of(const std::string& text) {
+  if (text == "complete") return Marker::Status::complete;
+  return text == "failed" ? Marker::Status::failed : Marker::Status::running;
+}
+
+const char* name_of(Marker::Status status) {
+  switch (status) {
+    case Marker::Status::running: return "running";
+    case Marker::Status::complete: return "complete";
+    case Marker::Status::failed: return "failed";
+  }
+  return "running";
+}
+
+std::string error_text(const Failure& failure) {
+  auto text = log::redact(failure.what());
+  if (!failure.hint().empty()) text += "\nhint: " + log::redact(failure.hint());
+  return shortened(text, k_error_size_max);
+}
+
+bool write(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+           Marker::Status status, const std::string& digest, const std::string& run_id,
+           const Failure* failure) {
+  const auto written = session.query(
+      bookkeeping.sql(statements::k_write_marker),
+      {id.app, id.release, name_of(status), digest, run_id,
+       failure == nullptr ? pg::Value{} : std::to_string(static_cast<int>(failure->code())),
+       failure == nullptr ? pg::Value{} : error_text(*failure)});
+  if (status != Marker::Status::running)
+    session.query("SELECT pg_notify($1, '')", {k_marker_channel});
+  return !written.empty();
+}
+
+std::optional<Marker> marker_of(const pg::Rows& rows) {
+  if (rows.empty()) return std::nullopt;
+  const auto text = [&](std::size_t i) { return rows[0].at(i).value_or(""); };
+  return Marker{status_of(text(0)), text(1), std::stoi(text(2)), text(3), text(4)};
+}
+
+}  // namespace
+
+std::optional<Marker> read_marker(pg::Session& session, const Bookkeeping& bookkeeping,
+                                  const ReleaseId& id, Milliseconds limit) {
+  return marker_of(session.query_within(limit, bookkeeping.sql(statements::k_read_marker),
+                                        {id.app, id.release}));
+}
+
+std::optional<Marker> find_marker(pg::Session& session, const Bookkeeping& bookkeeping,
+                                  const ReleaseId& id) {
+  return marker_of(session.query(bookkeeping.sql(statements::k_read_marker), {id.app, id.release}));
+}
+
+std::optional<NewerRelease> find_newer_release(pg::Session& session, const Bookkeeping& bookkeeping,
+                                               const ReleaseId& id) {
+  const auto rows =
+      session.query(bookkeeping.sql(statements::k_newer_release), {id.app, id.release});
+  if (rows.empty()) return std::nullopt;
+  return NewerRelease{rows[0][0].value_or(""), rows[0][1].value_or("")};
+}
+
+void mark_running(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+                  const std::string& digest, const std::string& run_id) {
+  write(session, bookkeeping, id, Marker::Status::running, digest, run_id, nullptr);
+}
+
+void mark_complete(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+                   const Verified& verified, const std::string& run_id) {
+  write(session, bookkeeping, id, Marker::Status::complete, verified.digest(), run_id, nullptr);
+}
+
+bool mark_failed(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+                 const std::string& digest, const std::string& run_id, const Failure& failure) {
+  return write(session, bookkeeping, id, Marker::Status::failed, digest, run_id, &failure);
+}
+
+void write_marker_file(const std::filesystem::path& file, const ReleaseId& id,
+                       const Marker& marker) {
+  Json json;
+  json.set("app", id.app)
+      .set("release", id.release)
+      .set("status", name_of(marker.status))
+      .set("digest", marker.digest);
+  json.set("error_code", std::to_string(marker.error_code)).set("error", log::redact(marker.error));
+  const auto text = json.pretty() + "\n";
+  auto beside = file;
+  beside += fmt::format(".{}", ::getpid());
+  fault::step("marker_file.write");
+  const int fd = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  const bool written = fd >= 0 &&
+                       ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+                       ::fsync(fd) == 0;
+  const int error = errno;
+  if (fd >= 0) ::close(fd);
+  fault::step("marker_file.rename");
+  if (written && ::rename(beside.c_str(), file.c_str()) == 0) return;
+  const int reason = written ? errno : error;
+  ::unlink(beside.c_str());
+  throw Failure{
+      ExitCode::usage,
+      fmt::format("cannot write marker.file {}: {}", file.string(), std::strerror(reason)),
+      "its directory must exist and be writable for this user (a shared volume)"};
+}
+
+std::optional<Marker> read_marker_file(const std::filesystem::path& file, const ReleaseId& id) {
+  std::ifstream stream{file, std::ios::binary};
+  std::ostringstream content;
+  if (!stream || !(content << stream.rdbuf())) return std::nullopt;
+  const auto json = Json::parse(content.str());
+  if (!json || json->text("app") != id.app || json->text("release") != id.release)
+    return std::nullopt;
+  const auto code = json->text("error_code");
+  return Marker{status_of(json->text("status")), json->text("digest"), std::atoi(code.c_str()),
+                json->text("error"), ""};
+}
+
+}  // namespace schemagate

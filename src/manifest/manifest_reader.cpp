@@ -1,0 +1,366 @@
+#include "schemagate/manifest/manifest_reader.hpp"
+
+#include <fmt/core.h>
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "schemagate/base/text.hpp"
+
+namespace schemagate {
+
+namespace {
+
+// Where documents start, and nothing else of them.
+struct DocumentStarts : YAML::EventHandler {
+  using Mark = YAML::Mark;
+  using Anchor = YAML::anchor_t;
+  using Style = YAML::EmitterStyle::value;
+  void OnDocumentStart(const Mark& mark) override { last = mark; }
+  void OnDocumentEnd() override {}
+  void OnNull(const Mark&, Anchor) override {}
+  void OnAlias(const Mark&, Anchor) override {}
+  void OnScalar(const Mark&, const std::string&, Anchor, const std::string&) override {}
+  void OnSequenceStart(const Mark&, const std::string&, Anchor, Style) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const Mark&, const std::string&, Anchor, Style) override {}
+  void OnMapEnd() override {}
+  Mark last;
+};
+
+}  // namespace
+
+struct ManifestReader::Document {
+  std::map<std::string, YAML::Node> nodes;  // by path
+};
+
+ManifestReader::ManifestReader(const std::string& yaml, const std::filesystem::path& file,
+                               const Environment& environment, std::span<const ManifestKey> keys)
+    : file_{file}, environment_{environment}, keys_{keys}, document_{std::make_unique<Document>()} {
+  YAML::Node root;
+  try {
+    root = YAML::Load(yaml);
+    // LoadAll never ends where a comma follows a document (yaml-cpp 0.7).
+    std::istringstream text{yaml};
+    YAML::Parser parser{text};
+    DocumentStarts starts;
+    if (parser.HandleNextDocument(starts) && parser.HandleNextDocument(starts))
+      complain("", starts.last, "a manifest is one YAML document");
+  } catch (const YAML::Exception& e) {
+    complain("", e.mark, e.msg);
+    throw_mistakes();
+  }
+  if (!root.IsMap()) {
+    complain("", YAML::Mark{},
+             "a manifest is a mapping; the smallest one has version, database.url and "
+             "migrations.directory");
+    throw_mistakes();
+  }
+  walk(root, "");
+}
+
+ManifestReader::~ManifestReader() = default;
+
+bool ManifestReader::given(const std::string& path) const { return find(path) != nullptr; }
+
+const YAML::Node* ManifestReader::find(const std::string& path) const {
+  const auto found = document_->nodes.find(path);
+  return found == document_->nodes.end() ? nullptr : &found->second;
+}
+
+const ManifestKey* ManifestReader::find_key(const std::string& path) const {
+  const auto found =
+      std::find_if(keys_.begin(), keys_.end(), [&](const auto& key) { return key.path == path; });
+  return found == keys_.end() ? nullptr : &*found;
+}
+
+std::string ManifestReader::as_written(const std::string& path) const {
+  const auto* node = find(path);
+  return node == nullptr ? "" : node->Scalar();
+}
+
+bool ManifestReader::is_section(const std::string& path) const {
+  return std::any_of(keys_.begin(), keys_.end(),
+                     [&](const auto& key) { return key.path.starts_with(path + "."); });
+}
+
+std::vector<std::string> ManifestReader::names_below(const std::string& section) const {
+  std::set<std::string> names;
+  for (const auto& key : keys_) {
+    if (!key.path.starts_with(section)) continue;
+    const auto rest = key.path.substr(section.size());
+    names.emplace(rest.substr(0, rest.find('.')));
+  }
+  return {names.begin(), names.end()};
+}
+
+void ManifestReader::complain(const std::string& path, const YAML::Mark& mark,
+                              const std::string& message) {
+  auto line = message;  // a quoted key may hold several
+  std::replace_if(line.begin(), line.end(), [](unsigned char c) { return c < ' '; }, ' ');
+  mistakes_.push_back({path, mark.line + 1, mark.column + 1, line});
+}
+
+void ManifestReader::complain(const std::string& path, const std::string& message) {
+  const auto* node = find(path);
+  complain(path, node == nullptr ? YAML::Mark{} : node->Mark(), message);
+}
+
+bool ManifestReader::is_good(const std::string& path) const {
+  return std::none_of(mistakes_.begin(), mistakes_.end(), [&](const auto& mistake) {
+    return mistake.path == path || path.starts_with(mistake.path + ".");
+  });
+}
+
+void ManifestReader::throw_mistakes() {
+  if (mistakes_.empty()) return;
+  std::stable_sort(mistakes_.begin(), mistakes_.end(), [](const auto& a, const auto& b) {
+    return std::pair{a.line, a.column} < std::pair{b.line, b.column};
+  });
+  std::string all;
+  for (const auto& [path, line, column, message] : mistakes_) {
+    if (!all.empty()) all += '\n';
+    all += fmt::format("{}:{}:{}: {}", file_.string(), line, column, message);
+  }
+  throw Failure{ExitCode::usage, all, "every key is described in docs/manifest.md"};
+}
+
+void ManifestReader::walk(const YAML::Node& map, const std::string& section) {
+  std::set<std::string> seen;
+  for (const auto& entry : map) {
+    if (!entry.first.IsScalar()) {
+      complain(section, entry.first.Mark(), "a key must be plain text");
+      continue;
+    }
+    const auto name = entry.first.Scalar();
+    const auto path = section + name;
+    if (!seen.insert(name).second) {
+      complain(path, entry.first.Mark(), fmt::format("duplicate key \"{}\"", path));
+    } else if (name.find('.') == std::string::npos && find_key(path) != nullptr) {
+      document_->nodes.emplace(path, entry.second);
+    } else if (name.find('.') != std::string::npos || !is_section(path)) {
+      const auto meant = closest(name, names_below(section));
+      // The key that was meant is not missing as well.
+      complain(section + (meant.empty() ? name : meant), entry.first.Mark(),
+               fmt::format(
+                   "unknown key \"{}\"{}", path,
+                   meant.empty() ? "" : fmt::format("; did you mean \"{}{}\"?", section, meant)));
+    } else if (!entry.second.IsMap()) {
+      complain(path, entry.first.Mark(), fmt::format("\"{}\" must be a mapping of keys", path));
+    } else {
+      walk(entry.second, path + ".");
+    }
+  }
+}
+
+// `expression` is what stands between ${ and }.
+std::optional<std::string> ManifestReader::variable(const std::string& path, const YAML::Node& node,
+                                                    const std::string& expression) {
+  const auto name_end = expression.find_first_not_of(
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
+  const auto name = expression.substr(0, name_end);
+  const auto rest = name_end == std::string::npos ? "" : expression.substr(name_end);
+  if (name.empty() || !(rest.empty() || rest.starts_with(":-") || rest.starts_with(":?"))) {
+    complain(path, node.Mark(),
+             fmt::format("${{{}}} is not understood; write ${{NAME}}, ${{NAME:-default}} "
+                         "or ${{NAME:?message}}",
+                         expression));
+    return std::nullopt;
+  }
+  const auto value = environment_(name);
+  if (rest.empty() ? value.has_value() : value.has_value() && !value->empty()) return value;
+  if (rest.starts_with(":-")) return expand(path, node, rest.substr(2));
+  if (rest.empty()) {
+    complain(path, node.Mark(),
+             fmt::format("environment variable {0} is not set; set it, or write "
+                         "${{{0}:-default}}",
+                         name));
+  } else {
+    complain(path, node.Mark(),
+             fmt::format("environment variable {} is not set: {}", name, rest.substr(2)));
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> ManifestReader::expand(const std::string& path, const YAML::Node& node,
+                                                  const std::string& text) {
+  std::string expanded;
+  bool good = true;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text.compare(i, 3, "$${") == 0) {  // an escaped ${
+      expanded += "${";
+      i += 2;
+      continue;
+    }
+    if (text.compare(i, 2, "${") != 0) {
+      expanded += text[i];
+      continue;
+    }
+    std::size_t end = i + 2;
+    for (int depth = 1; end < text.size(); ++end) {
+      if (text.compare(end, 2, "${") == 0) ++depth;
+      if (text[end] == '}' && --depth == 0) break;
+    }
+    if (end >= text.size()) {
+      complain(path, node.Mark(), "${ without its }");
+      return std::nullopt;
+    }
+    const auto value = variable(path, node, text.substr(i + 2, end - i - 2));
+    good = good && value.has_value();
+    expanded += value.value_or("");
+    i = end;
+  }
+  return good ? std::optional{expanded} : std::nullopt;
+}
+
+std::optional<std::string> ManifestReader::scalar(const std::string& path, const YAML::Node& node) {
+  if (node.IsScalar()) return expand(path, node, node.Scalar());
+  complain(path, node.Mark(),
+           node.IsNull() ? fmt::format("\"{}\" has no value", path)
+                         : fmt::format("\"{}\" must be a single value", path));
+  return std::nullopt;
+}
+
+std::string ManifestReader::text(const std::string& path) {
+  const auto* found = find(path);
+  const std::string fallback{find_key(path)->fallback};
+  if (found == nullptr) return fallback;
+  return scalar(path, *found).value_or(fallback);
+}
+
+std::string ManifestReader::secret(const std::string& path) {
+  const auto* found = find(path);
+  if (found == nullptr) return {};
+  const auto& node = *found;
+  if (!node.IsMap()) return trim(scalar(path, node).value_or(""));
+  const auto file_node = node["file"];
+  if (node.size() != 1 || !file_node) {
+    complain(path, node.Mark(), fmt::format("\"{}\" takes a text or {{file: PATH}}", path));
+    return {};
+  }
+  const auto name = scalar(path + ".file", file_node);
+  if (!name) return {};
+  std::ifstream stream{*name, std::ios::binary};
+  std::ostringstream content;
+  if (!stream || !(content << stream.rdbuf())) {
+    complain(path, file_node.Mark(),
+             fmt::format("cannot read the secret file {} (missing, empty, or no "
+                         "permission)",
+                         file_node.Scalar()));
+    return {};
+  }
+  return trim(content.str());
+}
+
+Milliseconds ManifestReader::duration(const std::string& path) {
+  const auto given_text = text(path);
+  if (given_text.empty() && !given(path)) return {};  // no default
+  if (const auto parsed = parse_duration(given_text)) return *parsed;
+  if (!is_good(path)) return {};
+  complain(path, fmt::format("\"{}\" must be a duration like 500ms, 30s, 2m or 1h, not \"{}\"",
+                             path, as_written(path)));
+  return parse_duration(find_key(path)->fallback).value_or(Milliseconds{});
+}
+
+int ManifestReader::integer(const std::string& path) {
+  const auto given_text = text(path);
+  if (given_text.empty() && !(given(path) && is_good(path))) return 0;
+  int number = 0;
+  const auto [end, error] =
+      std::from_chars(given_text.data(), given_text.data() + given_text.size(), number);
+  if (error == std::errc{} && end == given_text.data() + given_text.size()) return number;
+  complain(path, fmt::format("\"{}\" must be a whole number, not \"{}\"", path, as_written(path)));
+  return 0;
+}
+
+bool ManifestReader::boolean(const std::string& path) {
+  const auto given_text = text(path);
+  if (given_text != "true" && given_text != "false")
+    complain(path, fmt::format("\"{}\" must be true or false, not \"{}\"", path, as_written(path)));
+  return given_text == "true";
+}
+
+std::size_t ManifestReader::choice(const std::string& path) {
+  auto value = text(path);
+  auto written = as_written(path);
+  auto name = path;
+  // Set for one deploy by the platform, without editing the file.
+  if (const auto forced = environment_("SCHEMAGATE_MODE");
+      path == "mode" && forced && !forced->empty()) {
+    written = value = *forced;
+    name = "$SCHEMAGATE_MODE";
+  }
+  const auto choices = split(find_key(path)->choices, '|');
+  const auto found = std::find(choices.begin(), choices.end(), value);
+  if (found != choices.end()) return static_cast<std::size_t>(found - choices.begin());
+  const auto meant = closest(value, choices);
+  complain(path,
+           fmt::format("\"{}\" must be one of {}, not \"{}\"{}", name, join(choices, ", "), written,
+                       meant.empty() ? "" : fmt::format("; did you mean \"{}\"?", meant)));
+  return 0;
+}
+
+std::vector<std::string> ManifestReader::list(const std::string& path) {
+  const auto* found = find(path);
+  if (found == nullptr) return {};
+  const auto& node = *found;
+  if (!node.IsSequence()) {
+    complain(path, node.Mark(), fmt::format("\"{0}\" must be a list: [a, b]", path));
+    return {};
+  }
+  std::vector<std::string> items;
+  for (const auto& item : node) items.push_back(scalar(path, item).value_or(""));
+  return items;
+}
+
+std::map<std::string, std::string> ManifestReader::map(const std::string& path) {
+  const auto* found = find(path);
+  if (found == nullptr) return {};
+  if (!found->IsMap()) {
+    complain(path, fmt::format("\"{}\" must be a mapping: {{NAME: value}}", path));
+    return {};
+  }
+  std::map<std::string, std::string> values;
+  for (const auto& entry : *found) {
+    const auto name = entry.first.Scalar();
+    if (!values.emplace(name, scalar(path + "." + name, entry.second).value_or("")).second)
+      complain(path, entry.first.Mark(), fmt::format("duplicate key \"{}.{}\"", path, name));
+  }
+  return values;
+}
+
+std::vector<Check> ManifestReader::checks(const std::string& path) {
+  const auto* found = find(path);
+  if (found == nullptr) return {};
+  if (!found->IsSequence()) {
+    complain(path, "\"verify\" must be a list of checks");
+    return {};
+  }
+  std::vector<Check> checks;
+  for (const auto& item : *found) {
+    const auto kind = item.IsMap() && item.size() == 1 && item.begin()->first.IsScalar()
+                          ? item.begin()->first.Scalar()
+                          : "";
+    if (kind != "column" && kind != "table" && kind != "sql") {
+      complain(path, item.Mark(),
+               "a check is one of column: TABLE.COLUMN, table: TABLE, sql: QUERY");
+      continue;
+    }
+    const auto what = scalar("verify." + kind, item.begin()->second);
+    if (!what) continue;
+    if (kind == "column" && what->find('.') == std::string::npos)
+      complain(path, item.begin()->second.Mark(), "a column check is written TABLE.COLUMN");
+    checks.push_back({kind == "column"  ? Check::Kind::column
+                      : kind == "table" ? Check::Kind::table
+                                        : Check::Kind::sql,
+                      *what});
+  }
+  return checks;
+}
+
+}  // namespace schemagate

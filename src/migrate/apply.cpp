@@ -1,0 +1,437 @@
+#include "schemagate/migrate/apply.hpp"
+
+#include <fmt/core.h>
+
+#include "schemagate/base/log.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/lease/statements.hpp"
+#include "schemagate/migrate/concurrent_index.hpp"
+#include "schemagate/migrate/script_session.hpp"
+#include "schemagate/migrate/statement_failure.hpp"
+#include "schemagate/postgres/cancel_on_stop.hpp"
+
+namespace schemagate {
+namespace {
+
+using namespace std::chrono_literals;
+
+ExitCode exit_code_of(const StatementFailed& failure) {
+  return lacks_resource(failure.error.sqlstate) ? ExitCode::connection_lost
+                                                : ExitCode::migration_failed;
+}
+
+class Applier {
+ public:
+  Applier(pg::Session& session, const ApplyContext& context, std::vector<std::string>& applied)
+      : session_{session}, context_{context},
+        script_{session, context.database, context.lease, context.settings, context.stop},
+        applied_{applied} {
+    attend_session();
+  }
+  ~Applier() { session_.on_notice({}); }
+  Applier(const Applier&) = delete;
+  Applier& operator=(const Applier&) = delete;
+
+  void apply(const PlannedMigration& planned);
+  void apply_as_one(const std::vector<PlannedMigration>& pending,
+                    const std::function<void()>& before_commit);
+
+ private:
+  void one_transaction(const PlannedMigration& planned);
+  void in_segments(const PlannedMigration& planned);
+  void transactional_segment(const PlannedMigration& planned, std::size_t index,
+                             const std::string& id);
+  void alone_segment(const PlannedMigration& planned, std::size_t index, const std::string& id);
+  bool was_done_before(const PlannedMigration& planned, const Segment& segment);
+  void run_alone(const PlannedMigration& planned, const Segment& segment, const std::string& before,
+                 bool resuming);
+  void drop_left_invalid(const Migration& migration, const Segment& segment,
+                         const std::string& before);
+
+  template <class Attempt> void with_retries(const Migration* const& migration, Attempt&& attempt);
+  template <class Work> void in_fenced_transaction(Work&& work);
+  template <class ReadBack> void commit(pg::Transaction& transaction, ReadBack&& happened);
+  void reopen();
+  void attend_session();
+
+  [[nodiscard]] std::string finish_part_sql(const PlannedMigration& planned, std::size_t index,
+                                            const std::string& id) const;
+  [[nodiscard]] Failure record_failure(const Migration& migration, const StatementFailed& failure);
+  [[nodiscard]] Failure record_failure(const PlannedMigration& planned,
+                                       const StatementFailed& failure, std::size_t index,
+                                       const std::string& id);
+  [[nodiscard]] Failure lock_not_had(const Migration& migration, const StatementFailed& failure);
+  void quietly(const std::function<void()>& record);
+
+  pg::Session& session_;
+  const ApplyContext& context_;
+  ScriptSession script_;
+  std::vector<std::string>& applied_;
+
+  std::optional<CancelOnStop> cancel_;
+};
+
+void Applier::attend_session() {
+  session_.on_notice([](const std::string& text) { log::info(text); });
+  cancel_.emplace(session_, context_.stop);
+}
+
+void Applier::reopen() {
+  cancel_.reset();
+  session_ = open_script_session(context_.database, context_.lease, context_.settings,
+                                 context_.server_major_version);
+  attend_session();
+}
+
+// Rolls back, waits and tries again while the server says that another moment may be better.
+// `migration` is the one at work, which an attempt may change.
+template <class Attempt>
+void Applier::with_retries(const Migration* const& migration, Attempt&& attempt) {
+  const Deadline deadline{context_.settings.lock_retry};
+  Backoff backoff{500ms, 10s};
+  for (;;) {
+    try {
+      return attempt();
+    } catch (const StatementFailed& e) {
+      if (!is_retryable(e.error)) throw;
+      if (deadline.passed()) throw lock_not_had(*migration, e);
+      const auto pause = std::min(backoff.next(), deadline.remaining() + 10ms);
+      const auto blocker = script_.last_blocker().text;
+      log::warn(fmt::format("migration {}: {}; rolled back, trying again in {}{}", migration->name,
+                            e.error.message, for_people(pause),
+                            blocker.empty() ? "" : "; blocked by " + blocker));
+      sleep(pause, context_.stop);
+      context_.stop.check();
+    }
+  }
+}
+
+Failure Applier::lock_not_had(const Migration& migration, const StatementFailed& failure) {
+  const auto blocker = script_.last_blocker();
+  const auto where = failure.statement == nullptr
+                         ? migration.name
+                         : location(migration, failure.statement->line, failure.statement->column);
+  return {
+      ExitCode::lock_timeout,
+      fmt::format(
+          "{}: a lock could not be had within migrations.lock_retry ({}): {}{}\n  the open part of "
+          "the migration was rolled back",
+          where, for_people(context_.settings.lock_retry), failure.error.message,
+          blocker.text.empty() ? "" : "\n  blocked by " + blocker.text),
+      blocker.pid == 0
+          ? "run again at a quieter time"
+          : fmt::format(
+                "see what it does: SELECT * FROM pg_stat_activity WHERE pid = {0}; if it may be "
+                "ended: SELECT pg_terminate_backend({0}); then run again",
+                blocker.pid)};
+}
+
+template <class Work> void Applier::in_fenced_transaction(Work&& work) {
+  pg::Transaction transaction{session_, script_.bookkeeping_prologue()};
+  work();
+  context_.lease.check(session_);
+  transaction.commit();
+}
+
+// `happened` looks in a new session whether the COMMIT whose answer was lost took place. It may
+// only look once the old backend has let go of the lease row, which the fence check waits for.
+template <class ReadBack> void Applier::commit(pg::Transaction& transaction, ReadBack&& happened) {
+  context_.stop.check();
+  try {
+    transaction.commit();
+  } catch (const pg::CommitInDoubt& e) {
+    context_.stop.check();
+    log::warn(fmt::format("connection lost during COMMIT, reading the outcome back: {}", e.what()));
+    reopen();
+    bool committed = false;
+    {
+      pg::Transaction look{session_, context_.lease.name_sql()};
+      context_.lease.check(session_);
+      committed = happened();
+    }
+    if (!committed) throw;
+    context_.prisma_lock.acquire();
+    log::info("the COMMIT had taken place");
+  }
+}
+
+void Applier::quietly(const std::function<void()>& record) {
+  try {
+    script_.clean();
+    in_fenced_transaction(record);
+  } catch (const std::exception& e) {
+    log::warn(fmt::format("the failure could not be recorded in the history: {}", e.what()));
+  }
+}
+
+// One transaction, rolled back: the row says so, and neither our next run nor Prisma's is blocked.
+Failure Applier::record_failure(const Migration& migration, const StatementFailed& failure) {
+  const auto text = log::redact(describe(migration, failure));
+  quietly([&] {
+    context_.history.insert_rolled_back(session_, random_uuid(), migration.name, migration.checksum,
+                                        text);
+  });
+  return {exit_code_of(failure), text + "\n  nothing of this migration remains",
+          advice(migration, failure.error.sqlstate)};
+}
+
+void Applier::one_transaction(const PlannedMigration& planned) {
+  const auto& migration = *planned.migration;
+  const auto& segment = planned.segments.front();
+  const auto id = random_uuid();
+  const auto* at_work = &migration;
+  try {
+    with_retries(at_work, [&] {
+      pg::Transaction transaction{session_, script_.prologue(segment)};
+      script_.run(segment, migration.name);
+      script_.conclude(
+          context_.history.insert_applied_sql(id, migration.name, migration.checksum, "now()"));
+      commit(transaction, [&] { return context_.history.is_finished(session_, id); });
+    });
+  } catch (const StatementFailed& e) {
+    if (e.statement == nullptr || !refuses_transactions(e.error.sqlstate) ||
+        !context_.may_run_alone)
+      throw record_failure(migration, e);
+    // Only the server could tell: a procedure that commits, a partitioned table to be rebuilt.
+    const auto cut = with_statement_alone(planned, *e.statement);
+    if (context_.database.pooled() && cut.sets_outside_transactions())
+      throw record_failure(migration, e);
+    in_segments(cut);
+  }
+}
+
+void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
+                           const std::function<void()>& before_commit) {
+  const auto* at_work = pending.front().migration;
+  std::string last_id;
+  try {
+    with_retries(at_work, [&] {
+      pg::Transaction transaction{session_, context_.lease.name_sql()};
+      for (const auto& planned : pending) {
+        at_work = planned.migration;
+        last_id = random_uuid();
+        const auto started_at = session_.query("SELECT clock_timestamp()").at(0).at(0).value_or("");
+        session_.execute("SET CONSTRAINTS ALL DEFERRED;" +
+                         script_.prologue(planned.segments.front()));
+        script_.run(planned.segments.front(), at_work->name);
+        script_.conclude_part(
+            context_.history.insert_applied_sql(last_id, at_work->name, at_work->checksum,
+                                                pg::quote_literal(started_at) + "::timestamptz"));
+        log::info(fmt::format("ran {} (commits with the release)", at_work->name));
+      }
+      before_commit();
+      context_.lease.check(session_);
+      commit(transaction, [&] { return context_.history.is_finished(session_, last_id); });
+    });
+  } catch (const StatementFailed& e) {
+    const auto failure = record_failure(*at_work, e);
+    throw Failure{failure.code(),
+                  std::string{failure.what()} +
+                      ", nor of any other of this release (atomic: release)",
+                  failure.hint()};
+  }
+  for (const auto& planned : pending) applied_.push_back(planned.migration->name);
+}
+
+std::string Applier::finish_part_sql(const PlannedMigration& planned, std::size_t index,
+                                     const std::string& id) const {
+  const auto& migration = *planned.migration;
+  auto sql = pg::with_values(
+      context_.bookkeeping.sql(statements::k_finish_step),
+      {id, migration.name, std::to_string(index), planned.segments[index].digest()});
+  if (index + 1 == planned.segments.size())
+    sql += ";" + context_.history.finish_sql(id, migration.checksum);
+  return sql;
+}
+
+void Applier::transactional_segment(const PlannedMigration& planned, std::size_t index,
+                                    const std::string& id) {
+  const auto& segment = planned.segments[index];
+  with_retries(planned.migration, [&] {
+    pg::Transaction transaction{session_, script_.prologue(segment)};
+    script_.run(segment, planned.migration->name);
+    script_.conclude(finish_part_sql(planned, index, id));
+    commit(transaction, [&] {
+      return !session_
+                  .query(context_.bookkeeping.sql(statements::k_step_is_finished),
+                         {id, std::to_string(index)})
+                  .empty();
+    });
+  });
+}
+
+// An earlier run sent the statement and did not live to record its end. Was it done?
+bool Applier::was_done_before(const PlannedMigration& planned, const Segment& segment) {
+  const auto& statement = segment.statements.front();
+  if (!statement.index) return false;
+  script_.apply_settings(segment);
+  return concurrent_index::is_done(session_, *statement.index, planned.interrupted.evidence);
+}
+
+void Applier::drop_left_invalid(const Migration& migration, const Segment& segment,
+                                const std::string& before) {
+  const auto& index = segment.statements.front().index;
+  if (!index) return;
+  script_.clean();
+  script_.apply_settings(segment);
+  const auto names = concurrent_index::left_invalid(session_, *index, before);
+  script_.clean();
+  for (const auto& name : names) {
+    context_.lease.check(session_);
+    script_.wait_without_limits();
+    session_.execute("DROP INDEX CONCURRENTLY " + name);
+    log::warn(
+        fmt::format("migration {}: dropped the INVALID index {} that an aborted CONCURRENTLY left",
+                    migration.name, name));
+  }
+}
+
+void Applier::run_alone(const PlannedMigration& planned, const Segment& segment,
+                        const std::string& before, bool resuming) {
+  const auto& statement = segment.statements.front();
+  const auto attempt = [&] {
+    drop_left_invalid(*planned.migration, segment, before);
+    try {
+      script_.run_alone(segment, planned.migration->name);
+    } catch (const StatementFailed& e) {
+      const bool may_be_done =
+          resuming && !planned.was_refused && statement.rerun == Statement::Rerun::existing;
+      if (may_be_done && says_it_was_done(e.error.sqlstate)) return;
+      try {
+        drop_left_invalid(*planned.migration, segment, before);
+      } catch (const pg::Error& second) {  // the first error is the one to be told
+        log::warn(
+            fmt::format("an INVALID index may be left, the next run drops it: {}", second.message));
+      }
+      throw;
+    }
+  };
+  // What commits by itself half-way must not be run twice.
+  if (statement.index || statement.rerun == Statement::Rerun::repeat)
+    with_retries(planned.migration, attempt);
+  else attempt();
+}
+
+void Applier::alone_segment(const PlannedMigration& planned, std::size_t index,
+                            const std::string& id) {
+  const auto& segment = planned.segments[index];
+  const auto& statement = segment.statements.front();
+  const bool resuming = index == planned.first_segment && !planned.interrupted.digest.empty();
+  script_.clean();
+  if (resuming && was_done_before(planned, segment)) {
+    log::info(fmt::format("migration {}: {} on line {} had been finished by the interrupted run",
+                          planned.migration->name, statement.what, statement.line));
+  } else {
+    auto before = planned.interrupted.evidence;
+    if (!resuming && statement.index) {
+      script_.apply_settings(segment);
+      before = concurrent_index::evidence(session_, *statement.index);
+    }
+    script_.clean();
+    in_fenced_transaction([&] {
+      session_.query(
+          context_.bookkeeping.sql(statements::k_start_step),
+          {id, planned.migration->name, std::to_string(index), segment.digest(), before});
+    });
+    context_.prisma_lock.release();
+    run_alone(planned, segment, before, resuming);
+    script_.clean();
+    context_.prisma_lock.acquire();
+  }
+  script_.clean();
+  in_fenced_transaction([&] { session_.execute(finish_part_sql(planned, index, id)); });
+}
+
+// Of a migration whose part `index` failed.
+std::string what_stays(const PlannedMigration& planned, std::size_t index) {
+  const auto before = index == 0 ? std::string{}
+                                 : fmt::format("{} of {} parts of this migration stay applied",
+                                               index, planned.segments.size());
+  if (planned.segments[index].may_be_half_done())
+    return before + (index == 0 ? "" : ", and ") +
+           "what the statement committed before it failed stays";
+  if (index == 0) return "what the statement did before it failed stays";
+  return before + fmt::format("; the next run continues with part {}", index + 1);
+}
+
+// Some parts may be committed: then the row stays unfinished, and the next run continues there, or
+// says why it cannot.
+Failure Applier::record_failure(const PlannedMigration& planned, const StatementFailed& failure,
+                                std::size_t index, const std::string& id) {
+  const auto& migration = *planned.migration;
+  const auto& segment = planned.segments[index];
+  const auto text = log::redact(describe(migration, failure));
+  const auto& made = segment.statements.front().index;
+  const bool leaves_nothing =
+      segment.transactional || (made && made->action == Statement::Index::Action::create);
+  const bool nothing_remains = index == 0 && leaves_nothing;
+  quietly([&] {
+    if (nothing_remains) context_.history.set_rolled_back(session_, id, text);
+    else context_.history.set_failed(session_, id, text);
+  });
+  const auto told =
+      text + "\n  " +
+      (nothing_remains ? "nothing of this migration remains" : what_stays(planned, index));
+  if (segment.may_be_half_done())
+    return {exit_code_of(failure), told,
+            finish_by_hand(migration, segment.statements.front().line, index)};
+  auto hint = advice(migration, failure.error.sqlstate);
+  if (index > 0)
+    hint += fmt::format("; change nothing before line {}, that is applied",
+                        segment.statements.front().line);
+  return {exit_code_of(failure), told, hint};
+}
+
+void Applier::in_segments(const PlannedMigration& planned) {
+  const auto& migration = *planned.migration;
+  const auto id = planned.row_id.empty() ? random_uuid() : planned.row_id;
+  if (planned.row_id.empty()) {
+    in_fenced_transaction([&] {
+      context_.history.insert_started(session_, id, migration.name, migration.checksum);
+      session_.query(context_.bookkeeping.sql(statements::k_start_step),
+                     {id, migration.name, "0", "", ""});
+    });
+  } else {
+    log::info(
+        fmt::format("migration {}: continuing with part {} of {}, where an earlier run stopped",
+                    migration.name, planned.first_segment + 1, planned.segments.size()));
+    in_fenced_transaction([&] { context_.history.forget_logs(session_, id); });
+  }
+  for (auto index = planned.first_segment; index < planned.segments.size(); ++index) {
+    try {
+      if (planned.segments[index].transactional) transactional_segment(planned, index, id);
+      else alone_segment(planned, index, id);
+    } catch (const StatementFailed& e) {
+      throw record_failure(planned, e, index, id);
+    }
+  }
+  if (planned.first_segment == planned.segments.size())
+    in_fenced_transaction(
+        [&] { session_.execute(context_.history.finish_sql(id, migration.checksum)); });
+}
+
+void Applier::apply(const PlannedMigration& planned) {
+  const auto& name = planned.migration->name;
+  const auto started_at = Clock::now();
+  log::debug(fmt::format("applying {}", name), {{"migration", name}});
+  if (planned.is_one_transaction()) one_transaction(planned);
+  else in_segments(planned);
+  const auto took = std::chrono::duration_cast<Milliseconds>(Clock::now() - started_at);
+  log::info(fmt::format("applied {} in {}", name, for_people(took)),
+            {{"migration", name}, {"duration_ms", std::to_string(took.count())}});
+  applied_.push_back(name);
+}
+
+}  // namespace
+
+void apply(pg::Session& session, const Plan& plan, const ApplyContext& context,
+           std::vector<std::string>& applied, const std::function<void()>& before_commit) {
+  Applier applier{session, context, applied};
+  if (context.settings.atomic == Atomic::release) {
+    if (!plan.pending.empty()) applier.apply_as_one(plan.pending, before_commit);
+    return;
+  }
+  for (const auto& planned : plan.pending) applier.apply(planned);
+}
+
+}  // namespace schemagate

@@ -1,0 +1,124 @@
+#include "schemagate/migrate/external_command.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+
+#include "schemagate/base/child.hpp"
+#include "schemagate/base/log.hpp"
+#include "schemagate/base/text.hpp"
+
+namespace schemagate {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto k_grace = 5s;             // between TERM and KILL
+constexpr std::size_t k_last_lines = 5;  // quoted when the command fails
+
+constexpr std::array<std::string_view, 5> k_secret_words = {"pass", "secret", "token", "key",
+                                                            "url"};
+
+// An argument may be a whole shell line.
+std::vector<std::string> words_of(const std::vector<std::string>& argv) {
+  std::vector<std::string> words;
+  for (auto argument : argv) {
+    for (auto& c : argument)
+      if (std::string_view{" \t\n\\;&|()'\"`"}.find(c) != std::string_view::npos) c = ' ';
+    for (auto& word : split(argument, ' '))
+      if (!word.empty()) words.push_back(lower_case(word));
+  }
+  return words;
+}
+
+bool names_a_secret(const std::string& name) {
+  const auto lower = lower_case(name);
+  return std::any_of(k_secret_words.begin(), k_secret_words.end(),
+                     [&](const auto& word) { return lower.find(word) != std::string::npos; });
+}
+
+struct OutputTail {
+  std::vector<std::string> lines;
+
+  void add(std::string_view line) {
+    if (lines.size() == k_last_lines) lines.erase(lines.begin());
+    lines.emplace_back(line);
+  }
+};
+
+Failure failed(const Manifest& manifest, const std::string& how, const OutputTail& tail) {
+  auto text = fmt::format("the migration command {} {}", manifest.migrations.command.front(), how);
+  for (const auto& line : tail.lines) text += "\n  | " + line;
+  return {ExitCode::command_failed, text,
+          "its whole output is in the log above; run it again by deploying again"};
+}
+
+}  // namespace
+
+void refuse_destructive_command(const std::vector<std::string>& argv) {
+  const auto words = words_of(argv);
+  const auto refuse = [](const std::string& what) {
+    throw Failure{
+        ExitCode::refused,
+        fmt::format(
+            "refused: \"{}\" can drop data; schemagate never runs it against a database to be kept",
+            what),
+        "deploy with: prisma migrate deploy (or tool: prisma, which needs no command)"};
+  };
+  // Supabase's `db push` applies migration files: that is its way to deploy.
+  const bool is_supabase = std::find(words.begin(), words.end(), "supabase") != words.end();
+  const auto is_option = [](const std::string& word) { return word.starts_with('-'); };
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i].starts_with("--force-reset") || words[i].starts_with("--accept-data-loss"))
+      refuse(words[i]);
+    if (words[i] != "migrate" && (words[i] != "db" || is_supabase)) continue;
+    // Options, each perhaps with a value, may stand between: prisma migrate --schema x reset
+    for (auto j = i + 1; j < words.size(); ++j) {
+      const auto pair = words[i] + " " + words[j];
+      if (pair == "db push" || pair == "migrate dev" || pair == "migrate reset")
+        refuse("prisma " + pair);
+      if (!is_option(words[j]) && !is_option(words[j - 1])) break;
+    }
+  }
+}
+
+void run_command(const Manifest& manifest, const std::string& release, const Database& database,
+                 const Lease& lease, Stop& stop) {
+  const auto url = database.address().with_application_name(lease.application_name());
+  ChildCommand command{.argv = manifest.migrations.command,
+                       .environment = {{"DATABASE_URL", url},
+                                       {"DIRECT_URL", url},
+                                       {"SCHEMAGATE_DATABASE_URL", url},
+                                       {"SCHEMAGATE_RELEASE", release},
+                                       {"SCHEMAGATE_APP", manifest.app},
+                                       {"PGAPPNAME", lease.application_name()}},
+                       .timeout = manifest.migrations.timeout,
+                       .grace = k_grace};
+  for (const auto& [name, value] : manifest.migrations.env) {
+    command.environment[name] = value;
+    if (names_a_secret(name)) log::keep_secret(value);
+  }
+
+  OutputTail tail;
+  log::info(fmt::format("running {}", shortened(join(command.argv, " "), 200)));
+  const auto outcome = run_child(
+      command,
+      [&](std::string_view line) {
+        log::info(fmt::format("| {}", valid_utf8(line)));
+        tail.add(log::redact(std::string{line}));
+      },
+      stop.token());
+  stop.check();
+  if (std::holds_alternative<TimedOut>(outcome))
+    throw failed(manifest,
+                 fmt::format("did not end within migrations.timeout ({}) and was stopped",
+                             for_people(command.timeout)),
+                 tail);
+  if (const auto* killed = std::get_if<KilledBy>(&outcome))
+    throw failed(manifest, fmt::format("was ended by signal {}", killed->signal), tail);
+  if (const auto* exited = std::get_if<Exited>(&outcome); exited != nullptr && exited->code != 0)
+    throw failed(manifest, fmt::format("ended with exit code {}", exited->code), tail);
+}
+
+}  // namespace schemagate

@@ -1,0 +1,117 @@
+#include "schemagate/migrate/progress.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "schemagate/base/log.hpp"
+#include "schemagate/base/text.hpp"
+
+namespace schemagate {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto k_sample = 1s;
+constexpr auto k_told_again = 10s;
+
+constexpr const char* k_blockers = R"sql(
+SELECT a.pid, coalesce(a.usename, '?'), coalesce(a.application_name, ''), coalesce(a.state, '?'),
+       coalesce(extract(epoch FROM clock_timestamp() - a.xact_start)::bigint, 0), coalesce(left(a.query, 100), '')
+  FROM unnest(pg_blocking_pids($1::integer)) AS b(pid) JOIN pg_stat_activity a ON a.pid = b.pid
+ ORDER BY a.xact_start LIMIT 1)sql";
+
+constexpr const char* k_how_far = R"sql(
+SELECT phase || CASE WHEN blocks_total > 0 THEN ', ' || 100 * blocks_done / blocks_total || ' %' ELSE '' END
+  FROM pg_stat_progress_create_index WHERE pid = $1::integer
+UNION ALL
+SELECT phase || CASE WHEN heap_blks_total > 0 THEN ', ' || 100 * heap_blks_scanned / heap_blks_total || ' %' ELSE '' END
+  FROM pg_stat_progress_vacuum WHERE pid = $1::integer
+UNION ALL
+SELECT phase || CASE WHEN heap_blks_total > 0 THEN ', ' || 100 * heap_blks_scanned / heap_blks_total || ' %' ELSE '' END
+  FROM pg_stat_progress_cluster WHERE pid = $1::integer)sql";
+
+}  // namespace
+
+Progress::Progress(const Database& database)
+    : database_{database}, thread_{[this](const std::stop_token& done) { watch(done); }} {}
+
+void Progress::started(int pid, const std::string& label, Milliseconds look_after) {
+  {
+    const std::lock_guard lock{mutex_};
+    job_ = Job{pid, label, Clock::now(), look_after};
+    blocker_ = {};
+  }
+  changed_.notify_all();
+}
+
+void Progress::done() {
+  const std::lock_guard lock{mutex_};
+  job_.reset();
+}
+
+Progress::Blocker Progress::last_blocker() const {
+  const std::lock_guard lock{mutex_};
+  return blocker_;
+}
+
+bool Progress::is_current(const Job& job) const {
+  const std::lock_guard lock{mutex_};
+  return job_ && job_->since == job.since;
+}
+
+void Progress::watch(const std::stop_token& done) {
+  name_this_thread("progress");
+  for (;;) {
+    std::optional<Job> job;
+    {
+      std::unique_lock lock{mutex_};
+      if (!changed_.wait(lock, done, [this] { return job_.has_value(); })) return;
+      job = job_;
+    }
+    // Most statements are over by now; notifications are not needed to see that.
+    const auto waited = std::chrono::duration_cast<Milliseconds>(Clock::now() - job->since);
+    if (!sleep(std::max<Milliseconds>(job->look_after - waited, 0ms), done)) return;
+    if (!is_current(*job)) continue;
+    told_at_ = Clock::now();
+    while (is_current(*job)) {
+      try {
+        if (!session_) session_.emplace(database_.open("schemagate"));
+        observe(*job);
+      } catch (const std::exception& e) {
+        log::debug(fmt::format("cannot watch the statement: {}", e.what()));
+        session_.reset();
+      }
+      if (!sleep(k_sample, done)) return;
+    }
+  }
+}
+
+void Progress::observe(const Job& job) {
+  const auto pid = std::to_string(job.pid);
+  const auto blockers = session_->query(k_blockers, {pid});
+  if (!is_current(job)) return;
+  bool news = false;
+  if (!blockers.empty()) {
+    const auto text = [&](std::size_t i) { return blockers[0][i].value_or(""); };
+    const Blocker blocker{fmt::format("pid {} (user {}{}, {} for {} s): {}", text(0), text(1),
+                                      text(2).empty() ? "" : ", " + text(2), text(3), text(4),
+                                      trim(text(5))),
+                          std::stoi(text(0))};
+    const std::lock_guard lock{mutex_};
+    news = blocker_.pid != blocker.pid;
+    blocker_ = blocker;
+  }
+  if (!news && Clock::now() - told_at_ < k_told_again) return;
+  told_at_ = Clock::now();
+  const auto running = std::chrono::duration_cast<Milliseconds>(Clock::now() - job.since);
+  if (!blockers.empty()) {
+    log::warn(fmt::format("{}: waiting for a lock, blocked by {}", job.label, last_blocker().text));
+    return;
+  }
+  const auto how_far = session_->query(k_how_far, {pid});
+  log::info(fmt::format("{}: still running after {}{}", job.label, for_people(running),
+                        how_far.empty() ? "" : " (" + how_far[0][0].value_or("") + ")"));
+}
+
+}  // namespace schemagate

@@ -1,0 +1,138 @@
+#include "schemagate/migrate/script_session.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "schemagate/base/text.hpp"
+
+namespace schemagate {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr const char* k_reset = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;";
+
+Database::Settings our_settings(const Manifest::Migrations& settings) {
+  Database::Settings ours = {
+      {"client_encoding", "UTF8"},
+      {"standard_conforming_strings", "on"},
+      {"lock_timeout", std::to_string(settings.lock_timeout.count())},
+      {"statement_timeout", std::to_string(settings.statement_timeout.count())},
+  };
+  // Given explicitly; else the role's own search_path holds, as under Prisma.
+  if (!settings.schema.empty())
+    ours.emplace_back("search_path", pg::quote_identifier(settings.schema));
+  return ours;
+}
+
+}  // namespace
+
+pg::Session open_script_session(const Database& database, const Lease& lease,
+                                const Manifest::Migrations& settings, int server_major_version) {
+  if (database.pooled()) return database.open_with("schemagate", {});
+  auto defaults = our_settings(settings);
+  // A server that does not look whether its client lives goes on with a killed client's statement,
+  // and commits (PostgreSQL manual, 20.3).
+  if (server_major_version >= 14) defaults.emplace_back("client_connection_check_interval", "2s");
+  // The role's own limits are meant for sessions that were forgotten. Ours is idle while an
+  // external command works or a lock is waited for.
+  defaults.emplace_back("idle_in_transaction_session_timeout", "0");
+  if (server_major_version >= 14) defaults.emplace_back("idle_session_timeout", "0");
+  if (server_major_version >= 17) defaults.emplace_back("transaction_timeout", "0");
+  defaults.insert(defaults.end(), {{"tcp_keepalives_idle", "5"},
+                                   {"tcp_keepalives_interval", "3"},
+                                   {"tcp_keepalives_count", "3"}});
+  return database.open_with(lease.application_name(), defaults);
+}
+
+ScriptSession::ScriptSession(pg::Session& session, const Database& database, const Lease& lease,
+                             const Manifest::Migrations& settings, const Stop& stop)
+    : session_{session}, database_{database}, lease_{lease}, settings_{settings}, stop_{stop},
+      progress_{database} {}
+
+std::string ScriptSession::clean_sql() const {
+  std::string sql = k_reset;
+  if (!database_.pooled()) return sql;  // the connection's own settings are ours
+  sql += lease_.name_sql();
+  for (const auto& [name, value] : our_settings(settings_))
+    sql += fmt::format("SET LOCAL {} = {};", name,
+                       name == "search_path" ? value : pg::quote_literal(value));
+  return sql;
+}
+
+void ScriptSession::execute(const Statement& statement, const std::string& label) {
+  stop_.check();
+  const auto limit = settings_.lock_timeout;
+  const auto look_after =
+      limit.count() == 0 ? Milliseconds{700} : std::min<Milliseconds>(700ms, limit / 2);
+  progress_.started(session_.backend_pid(), fmt::format("{} line {}", label, statement.line),
+                    look_after);
+  try {
+    session_.execute(statement.text);
+  } catch (const pg::Error& e) {
+    progress_.done();
+    stop_.check();  // a cancelled statement: the reason is ours
+    throw StatementFailed{e, &statement};
+  }
+  progress_.done();
+}
+
+std::string ScriptSession::prologue(const Segment& segment) const {
+  // Direct: clean since conclude(), leave() or the roll-back that came before.
+  auto sql = database_.pooled() ? clean_sql() : std::string{};
+  // A line of its own: the script's words may end with a comment.
+  if (!segment.transaction_options.empty())
+    sql += "SET TRANSACTION " + segment.transaction_options + "\n;";
+  return sql;
+}
+
+void ScriptSession::run(const Segment& segment, const std::string& label) {
+  for (const auto& setting : segment.settings) execute(setting, label);
+  for (const auto& statement : segment.statements) execute(statement, label);
+}
+
+void ScriptSession::conclude(const std::string& bookkeeping) {
+  lease_.judge(conclude_part(bookkeeping + ";" + lease_.check_sql()));
+}
+
+pg::Rows ScriptSession::conclude_part(const std::string& bookkeeping) {
+  stop_.check();
+  try {
+    return session_.query("SET CONSTRAINTS ALL IMMEDIATE;" + clean_sql() + bookkeeping);
+  } catch (const pg::Error& e) {
+    stop_.check();
+    throw StatementFailed{e, nullptr};
+  }
+}
+
+void ScriptSession::clean() {
+  if (!database_.pooled()) session_.execute(k_reset);
+}
+
+void ScriptSession::wait_without_limits() {
+  if (!database_.pooled()) session_.execute("SET lock_timeout = 0; SET statement_timeout = 0");
+}
+
+void ScriptSession::apply_settings(const Segment& segment) {
+  for (const auto& setting : segment.settings) {
+    // A successor finds this connection by our name only, at every moment.
+    if (lower_case(setting.text).find("application_name") != std::string::npos) continue;
+    execute(setting, "setting");
+  }
+}
+
+void ScriptSession::run_alone(const Segment& segment, const std::string& label) {
+  const auto& statement = segment.statements.front();
+  clean();
+  // CONCURRENTLY waits for old transactions without blocking reads or writes; a lock_timeout would
+  // only make it leave invalid indexes and half-detached partitions behind.
+  if (!database_.pooled() && statement.what.find("CONCURRENTLY") != std::string::npos)
+    session_.execute("SET lock_timeout = 0");
+  lease_.check(session_);
+  apply_settings(segment);
+  execute(statement, label);
+}
+
+}  // namespace schemagate

@@ -1,0 +1,89 @@
+#include "schemagate/migrate/verify.hpp"
+
+#include <fmt/core.h>
+
+#include "schemagate/base/text.hpp"
+
+namespace schemagate {
+namespace {
+
+std::string quoted_table(const std::vector<std::string>& parts, const std::string& schema) {
+  if (parts.size() == 1) return pg::quote_identifier(schema) + "." + pg::quote_identifier(parts[0]);
+  return pg::quote_identifier(parts[0]) + "." + pg::quote_identifier(parts[1]);
+}
+
+// Empty when the check holds.
+std::string why_not(pg::Session& session, const Check& check, const Expectation& expectation) {
+  const auto& schema = expectation.schema;
+  auto parts = split(check.text, '.');
+  switch (check.kind) {
+    case Check::Kind::table:
+      if (session.query("SELECT to_regclass($1) IS NOT NULL", {quoted_table(parts, schema)})
+              .at(0)
+              .at(0) == "t")
+        return {};
+      return fmt::format("table {} does not exist", check.text);
+    case Check::Kind::column: {
+      const auto column = parts.back();
+      parts.pop_back();
+      const auto rows = session.query(
+          "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2 AND NOT attisdropped",
+          {quoted_table(parts, schema), column});
+      return rows.empty() ? fmt::format("column {} does not exist", check.text) : "";
+    }
+    case Check::Kind::sql: {
+      const auto& path = expectation.search_path;
+      const auto rows = session.query(
+          (path.empty() ? "" : "SET LOCAL search_path = " + pg::quote_identifier(path) + ";") +
+          check.text);
+      const auto answer = rows.empty() || rows[0].empty() ? pg::Value{} : rows[0][0];
+      if (answer == "t") return {};
+      return fmt::format("check returned {}, not true: {}", answer.value_or("nothing"),
+                         shortened(check.text, 200));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<std::string> not_applied(const Folder& folder, const History& history, Policy edited) {
+  std::map<std::string, const HistoryRow*> applied;
+  for (const auto& row : history.rows)
+    if (row.applied()) applied[row.name] = &row;
+  std::vector<std::string> missing;
+  for (const auto& migration : folder.migrations) {
+    const auto found = applied.find(migration.name);
+    if (found == applied.end())
+      missing.push_back(fmt::format("migration {} is not applied", migration.name));
+    else if (edited == Policy::fail && !migration.file_missing &&
+             !same_content(migration, found->second->checksum))
+      missing.push_back(
+          fmt::format("migration {} is applied with another content", migration.name));
+  }
+  return missing;
+}
+
+Verified verify(pg::Session& session, const Expectation& expectation) {
+  std::vector<std::string> problems;
+  if (expectation.history != nullptr)
+    problems =
+        not_applied(expectation.folder, expectation.history->read(session), expectation.edited);
+  for (const auto& check : expectation.checks) {
+    try {
+      if (auto problem = why_not(session, check, expectation); !problem.empty())
+        problems.push_back(std::move(problem));
+    } catch (const pg::Error& e) {
+      problems.push_back(fmt::format("check fails with {}: {}: {}", e.sqlstate, e.message,
+                                     shortened(check.text, 200)));
+    }
+  }
+  if (problems.empty()) return Verified{expectation.folder.digest};
+  throw Failure{
+      ExitCode::check_failed,
+      "the database is not as this release needs it:\n  " + join(problems, "\n  "),
+      "the app does not start until this holds: correct the check in the manifest, or add a migration (one that "
+      "is applied must not be edited), then deploy again"};
+}
+
+}  // namespace schemagate

@@ -1,0 +1,354 @@
+#include "schemagate/postgres/session.hpp"
+
+// notification_receiver and errorhandler are deprecated in libpqxx 7.9+, but the only interface
+// that 6.4 has; exec_params likewise the other way round.
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+#include <pqxx/pqxx>
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "schemagate/base/fault.hpp"
+#include "schemagate/base/text.hpp"
+
+namespace schemagate::pg {
+namespace {
+
+// The server ends a backend with these: admin shutdown, crash of another one, starting up.
+bool ends_connection(const std::string& sqlstate) {
+  return sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P03";
+}
+
+std::string trimmed(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+// libpqxx's own words for a connection that the server closed say nothing to a reader.
+std::string lost_because(const std::string& text) {
+  if (text.find("client encoding") != std::string::npos ||
+      text.find("reactivation is inhibited") != std::string::npos)
+    return "the server closed the connection (its log says why)";
+  return trimmed(text);
+}
+
+template <class Type> bool is_a(const pqxx::failure& e) {
+  return dynamic_cast<const Type*>(&e) != nullptr;
+}
+
+// Several of libpqxx's classes say by their type alone what it was; which ones depends on its
+// version.
+std::string sqlstate_of(const pqxx::failure& e) {
+  if (const auto* error = dynamic_cast<const pqxx::sql_error*>(&e);
+      error != nullptr && !error->sqlstate().empty())
+    return error->sqlstate();
+  if (is_a<pqxx::insufficient_privilege>(e)) return "42501";
+  if (is_a<pqxx::undefined_table>(e)) return "42P01";
+  if (is_a<pqxx::undefined_column>(e)) return "42703";
+  if (is_a<pqxx::undefined_function>(e)) return "42883";
+  if (is_a<pqxx::syntax_error>(e)) return "42601";
+  if (is_a<pqxx::deadlock_detected>(e)) return "40P01";
+  if (is_a<pqxx::serialization_failure>(e)) return "40001";
+  if (is_a<pqxx::transaction_rollback>(e)) return "40000";
+  // Also what a statement reports about another server (class 08).
+  if (is_a<pqxx::broken_connection>(e)) return "08000";
+  return {};
+}
+
+constexpr auto k_grace = std::chrono::seconds{1};  // beyond a limit that the server keeps
+
+// A peer may acknowledge what we send and yet never answer (a hung pooler): then the connection is
+// given up.
+class AnswerLimit {
+ public:
+  AnswerLimit(int socket, Milliseconds limit) {
+    if (limit.count() == 0) return;
+    thread_ = std::jthread{[socket, limit](const std::stop_token& done) {
+      if (sleep(limit, done)) ::shutdown(socket, SHUT_RDWR);
+    }};
+  }
+
+ private:
+  std::jthread thread_;
+};
+
+template <class Work>
+auto translate(const pqxx::connection& conn, std::string_view sql, Work&& work) {
+  const auto fail = [&](const std::string& text, const std::string& sqlstate) {
+    if (ends_connection(sqlstate) || !conn.is_open()) throw ConnectionLost{lost_because(text)};
+    throw parse_error(text, sqlstate, sql);
+  };
+  try {
+    return work();
+  } catch (const pqxx::failure& e) {
+    fail(e.what(), sqlstate_of(e));
+  }
+  throw std::logic_error{"unreachable"};
+}
+
+pqxx::result send(pqxx::transaction_base& tx, const std::string& sql,
+                  const std::vector<Value>& values) {
+  if (values.empty()) return tx.exec(sql);
+#if PQXX_VERSION_MAJOR < 7
+  return tx.exec_params(sql, pqxx::prepare::make_dynamic_params(values));
+#else
+  pqxx::params params;
+  for (const auto& value : values) params.append(value);
+#if PQXX_VERSION_MAJOR == 7 && PQXX_VERSION_MINOR < 9
+  return tx.exec_params(sql, params);
+#else
+  return tx.exec(sql, params);
+#endif
+#endif
+}
+
+Rows to_rows(const pqxx::result& result) {
+  Rows rows;
+  rows.reserve(static_cast<std::size_t>(result.size()));
+  for (const auto& source : result) {
+    auto& row = rows.emplace_back();
+    for (const auto& field : source)
+      row.push_back(field.is_null() ? Value{} : Value{std::string{field.c_str(), field.size()}});
+  }
+  return rows;
+}
+
+class NoticeReceiver : public pqxx::errorhandler {
+ public:
+  explicit NoticeReceiver(pqxx::connection& conn) : pqxx::errorhandler{conn} {}
+  bool operator()(const char text[]) noexcept override {
+    try {
+      if (handler) handler(trimmed(text));
+    } catch (...) {  // a notice that cannot be shown must not end a migration
+    }
+    return false;  // or the default handler prints it to stderr as well
+  }
+  std::function<void(std::string)> handler;
+};
+
+class Listener : public pqxx::notification_receiver {
+ public:
+  using pqxx::notification_receiver::notification_receiver;
+  void operator()(const std::string&, int) override { heard = true; }
+  bool heard = false;
+};
+
+}  // namespace
+
+struct Session::Impl {
+  explicit Impl(const std::string& conninfo) : conn{conninfo}, notices{conn} {
+#if PQXX_VERSION_MAJOR < 7
+    conn.inhibit_reactivation(
+        true);  // 6.x would reconnect silently: new pid, lost settings, no locks
+#endif
+  }
+  void fault_point(std::string_view name, std::string_view sql = {}) const {
+    if (fault::point(name, sql)) ::shutdown(conn.sock(), SHUT_RDWR);
+  }
+
+  Rows ask(Milliseconds limit, const std::string& sql, const std::vector<Value>& parameters) {
+    fault_point("postgres.send", sql);
+    auto rows = translate(conn, sql, [&] {
+      const AnswerLimit within{conn.sock(), limit};
+      // Transactions are ours to begin and end; libpqxx only carries the statements.
+      pqxx::nontransaction carrier{conn};
+      return to_rows(send(carrier, sql, parameters));
+    });
+    fault_point("postgres.answer", sql);
+    return rows;
+  }
+
+  pqxx::connection conn;
+  Milliseconds answer_limit{0};
+  NoticeReceiver notices;
+  std::unique_ptr<Listener> listener;
+};
+
+Session::Session(const std::string& conninfo) {
+  if (fault::point("postgres.connect")) throw ConnectionLost{"cut before connecting"};
+  try {
+    impl_ = std::make_unique<Impl>(conninfo);
+  } catch (const pqxx::failure& e) {
+    throw ConnectionLost{trimmed(e.what())};
+  }
+  impl_->fault_point("postgres.connected");
+}
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+
+Rows Session::query(const std::string& sql, const std::vector<Value>& parameters) {
+  return impl_->ask(impl_->answer_limit, sql, parameters);
+}
+
+void Session::limit_answers(Milliseconds limit) { impl_->answer_limit = limit; }
+
+void Session::execute(const std::string& sql) { query(sql); }
+
+void Session::cancel() noexcept {
+  try {
+    impl_->conn.cancel_query();
+  } catch (const std::exception&) {  // the statement then ends with its connection
+  }
+}
+
+int Session::backend_pid() const { return impl_->conn.backendpid(); }
+
+int Session::server_major_version() const { return impl_->conn.server_version() / 10000; }
+
+void Session::on_notice(std::function<void(std::string)> handler) {
+  impl_->notices.handler = std::move(handler);
+}
+
+void Session::listen(const std::string& channel) {
+  translate(impl_->conn, {}, [&] {
+    const AnswerLimit within{impl_->conn.sock(), impl_->answer_limit};
+    impl_->listener = std::make_unique<Listener>(impl_->conn, channel);
+  });
+}
+
+bool Session::wait_for_notification(Milliseconds limit) {
+  return translate(impl_->conn, {}, [&] {
+    impl_->listener->heard = false;
+    const auto ms = limit.count();
+    impl_->conn.await_notification(ms / 1000, ms % 1000 * 1000);
+    return impl_->listener->heard;
+  });
+}
+
+Rows Session::query_within(Milliseconds limit, const std::string& sql,
+                           const std::vector<Value>& parameters) {
+  const auto ms = std::to_string(limit.count());
+  return impl_->ask(limit + k_grace,
+                    "SET LOCAL statement_timeout = " + ms + "; SET LOCAL lock_timeout = " + ms +
+                        ";" + with_values(sql, parameters),
+                    {});
+}
+
+Transaction::Transaction(Session& session, const std::string& prologue) : session_{session} {
+  session_.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;" + prologue);
+}
+
+Transaction::~Transaction() {
+  if (!open_) return;
+  try {
+    session_.execute("ROLLBACK");
+  } catch (const std::exception&) {  // a dead connection rolls back by itself
+  }
+}
+
+Rows Transaction::query(const std::string& sql, const std::vector<Value>& parameters) {
+  return session_.query(sql, parameters);
+}
+
+void Transaction::execute(const std::string& sql) { session_.execute(sql); }
+
+void Transaction::commit() {
+  open_ = false;
+  try {
+    session_.execute("COMMIT");
+  } catch (const ConnectionLost& e) {
+    throw CommitInDoubt{e.what()};
+  }
+}
+
+std::string quote_identifier(std::string_view name) {
+  std::string quoted{'"'};
+  for (const char c : name) quoted.append(c == '"' ? 2 : 1, c);
+  return quoted + '"';
+}
+
+std::string with_values(const std::string& sql, const std::vector<Value>& values) {
+  std::string text;
+  for (std::size_t i = 0; i < sql.size(); ++i) {
+    std::size_t number = 0;
+    const auto [end, error] = std::from_chars(sql.data() + i + 1, sql.data() + sql.size(), number);
+    if (sql[i] != '$' || error != std::errc{}) {
+      text += sql[i];
+      continue;
+    }
+    const auto& value = values.at(number - 1);
+    text += value ? quote_literal(*value) : "NULL";
+    i = static_cast<std::size_t>(end - sql.data()) - 1;
+  }
+  return text;
+}
+
+std::string quote_literal(std::string_view text) {
+  std::string quoted{text.find('\\') == std::string_view::npos ? "'" : "E'"};
+  for (const char c : text) quoted.append(c == '\'' || c == '\\' ? 2 : 1, c);
+  return quoted + '\'';
+}
+
+namespace {
+
+// libpq's text (reportErrorPosition in fe-protocol3.c) is
+//   LINE 3: ...excerpt of the line, tabs as blanks...
+//                      ^
+std::optional<Position> find_position(const std::vector<std::string_view>& lines,
+                                      std::string_view sql) {
+  for (std::size_t i = 0; i + 1 < lines.size(); ++i) {
+    const auto line = lines[i];
+    const auto colon = line.find(": ");
+    const auto caret = lines[i + 1].find('^');
+    if (!line.starts_with("LINE ") || colon == std::string_view::npos ||
+        caret == std::string_view::npos || caret < colon + 2)
+      continue;
+    int number = 1;
+    std::from_chars(line.data() + 5, line.data() + colon, number);
+    number = std::max(number, 1);  // a RAISE may print what looks like an excerpt
+    std::size_t start = 0;
+    for (int n = 1; n < number && start != std::string_view::npos; ++n) {
+      const auto end = sql.find('\n', start);
+      start = end == std::string_view::npos ? end : end + 1;
+    }
+    if (start == std::string_view::npos) return Position{number, 1};
+    std::string source{sql.substr(start, sql.find('\n', start) - start)};
+    std::replace(source.begin(), source.end(), '\t', ' ');
+    auto excerpt = line.substr(colon + 2);
+    auto offset = caret - (colon + 2);
+    if (excerpt.starts_with("...") && !source.starts_with("...") && offset >= 3) {
+      excerpt.remove_prefix(3);
+      if (excerpt.ends_with("...")) excerpt.remove_suffix(3);
+      const auto at = source.find(excerpt);  // counted in characters, as the caret is
+      offset = at == std::string::npos ? 0 : character_count(source.substr(0, at)) + offset - 3;
+    }
+    return Position{number, static_cast<int>(offset) + 1};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Error parse_error(const std::string& text, std::string sqlstate, std::string_view sql) {
+  Error error{trimmed(text), std::move(sqlstate)};
+  std::vector<std::string_view> lines;
+  for (std::size_t start = 0; start < text.size();) {
+    const auto end = std::min(text.find('\n', start), text.size());
+    lines.push_back(std::string_view{text}.substr(start, end - start));
+    start = end + 1;
+  }
+  std::string* field = &error.message;
+  for (const auto& line : lines) {
+    const auto is = [&](std::string_view label) { return line.starts_with(label); };
+    auto rest = line;
+    if (is("DETAIL:  ")) field = &error.detail, rest.remove_prefix(9);
+    else if (is("HINT:  ")) field = &error.hint, rest.remove_prefix(7);
+    else if (is("CONTEXT:  ")) field = &error.context, rest.remove_prefix(10);
+    else if (is("QUERY:  ")) field = &error.context, rest.remove_prefix(8);
+    else if (is("LINE ") && line.find(": ") != std::string_view::npos) field = nullptr;
+    else if (field == &error.message && field->empty() &&
+             line.find(":  ") != std::string_view::npos)
+      rest.remove_prefix(line.find(":  ") + 3);
+    if (field == nullptr) continue;
+    if (!field->empty()) *field += '\n';
+    *field += rest;
+  }
+  // With QUERY the excerpt shows text that was run inside a function, not what we sent.
+  if (text.find("\nQUERY:  ") == std::string::npos) error.position = find_position(lines, sql);
+  return error;
+}
+
+}  // namespace schemagate::pg

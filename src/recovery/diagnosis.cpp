@@ -1,0 +1,428 @@
+#include "schemagate/recovery/diagnosis.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <set>
+
+#include "schemagate/base/text.hpp"
+#include "schemagate/migrate/plan.hpp"
+
+namespace schemagate {
+namespace {
+
+using Outcome = Settlement::Outcome;
+using Verdict = Evidence::Verdict;
+
+constexpr std::size_t k_report_lines_max = 40;
+constexpr std::size_t k_names_max = 400;
+constexpr std::size_t k_reason_lines_max = 12;
+
+// Whoever holds Prisma's lock alone is a Prisma at work. With that lock switched off, or through a
+// pooler, only its last statement tells; and that is hidden from other roles.
+constexpr const char* k_others = R"sql(
+SELECT pid, coalesce(usename, '?'), coalesce(application_name, ''), coalesce(left(query, 500), ''),
+       EXISTS (SELECT 1 FROM pg_locks l
+                WHERE l.pid = a.pid AND locktype = 'advisory' AND classid = 0 AND objid = 72707369
+                  AND mode = 'ExclusiveLock' AND granted),
+       state IS NULL AND query = '<insufficient privilege>',
+       to_char(coalesce(xact_start, query_start, backend_start) AT TIME ZONE 'UTC', 'HH24:MI:SS "UTC"')
+  FROM pg_stat_activity a
+ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+ ORDER BY pid)sql";
+
+// Prisma writes the escapes of a terminal into the logs; nobody else's are wanted either.
+std::string printable(const std::string& text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c == '\x1b') i = std::min(text.find('m', i), text.size());
+    else if (c >= ' ' || c == '\n' || c == '\t') plain += text[i];
+  }
+  return plain;
+}
+
+constexpr std::size_t k_query_size_min = 12;  // shorter ones are in every script
+
+struct Others {
+  std::string working;      // who executes the script, or has just executed a part of it
+  std::string pid_of_lock;  // of who holds Prisma's lock
+  bool all_visible = true;
+};
+
+Others look_at_others(pg::Session& session, const std::string& scripts) {
+  Others others;
+  for (const auto& row : session.query(k_others)) {
+    const auto text = [&](std::size_t i) { return row[i].value_or(""); };
+    const auto query = trim(text(3));
+    const bool holds_lock = row[4] == "t";
+    const bool executes =
+        query.size() >= k_query_size_min && scripts.find(query) != std::string::npos;
+    others.all_visible = others.all_visible && row[5] != "t";
+    if (!holds_lock && !executes) continue;
+    others.working = fmt::format("pid {}, user {}{}, since {}, {}", text(0), text(1),
+                                 text(2).empty() ? "" : " (" + text(2) + ")", text(6),
+                                 holds_lock ? "holds Prisma's migration lock"
+                                            : "has sent a statement of this script");
+    if (holds_lock) others.pid_of_lock = text(0);
+  }
+  return others;
+}
+
+std::string by_hand(const HistoryRow& row, bool has_script) {
+  const auto name = shell_word(row.name);
+  if (!has_script)
+    return fmt::format(
+        "if all of it is done: schemagate resolve {0} --applied; if nothing of it is there: "
+        "schemagate resolve {0} --rolled-back (nothing is executed: it has no script any more)",
+        name);
+  return fmt::format(
+      "look at what is there; if all of it is done: schemagate resolve {} --applied; to "
+      "have it executed: schemagate {}",
+      name, row.id.empty() ? "run" : "resolve " + name + " --rolled-back");
+}
+
+std::string automatic(const std::string& name) {
+  return fmt::format("schemagate resolve {} --auto && schemagate run", shell_word(name));
+}
+
+// What a person has to execute. What cannot be seen may be done: executed again, it would be twice.
+std::string what_is_left(const Evidence& evidence, const std::string& file) {
+  const auto* next = evidence.next();
+  if (next == nullptr) return "execute the rest by hand (psql)";
+  if (evidence.done_at_most == evidence.done_at_least)
+    return fmt::format("execute the rest by hand (psql), from line {} of {} on", next->line, file);
+  return fmt::format(
+      "from line {} of {} on, find out first what is done where it cannot be seen, because "
+      "executed again it would be done twice; execute by hand (psql) what is missing",
+      next->line, file);
+}
+
+void describe_half_applied(Settlement& settlement, const Evidence& evidence) {
+  const auto statements = evidence.lines.size();
+  settlement.outcome = Outcome::half_applied;
+  settlement.because = fmt::format("half applied: {} of {} done{}", evidence.done_at_least,
+                                   counted(statements, "statement"),
+                                   evidence.done_at_most > evidence.done_at_least
+                                       ? fmt::format(", perhaps {}", evidence.done_at_most)
+                                       : "");
+  const auto name = shell_word(settlement.row->name);
+  settlement.hint = fmt::format(
+      "{}, then: schemagate resolve {} --applied; or undo by hand what is done, then: schemagate {}",
+      what_is_left(evidence, settlement.migration->file.filename().string()), name,
+      settlement.row->id.empty() ? "run" : "resolve " + name + " --rolled-back");
+}
+
+void judge_rolled_back(Settlement& settlement, bool certain, const std::string& because) {
+  settlement.outcome = Outcome::rolled_back;
+  settlement.proven = certain;
+  settlement.because = because;
+  settlement.hint = automatic(settlement.row->name);
+}
+
+void judge_applied(Settlement& settlement, bool certain, const std::string& because) {
+  settlement.outcome = Outcome::applied;
+  settlement.proven = certain;
+  settlement.because = because;
+  settlement.hint = automatic(settlement.row->name);
+}
+
+void judge_unclear(Settlement& settlement, const std::string& because) {
+  settlement.outcome = Outcome::unclear;
+  settlement.because = because;
+  settlement.hint = by_hand(*settlement.row, settlement.migration != nullptr);
+}
+
+bool complains_of_something_missing(const std::string& logs) {
+  return logs.find("does not exist") != std::string::npos ||
+         logs.find("No such ") != std::string::npos;  // Prisma's own words
+}
+
+bool has_dropped(const Script& script, const Evidence& evidence) {
+  const auto drops = [](const Effect& effect) { return effect.action == Effect::Action::drop; };
+  return std::any_of(script.effects.begin(),
+                     script.effects.begin() + static_cast<std::ptrdiff_t>(evidence.done_at_least),
+                     [&](const Effects& one) {
+                       return std::any_of(one.effects.begin(), one.effects.end(), drops);
+                     });
+}
+
+// `writer_is_gone`: nobody can be executing the script any more.
+void judge(Settlement& settlement, const Script& script, const Evidence& evidence,
+           bool writer_is_gone) {
+  const auto& row = *settlement.row;
+  const bool completed = row.steps > 0;  // Prisma counts a script when it has ended
+  const bool ended = !trim(row.logs).empty();
+  const bool is_one = script.statements.size() == 1 && !script.effects.front().opaque &&
+                      script.statements.front().kind != Statement::Kind::alone;
+  const bool may_be_repeated = evidence.repeats_safely || (ended && is_one);
+  if (evidence.verdict != Verdict::none_there || !may_be_repeated)
+    settlement.report = report(evidence, k_report_lines_max);
+  if (!row.checksum.empty() && !same_content(*settlement.migration, row.checksum))
+    return judge_unclear(settlement, "its file was changed since, so that what is there may come "
+                                     "from the script as it was");
+  if (completed && evidence.verdict != Verdict::none_there)
+    return judge_applied(settlement, true, "the script had run to its end when its run was killed");
+  switch (evidence.verdict) {
+    case Verdict::all_there: return judge_applied(settlement, false, "all of it is there");
+    case Verdict::none_there:
+      if (completed)
+        return judge_unclear(settlement, "it is recorded as executed, but nothing of it is there");
+      if (!may_be_repeated)
+        return judge_unclear(settlement,
+                             "nothing of it seems to be there, but it does more than the "
+                             "catalogue can show, which must not be done twice");
+      return judge_rolled_back(settlement, ended || writer_is_gone, "nothing of it is there");
+    case Verdict::part_there:
+      // Then what looks made, or dropped, may have been so before.
+      if (row.logs.find("already exists") != std::string::npos)
+        return judge_unclear(settlement,
+                             "something that it makes was there already, so that what is "
+                             "there does not tell how far it came");
+      if (complains_of_something_missing(row.logs) && has_dropped(script, evidence))
+        return judge_unclear(settlement,
+                             "something that it drops may have been missing already, so that what "
+                             "is there does not tell how far it came");
+      return describe_half_applied(settlement, evidence);
+    default: break;
+  }
+  if (ended && is_one)
+    return judge_rolled_back(settlement, true,
+                             "its one statement failed, and PostgreSQL rolled it back");
+  judge_unclear(settlement,
+                evidence.verdict == Verdict::not_visible
+                    ? "what the catalogue shows does not tell how far it came"
+                    : "the catalogue is as it would be at no stage of the script: something else "
+                      "has made or changed part of it");
+}
+
+Settlement examine_row(const History& history, const Folder& folder, const HistoryRow& row) {
+  Settlement settlement;
+  settlement.row = &row;
+  settlement.migration = folder.find(row.name);
+  if (settlement.migration != nullptr && settlement.migration->file_missing)
+    settlement.migration = nullptr;
+  if (settlement.migration != nullptr && history.steps.contains(row.id)) {
+    if (const auto obstacle = obstacle_to_continuing(row, history, folder)) {
+      settlement.because = obstacle->what();
+      settlement.hint = obstacle->hint();
+      return settlement;
+    }
+    settlement.outcome = Outcome::resumable;
+    settlement.because = "an earlier run recorded how far it came; the next run continues there";
+    settlement.hint = "schemagate run";
+  } else if (settlement.migration == nullptr && row.steps > 0) {
+    judge_applied(settlement, true, "the script had run to its end when its run was killed");
+  } else if (settlement.migration == nullptr) {
+    judge_unclear(settlement, "its script is not in the migrations folder, so there is nothing to "
+                              "compare the database with");
+  }
+  return settlement;
+}
+
+bool is_open(const Settlement& settlement) {
+  return settlement.migration != nullptr && settlement.outcome == Outcome::unclear &&
+         settlement.because.empty();
+}
+
+std::vector<const Script*> pointers_to(const std::vector<Script>& scripts) {
+  std::vector<const Script*> pointers;
+  for (const auto& script : scripts) pointers.push_back(&script);
+  return pointers;
+}
+
+Catalogue catalogue_for(pg::Session& session, const Target& target,
+                        const std::vector<Script>& scripts) {
+  std::vector<Effects> effects;
+  for (const auto& script : scripts)
+    effects.insert(effects.end(), script.effects.begin(), script.effects.end());
+  return read_catalogue(session, target.search_path(), effects);
+}
+
+void judge_all(pg::Session& session, const Target& target, std::vector<Settlement>& settlements) {
+  std::string texts;
+  std::vector<Script> scripts;
+  for (const auto& settlement : settlements) {
+    scripts.push_back(is_open(settlement) ? script_of(settlement.migration->sql) : Script{});
+    if (settlement.migration != nullptr) texts += settlement.migration->sql + "\n";
+  }
+  const auto others = look_at_others(session, texts);
+  const auto catalogue = catalogue_for(session, target, scripts);
+  const bool writer_is_gone = !target.database.pooled() && others.all_visible;
+  for (std::size_t i = 0; i < settlements.size(); ++i) {
+    auto& settlement = settlements[i];
+    if (!others.working.empty() && settlement.outcome != Outcome::resumable &&
+        trim(settlement.row->logs).empty()) {
+      settlement.outcome = Outcome::running;
+      settlement.proven = false;
+      settlement.because = "somebody is at work: " + others.working;
+      settlement.hint =
+          others.pid_of_lock.empty()
+              ? "wait until that session has ended (if it is your own psql, close it), then look again: "
+                "schemagate status"
+              : fmt::format("wait for it; if its process is gone: SELECT pg_terminate_backend({})",
+                            others.pid_of_lock);
+    } else if (is_open(settlement)) {
+      judge(settlement, scripts[i], judge(scripts[i], catalogue), writer_is_gone);
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<Settlement> examine_failed(pg::Session& session, const Target& target,
+                                       const History& history) {
+  std::vector<Settlement> settlements;
+  for (const auto& row : history.rows)
+    if (row.failed()) settlements.push_back(examine_row(history, target.folder, row));
+  if (!settlements.empty()) judge_all(session, target, settlements);
+  return settlements;
+}
+
+Settlement examine(pg::Session& session, const Target& target, const Migration& migration,
+                   const HistoryRow& row) {
+  std::vector<Settlement> one(1);
+  one.front().row = &row;
+  one.front().migration = &migration;
+  judge_all(session, target, one);
+  return one.front();
+}
+
+std::vector<std::string> reason_in(const std::string& logs) {
+  std::vector<std::string> lines;
+  for (const auto& coloured : split(trim(logs), '\n')) {
+    const auto line = printable(coloured);
+    if (line.starts_with("DbError {") || line.starts_with("   0: ")) break;
+    if (!trim(line).empty() && !line.starts_with("A migration failed to apply."))
+      lines.push_back(line);
+  }
+  return lines;
+}
+
+std::vector<std::string> describe(const Settlement& settlement) {
+  const auto& row = *settlement.row;
+  std::vector<std::string> lines = {
+      row.id.empty() ? row.name + " has no row in the history"
+                     : fmt::format("{} started at {}{}", row.name, row.started_at,
+                                   row.logs.empty() ? ": no reason was recorded" : "")};
+  for (const auto& line : reason_in(row.logs))
+    if (lines.size() < k_reason_lines_max) lines.push_back("  " + shortened(line, 300));
+  lines.push_back("  " + settlement.because);
+  for (const auto& line : settlement.report) lines.push_back("    " + line);
+  return lines;
+}
+
+Failure blocked_by(const std::vector<Settlement>& settlements) {
+  auto text = fmt::format("{} in the history failed and must be settled first (Prisma: P3009):",
+                          counted(settlements.size(), "migration"));
+  for (const auto& settlement : settlements)
+    for (const auto& line : describe(settlement)) text += "\n  " + line;
+  for (const auto& settlement : settlements)
+    if (settlement.outcome == Outcome::running)
+      return {ExitCode::lease_held, text, settlement.hint};
+  return {ExitCode::history, text, settlements.front().hint};
+}
+
+Existing examine_pending(pg::Session& session, const Target& target, const History& history) {
+  std::set<std::string> known;
+  for (const auto& row : history.rows)
+    if (!row.rolled_back) known.insert(row.name);
+  Existing existing;
+  std::vector<Script> scripts;
+  for (const auto& migration : target.folder.migrations) {
+    if (known.contains(migration.name) || migration.file_missing) continue;
+    existing.pending.push_back(&migration);
+    scripts.push_back(script_of(migration.sql));
+  }
+  const auto prefix = judge_sequence(pointers_to(scripts), catalogue_for(session, target, scripts));
+  existing.closest = prefix.closest;
+  existing.differences = prefix.differences;
+  // Scripts that leave no trace are not there because of that.
+  const auto leaves_trace = [](const Script& script) {
+    return std::any_of(script.effects.begin(), script.effects.end(),
+                       [](const auto& one) { return !one.effects.empty(); });
+  };
+  existing.there = prefix.length;
+  while (existing.there > 0 && !leaves_trace(scripts[existing.there - 1])) --existing.there;
+  return existing;
+}
+
+Failure not_baselined(const Target& target, const History& history, const Existing& existing) {
+  auto text = fmt::format(
+      "the schema {} of {} is not empty, but has no migration history (Prisma: P3005); tables: {}",
+      target.history().schema(), target.database.address().display(),
+      shortened(join(history.foreign_tables, ", "), k_names_max));
+  const auto all = existing.pending.size();
+  if (existing.there > 0) {
+    const auto& last = existing.pending[existing.there - 1]->name;
+    text += fmt::format(
+        "\n  what {} makes is there already, in the same shape: `prisma db push`, or the migrations "
+        "themselves without their history",
+        existing.there == 1 ? "migration " + last
+        : existing.there == all
+            ? fmt::format("each of the {} migrations", all)
+            : fmt::format("each of the first {} of {} migrations", existing.there, all));
+    return {
+        ExitCode::history, text,
+        existing.there == 1
+            ? fmt::format("schemagate baseline {} && schemagate run", shell_word(last))
+            : fmt::format("schemagate baseline --through {} && schemagate run", shell_word(last))};
+  }
+  if (!existing.differences.empty()) {
+    const auto* closest =
+        existing.closest == 0 ? nullptr : &existing.pending[existing.closest - 1]->name;
+    text += closest == nullptr
+                ? "\n  the migrations would start with an empty schema, but:"
+                : fmt::format("\n  it comes closest to what the migrations up to {} make, but:",
+                              *closest);
+    for (const auto& difference : existing.differences) text += "\n    " + difference;
+    return {
+        ExitCode::history, text,
+        closest == nullptr
+            ? "is this the right database? if so: complete by hand what the first migration makes, then: "
+              "schemagate baseline NAME; or move away what is in its way, if nobody needs it"
+            : fmt::format(
+                  "is this the right database? if so: correct these by hand, then: schemagate "
+                  "baseline --through {} && schemagate run",
+                  shell_word(*closest))};
+  }
+  return {
+      ExitCode::history, text + "\n  none of them is what a migration of this folder makes",
+      "is this the right database? if so: give the app a schema of its own (?schema= or "
+      "migrations.schema); or, if the first migrations made these tables, record them: schemagate baseline "
+      "NAME..."};
+}
+
+std::vector<Remainder> remainders_of(pg::Session& session, const Target& target,
+                                     const std::vector<const Migration*>& applied) {
+  std::vector<Script> scripts;
+  for (const auto* migration : applied)
+    scripts.push_back(migration->file_missing ? Script{} : script_of(migration->sql));
+  const auto remains = remains_of(pointers_to(scripts), catalogue_for(session, target, scripts));
+  std::vector<Remainder> remainders;
+  for (std::size_t i = 0; i < applied.size(); ++i)
+    remainders.push_back({applied[i], remains[i].expected, remains[i].missing,
+                          remains[i].is_certain, remains[i].changes_data});
+  return remainders;
+}
+
+std::vector<Remainder> examine_marked(pg::Session& session, const Target& target,
+                                      const History& history) {
+  std::vector<const Migration*> applied;
+  bool any_marked = false;
+  for (const auto& migration : target.folder.migrations) {
+    const auto* row = history.applied(migration.name);
+    if (row == nullptr) continue;
+    applied.push_back(&migration);
+    any_marked = any_marked || row->steps == 0;
+  }
+  if (!any_marked) return {};
+  auto remainders = remainders_of(session, target, applied);
+  std::erase_if(remainders, [&](const auto& one) {
+    return history.applied(one.migration->name)->steps > 0 || one.missing.empty() ||
+           !one.is_certain;
+  });
+  return remainders;
+}
+
+}  // namespace schemagate

@@ -1,0 +1,58 @@
+#include "schemagate/recovery/target.hpp"
+
+#include "schemagate/base/text.hpp"
+
+namespace schemagate {
+namespace {
+
+// The schema as given explicitly: in the manifest, else as ?schema= of the URL.
+Manifest::Migrations with_schema(Manifest::Migrations settings, const Database& database) {
+  if (settings.schema.empty()) settings.schema = database.address().schema();
+  return settings;
+}
+
+}  // namespace
+
+Folder folder_of(const Manifest& manifest) {
+  if (manifest.migrations.directory.empty())
+    return {.directory = {}, .migrations = {}, .digest = sha256_hex("")};
+  return read_folder(manifest.migrations.directory, manifest.migrations.allow_empty);
+}
+
+std::string release_of(const Manifest& manifest, const std::string& folder_digest) {
+  return manifest.release.empty() ? "migrations-" + folder_digest.substr(0, 12) : manifest.release;
+}
+
+Target::Target(const Manifest& the_manifest, Folder the_folder)
+    : manifest{the_manifest}, folder{std::move(the_folder)},
+      database{manifest.database, Database::Purpose::work},
+      settings{with_schema(manifest.migrations, database)},
+      bookkeeping{manifest.database.bookkeeping_schema},
+      id{manifest.app, release_of(manifest, folder.digest)} {}
+
+void Target::find_history(pg::Session& session) {
+  search_path_.clear();
+  if (!settings.schema.empty()) search_path_ = {settings.schema};
+  else
+    for (const auto& row : session.query("SELECT unnest(current_schemas(false))"))
+      search_path_.push_back(row[0].value_or("public"));
+  if (search_path_.empty()) search_path_ = {"public"};  // where it will be looked for
+  history_.emplace(search_path_.front(), bookkeeping);
+}
+
+LeaseRequest Target::lease_request() const {
+  const auto what = has_history() ? "prisma:" + history().schema() : "app:" + manifest.app;
+  return {.name = manifest.lease.name.empty() ? what : manifest.lease.name,
+          .app = id.app,
+          .release = id.release,
+          .ttl = manifest.lease.ttl,
+          .wait = manifest.lease.wait};
+}
+
+std::string Target::search_path_sql() const {
+  return settings.schema.empty()
+             ? ""
+             : "SET LOCAL search_path = " + pg::quote_identifier(settings.schema) + ";";
+}
+
+}  // namespace schemagate

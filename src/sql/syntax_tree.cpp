@@ -1,0 +1,78 @@
+#include "schemagate/sql/syntax_tree.hpp"
+
+#include <algorithm>
+
+#include "schemagate/base/text.hpp"
+
+namespace schemagate::syntax {
+
+std::vector<Token> tokens_of(const std::string& sql) {
+  std::vector<Token> tokens;
+  const auto result = ::pg_query_scan(sql.c_str());
+  if (result.error == nullptr) {
+    auto* scan = ::pg_query__scan_result__unpack(
+        nullptr, result.pbuf.len, reinterpret_cast<const std::uint8_t*>(result.pbuf.data));
+    for (std::size_t i = 0; scan != nullptr && i < scan->n_tokens; ++i) {
+      const auto* token = scan->tokens[i];
+      const auto start = static_cast<std::size_t>(token->start);
+      auto end = static_cast<std::size_t>(token->end);
+      // libpg_query gives U&'...' and U&"..." a wrong end. Up to the next token there are blanks
+      // only.
+      if (token->token == PG_QUERY__TOKEN__USCONST || token->token == PG_QUERY__TOKEN__UIDENT) {
+        const auto next = i + 1 < scan->n_tokens
+                              ? static_cast<std::size_t>(scan->tokens[i + 1]->start)
+                              : sql.size();
+        end = sql.find_last_not_of(" \t\r\n\f\v", next - 1) + 1;
+      }
+      tokens.push_back({std::string_view{sql}.substr(start, end - start), token->token});
+    }
+    if (scan != nullptr) ::pg_query__scan_result__free_unpacked(scan, nullptr);
+  }
+  ::pg_query_free_scan_result(result);
+  return tokens;
+}
+
+bool is_comment(const Token& token) {
+  return token.kind == PG_QUERY__TOKEN__SQL_COMMENT || token.kind == PG_QUERY__TOKEN__C_COMMENT;
+}
+
+std::vector<Token> words_of(const std::string& sql) {
+  auto tokens = tokens_of(sql);
+  std::erase_if(tokens, is_comment);
+  return tokens;
+}
+
+bool is_word(const Token& token, std::string_view word) { return lower_case(token.text) == word; }
+
+std::string string_of(const PgQuery__Node* node) {
+  return node != nullptr && node->node_case == PG_QUERY__NODE__NODE_STRING ? node->string->sval
+                                                                           : "";
+}
+
+std::string name_of(PgQuery__Node* const* parts, std::size_t count) {
+  std::string name;
+  for (std::size_t i = 0; i < count; ++i) name += (i == 0 ? "" : ".") + string_of(parts[i]);
+  return name;
+}
+
+bool has_option(PgQuery__Node* const* options, std::size_t count, std::string_view name) {
+  return std::any_of(options, options + count, [&](const auto* node) {
+    return node->node_case == PG_QUERY__NODE__NODE_DEF_ELEM && node->def_elem->defname == name;
+  });
+}
+
+Tree parse(const std::string& sql) {
+  const auto result = ::pg_query_parse_protobuf(sql.c_str());
+  Tree tree{nullptr, [](PgQuery__ParseResult* owned) {
+              ::pg_query__parse_result__free_unpacked(owned, nullptr);
+            }};
+  if (result.error == nullptr) {
+    tree.reset(::pg_query__parse_result__unpack(
+        nullptr, result.parse_tree.len,
+        reinterpret_cast<const std::uint8_t*>(result.parse_tree.data)));
+  }
+  ::pg_query_free_protobuf_parse_result(result);
+  return tree;
+}
+
+}  // namespace schemagate::syntax

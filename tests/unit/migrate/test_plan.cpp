@@ -1,0 +1,358 @@
+#include "schemagate/migrate/plan.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "schemagate/base/error.hpp"
+#include "schemagate/base/text.hpp"
+
+using namespace schemagate;
+
+namespace {
+
+Folder folder_of(const std::vector<std::pair<std::string, std::string>>& scripts) {
+  Folder folder;
+  folder.directory = "/srv/migrations";
+  for (const auto& [name, sql] : scripts) {
+    folder.migrations.push_back({.name = name,
+                                 .file = folder.directory / name / "migration.sql",
+                                 .sql = sql,
+                                 .checksum = sha256_hex(sql)});
+  }
+  return folder;
+}
+
+HistoryRow row(const std::string& name, const std::string& sql) {
+  return {.id = "id-" + name,
+          .name = name,
+          .checksum = sha256_hex(sql),
+          .logs = "",
+          .started_at = "yesterday"};
+}
+
+HistoryRow applied(const std::string& name, const std::string& sql) {
+  auto done = row(name, sql);
+  done.finished = true;
+  return done;
+}
+
+HistoryRow rolled_back(const std::string& name, const std::string& sql) {
+  auto undone = row(name, sql);
+  undone.rolled_back = true;
+  return undone;
+}
+
+History history_of(std::vector<HistoryRow> rows) {
+  History history;
+  history.exists = true;
+  history.rows = std::move(rows);
+  return history;
+}
+
+std::vector<std::string> pending(const Plan& plan) {
+  std::vector<std::string> names;
+  for (const auto& planned : plan.pending) names.push_back(planned.migration->name);
+  return names;
+}
+
+struct Refusal {
+  ExitCode code = ExitCode::done;
+  std::string text;
+  std::string hint;
+};
+
+Refusal refusal(const Folder& folder, const History& history,
+                const Manifest::Migrations& policies = {}) {
+  try {
+    (void)make_plan(folder, history, policies);
+    return {};
+  } catch (const Failure& failure) {
+    return {failure.code(), failure.what(), failure.hint()};
+  }
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+const std::string k_mixed =
+    "CREATE TABLE a (i int);\nCREATE INDEX CONCURRENTLY i ON a (i);\nSELECT 2;\n";
+
+using Names = std::vector<std::string>;
+
+// The default policies but for one.
+template <class Value>
+Manifest::Migrations with(Value Manifest::Migrations::* member, Value value) {
+  Manifest::Migrations policies;
+  policies.*member = value;
+  return policies;
+}
+
+Manifest::Migrations together() { return with(&Manifest::Migrations::atomic, Atomic::release); }
+
+}  // namespace
+
+TEST_SUITE("plan") {
+  TEST_CASE("what the history does not hold is pending, in the folder's order") {
+    const auto folder = folder_of({{"1_a", "SELECT 1"}, {"2_b", "SELECT 2"}, {"3_c", "SELECT 3"}});
+    CHECK(pending(make_plan(folder, {}, {})) == Names{"1_a", "2_b", "3_c"});
+    CHECK(pending(make_plan(folder, history_of({applied("1_a", "SELECT 1")}), {})) ==
+          Names{"2_b", "3_c"});
+    CHECK(pending(make_plan(folder,
+                            history_of({applied("1_a", "SELECT 1"), applied("2_b", "SELECT 2"),
+                                        applied("3_c", "SELECT 3")}),
+                            {}))
+              .empty());
+    CHECK(make_plan({}, {}, {}).pending.empty());
+  }
+
+  TEST_CASE("a rolled-back migration is pending again, unless it was applied afterwards") {
+    const auto folder = folder_of({{"1_a", "SELECT 1"}});
+    CHECK(pending(make_plan(folder, history_of({rolled_back("1_a", "SELECT 1")}), {})) ==
+          Names{"1_a"});
+    auto finished_then_rolled_back = applied("1_a", "SELECT 1");
+    finished_then_rolled_back.rolled_back = true;
+    CHECK(pending(make_plan(folder, history_of({finished_then_rolled_back}), {})) == Names{"1_a"});
+    CHECK(pending(make_plan(folder,
+                            history_of({rolled_back("1_a", "x"), applied("1_a", "SELECT 1")}), {}))
+              .empty());
+  }
+
+  TEST_CASE("a plain migration is one transaction, another one needs a direct connection") {
+    const auto folder = folder_of({{"1_a", "SELECT 1"}, {"2_b", k_mixed}});
+    const auto plan = make_plan(folder, {}, {});
+    CHECK(plan.pending.at(0).is_one_transaction());
+    CHECK_FALSE(plan.pending.at(1).is_one_transaction());
+    CHECK(plan.needs_direct_connection());
+    CHECK_FALSE(
+        make_plan(folder, history_of({applied("2_b", k_mixed)}), {}).needs_direct_connection());
+  }
+
+  TEST_CASE("a schema with tables but without history is refused (P3005)") {
+    History history;
+    history.foreign_tables = {"users", "orders"};
+    const auto refused = refusal(folder_of({{"1_a", "SELECT 1"}}), history);
+    CHECK(refused.code == ExitCode::history);
+    CHECK(contains(refused.text, "P3005"));
+    CHECK(contains(refused.text, "users, orders"));
+    CHECK(contains(refused.hint, "schemagate status"));
+    history.foreign_tables.assign(500, "a_rather_long_table_name");
+    CHECK(refusal({}, history).text.size() < 500);
+  }
+
+  TEST_CASE(
+      "failed rows block with their names, times and reasons (P3009), also those not in the folder") {
+    auto with_logs = row("2_b", "x");
+    with_logs.logs = "ERROR:  relation \"users\" does not exist\n";
+    const auto refused =
+        refusal(folder_of({{"1_a", "SELECT 1"}, {"2_b", "x"}}),
+                history_of({applied("1_a", "SELECT 1"), with_logs, row("0_gone", "y")}));
+    CHECK(refused.code == ExitCode::history);
+    CHECK(contains(refused.text, "2 migrations"));
+    CHECK(contains(refused.text, "P3009"));
+    CHECK(contains(refused.text,
+                   "2_b started at yesterday: ERROR:  relation \"users\" does not exist"));
+    CHECK(contains(refused.text, "0_gone started at yesterday: no reason was recorded"));
+    CHECK(contains(refused.hint, "2_b"));
+  }
+
+  TEST_CASE("a very long reason is shortened") {
+    auto failed = row("1_a", "x");
+    failed.logs = std::string(100'000, 'x');
+    CHECK(refusal(folder_of({{"1_a", "x"}}), history_of({failed})).text.size() < 1000);
+  }
+
+  TEST_CASE("a pending directory without migration.sql is refused (P3015), an applied one is not") {
+    auto folder = folder_of({{"1_a", "SELECT 1"}, {"2_b", ""}});
+    folder.migrations[1].file_missing = true;
+    const auto refused = refusal(folder, history_of({applied("1_a", "SELECT 1")}));
+    CHECK(refused.code == ExitCode::history);
+    CHECK(contains(refused.text, "P3015"));
+    CHECK(contains(refused.text, "2_b/migration.sql"));
+    CHECK(
+        make_plan(folder, history_of({applied("1_a", "SELECT 1"), applied("2_b", "was here")}), {})
+            .pending.empty());
+  }
+
+  TEST_CASE("an edited migration follows its policy, line ends do not count") {
+    const auto folder = folder_of({{"1_a", "SELECT 1;\n"}});
+    const auto edited = history_of({applied("1_a", "SELECT 0;\n")});
+    CHECK(refusal(folder, edited, with(&Manifest::Migrations::edited, Policy::fail)).code ==
+          ExitCode::history);
+    CHECK(contains(refusal(folder, edited).text, "1_a/migration.sql"));
+    CHECK(make_plan(folder, edited, with(&Manifest::Migrations::edited, Policy::warn))
+              .warnings.size() == 1);
+    CHECK(make_plan(folder, edited, with(&Manifest::Migrations::edited, Policy::allow))
+              .warnings.empty());
+    CHECK(make_plan(folder, history_of({applied("1_a", "SELECT 1;\r\n")}), {}).warnings.empty());
+  }
+
+  TEST_CASE("a migration that is applied but not in the folder follows its policy") {
+    const auto folder = folder_of({{"1_a", "SELECT 1"}});
+    const auto ahead = history_of({applied("1_a", "SELECT 1"), applied("2_b", "SELECT 2")});
+    const auto plan = make_plan(folder, ahead, {});
+    CHECK(plan.pending.empty());
+    REQUIRE(plan.warnings.size() == 1);
+    CHECK(contains(plan.warnings.front(), "2_b"));
+    CHECK(refusal(folder, ahead, with(&Manifest::Migrations::missing, Policy::fail)).code ==
+          ExitCode::history);
+    CHECK(make_plan(folder, ahead, with(&Manifest::Migrations::missing, Policy::allow))
+              .warnings.empty());
+    CHECK(make_plan(folder, history_of({applied("1_a", "SELECT 1"), rolled_back("2_b", "x")}), {})
+              .warnings.empty());
+  }
+
+  TEST_CASE("a pending migration before an applied one follows its policy, and is still applied") {
+    const auto folder = folder_of({{"1_a", "SELECT 1"}, {"2_b", "SELECT 2"}, {"3_c", "SELECT 3"}});
+    const auto history = history_of({applied("2_b", "SELECT 2")});
+    const auto plan = make_plan(folder, history, {});
+    CHECK(pending(plan) == Names{"1_a", "3_c"});
+    REQUIRE(plan.warnings.size() == 1);
+    CHECK(contains(plan.warnings.front(), "migration 1_a is pending, but 2_b"));
+    CHECK(refusal(folder, history, with(&Manifest::Migrations::out_of_order, Policy::fail)).code ==
+          ExitCode::history);
+    CHECK(make_plan(folder, history, with(&Manifest::Migrations::out_of_order, Policy::allow))
+              .warnings.empty());
+  }
+
+  TEST_CASE("all that policies forbid is said at once") {
+    Manifest::Migrations strict;
+    strict.out_of_order = strict.edited = strict.missing = Policy::fail;
+    const auto refused =
+        refusal(folder_of({{"1_a", "SELECT 1"}, {"2_b", "SELECT 2"}}),
+                history_of({applied("2_b", "edited"), applied("9_z", "gone")}), strict);
+    CHECK(split(refused.text, '\n').size() == 3);
+  }
+
+  TEST_CASE("a half-done migration of ours is resumed at its first unfinished part") {
+    const auto folder = folder_of({{"1_a", k_mixed}, {"2_b", "SELECT 2"}});
+    const auto parts = split_into_segments(parse_script(k_mixed));
+    auto history = history_of({row("1_a", k_mixed)});
+    history.steps["id-1_a"] = {
+        {0, {.digest = parts[0].digest(), .evidence = "", .finished = true}},
+        {1, {.digest = parts[1].digest(), .evidence = "a_pkey", .finished = false}}};
+    const auto plan = make_plan(folder, history, {});
+    CHECK(pending(plan) == Names{"1_a", "2_b"});
+    const auto& resumed = plan.pending.at(0);
+    CHECK(resumed.row_id == "id-1_a");
+    CHECK(resumed.first_segment == 1);
+    CHECK(resumed.interrupted.evidence == "a_pkey");
+    CHECK(resumed.segments.size() == 3);
+    CHECK_FALSE(resumed.is_one_transaction());
+  }
+
+  TEST_CASE("a half-done migration whose parts are all done only has to be finished") {
+    const auto folder = folder_of({{"1_a", k_mixed}});
+    auto history = history_of({row("1_a", k_mixed)});
+    int number = 0;
+    for (const auto& part : split_into_segments(parse_script(k_mixed)))
+      history.steps["id-1_a"][number++] = {
+          .digest = part.digest(), .evidence = "", .finished = true};
+    const auto plan = make_plan(folder, history, {});
+    REQUIRE(plan.pending.size() == 1);
+    CHECK(plan.pending.front().first_segment == 3);
+  }
+
+  TEST_CASE(
+      "the unfinished part of a half-done migration may be changed, the finished part may not") {
+    const auto parts = split_into_segments(parse_script(k_mixed));
+    auto history = history_of({row("1_a", k_mixed)});
+    history.steps["id-1_a"] = {
+        {0, {.digest = parts[0].digest(), .evidence = "", .finished = true}},
+        {1, {.digest = parts[1].digest(), .evidence = "a_pkey", .finished = false}}};
+    const auto corrected =
+        folder_of({{"1_a", "CREATE TABLE a (i int);\nCREATE INDEX CONCURRENTLY j ON a (i);\n"}});
+    const auto plan = make_plan(corrected, history, {});
+    CHECK(plan.pending.at(0).first_segment == 1);
+    CHECK(plan.pending.at(0).interrupted.evidence.empty());
+
+    const auto changed =
+        refusal(folder_of({{"1_a", "CREATE TABLE b (i int);\nVACUUM;\n"}}), history);
+    CHECK(changed.code == ExitCode::history);
+    CHECK(contains(changed.text, "the first 1 part of this script"));
+    CHECK(refusal(folder_of({{"1_a", ""}}), history).code == ExitCode::history);
+  }
+
+  TEST_CASE("a half-done migration whose record has a gap is not continued behind it") {
+    const auto folder = folder_of({{"1_a", k_mixed}});
+    const auto parts = split_into_segments(parse_script(k_mixed));
+    auto history = history_of({row("1_a", k_mixed)});
+    history.steps["id-1_a"] = {
+        {1, {.digest = parts[1].digest(), .evidence = "", .finished = true}}};
+    CHECK(refusal(folder, history).code == ExitCode::history);
+    history.steps["id-1_a"] = {
+        {1, {.digest = parts[1].digest(), .evidence = "a_pkey", .finished = false}}};
+    const auto plan = make_plan(folder, history, {});
+    CHECK(plan.pending.at(0).first_segment == 0);
+    CHECK(plan.pending.at(0).interrupted.evidence.empty());
+  }
+
+  TEST_CASE("a failed row without recorded progress of ours is not resumed") {
+    auto history = history_of({row("1_a", k_mixed)});
+    history.steps["another id"] = {{0, {}}};
+    CHECK(contains(refusal(folder_of({{"1_a", k_mixed}}), history).text, "P3009"));
+    history.steps["id-1_a"] = {{0, {}}};
+    CHECK(contains(refusal(folder_of({{"2_b", "SELECT 1"}}), history).text, "P3009"));
+  }
+
+  TEST_CASE("all pending scripts are judged before the first one is applied") {
+    const auto refused =
+        refusal(folder_of({{"1_a", "SELECT 1"}, {"2_b", "SELECT 1;\n  ROLLBACK;"}}), {});
+    CHECK(refused.code == ExitCode::migration_failed);
+    CHECK(contains(refused.text, "2_b/migration.sql:2:3: "));
+    CHECK(contains(refused.text, "nothing was applied"));
+  }
+
+  TEST_CASE("a script in UTF-16 or with invalid UTF-8 outside comments is refused") {
+    const auto utf16 = refusal(folder_of({{"1_a", std::string{"S\0E\0", 4}}}), {});
+    CHECK(utf16.code == ExitCode::migration_failed);
+    CHECK(contains(utf16.hint, "UTF-16"));
+    auto folder = folder_of({{"1_a", "SELECT 'caf\xEF\xBF\xBD';"}});
+    CHECK(refusal(folder, {}).code == ExitCode::done);  // that is what the file holds
+    folder.migrations[0].was_invalid_utf8 = true;
+    CHECK(refusal(folder, {}).code == ExitCode::migration_failed);
+    folder.migrations[0].sql = "-- caf\xEF\xBF\xBD\nSELECT 1;";
+    CHECK(make_plan(folder, {}, {}).warnings.size() == 1);
+  }
+
+  TEST_CASE("atomic: release is refused where PostgreSQL does not allow it, with the place") {
+    const auto refused = [&](const std::string& first, const std::string& second) {
+      return refusal(folder_of({{"1_a", first}, {"2_b", second}}), {}, together());
+    };
+    CHECK(refused("SELECT 1", "SELECT 2").code == ExitCode::done);
+    CHECK(contains(refused("SELECT 1", "VACUUM").text, "VACUUM refuses transactions"));
+    CHECK(contains(refused("SELECT 1", k_mixed).text, "2_b/migration.sql:2:1: "));
+    CHECK(refused("SELECT 1", k_mixed).code == ExitCode::refused);
+    CHECK(
+        contains(refused("SELECT 1", "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 2; COMMIT;").text,
+                 "ISOLATION LEVEL SERIALIZABLE"));
+    CHECK(contains(
+        refused("ALTER TYPE e ADD VALUE 'new'", "SELECT 1;\nSELECT 'new'::e").text,
+        "2_b/migration.sql:2:1: atomic: release is not possible: it uses the enum value 'new' added at "));
+    CHECK(refused("ALTER TYPE e ADD VALUE 'new'", "SELECT 'other'").code == ExitCode::done);
+    CHECK(refused("", "-- nothing").code == ExitCode::done);
+  }
+
+  TEST_CASE("atomic: release is refused in the middle of a half-done migration") {
+    const auto folder = folder_of({{"1_a", "SELECT 1"}});
+    auto history = history_of({row("1_a", "SELECT 1")});
+    history.steps["id-1_a"] = {{0, {.digest = "", .evidence = "", .finished = false}}};
+    const auto refused = refusal(folder, history, together());
+    CHECK(refused.code == ExitCode::refused);
+    CHECK(contains(refused.text, "an earlier run stopped in the middle"));
+  }
+
+  // PostgreSQL 12 to 16 refuse it (55P04), although the type is new as well.
+  TEST_CASE(
+      "atomic: release is refused for a value added to an enum that the release itself makes") {
+    const auto refused = refusal(folder_of({{"1_a", "CREATE TYPE e AS ENUM ('a')"},
+                                            {"2_b", "ALTER TYPE e ADD VALUE 'b'"},
+                                            {"3_c", "SELECT 'b'::e"}}),
+                                 {}, together());
+    CHECK(refused.code == ExitCode::refused);
+    CHECK(contains(refused.text, "3_c/migration.sql:1:1: "));
+  }
+}

@@ -1,0 +1,461 @@
+#include "schemagate/postgres/connection.hpp"
+
+#include <doctest/doctest.h>
+#include <postgresql/libpq-fe.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+using namespace schemagate;
+
+namespace {
+
+// What libpq itself reads out of a connection string.
+std::map<std::string, std::string> libpq_reads(const std::string& conninfo) {
+  char* reason = nullptr;
+  const std::unique_ptr<PQconninfoOption, decltype(&::PQconninfoFree)> parsed{
+      ::PQconninfoParse(conninfo.c_str(), &reason), &::PQconninfoFree};
+  const std::string why = reason == nullptr ? "" : reason;
+  ::PQfreemem(reason);
+  REQUIRE_MESSAGE(parsed != nullptr, why);
+  std::map<std::string, std::string> values;
+  for (auto* option = parsed.get(); option->keyword != nullptr; ++option) {
+    if (option->val != nullptr) values[option->keyword] = option->val;
+  }
+  return values;
+}
+
+std::map<std::string, std::string> sent(const std::string& text) {
+  return libpq_reads(
+      ConnectionString{text}.conninfo({.application_name = "test", .connect_timeout = {}}));
+}
+
+std::string error_of(const std::string& text) {
+  try {
+    const ConnectionString connection{text};
+    FAIL_CHECK("was accepted");
+    return {};
+  } catch (const ConnectionStringError& error) {
+    return error.what();
+  }
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+std::string tls(const std::string& parameters) {
+  return ConnectionString{"postgresql://h/d?" + parameters}.value("sslmode");
+}
+
+}  // namespace
+
+TEST_SUITE("connection") {
+  TEST_CASE("the system's authorities are a file that is there, and need verify-full") {
+    const ConnectionString url{"postgresql://h/d?sslrootcert=system"};
+    CHECK(url.value("sslmode") == "verify-full");
+    const auto conninfo = url.conninfo({});
+    const bool is_file =
+        conninfo.find("sslrootcert='/etc/ssl/certs/ca-certificates.crt'") != std::string::npos;
+    // ca-certificates may be absent.
+    CHECK((is_file || conninfo.find("sslrootcert='system'") != std::string::npos));
+    CHECK(ConnectionString{"host=h dbname=d sslrootcert=system"}.value("sslmode") == "verify-full");
+    CHECK_THROWS_AS(ConnectionString{"postgresql://h/d?sslmode=require&sslrootcert=system"},
+                    ConnectionStringError);
+    CHECK(ConnectionString{"postgresql://h/d?sslaccept=strict"}.value("sslrootcert") == "system");
+  }
+
+  TEST_CASE("a Prisma URL is understood") {
+    const ConnectionString connection{
+        "postgresql://alice:s3cret@db.example.org:5433/shop?schema=app"};
+    CHECK(connection.value("user") == "alice");
+    CHECK(connection.value("password") == "s3cret");
+    CHECK(connection.host() == "db.example.org");
+    CHECK(connection.value("port") == "5433");
+    CHECK(connection.database() == "shop");
+    CHECK(connection.schema() == "app");
+    CHECK(connection.warnings().empty());
+    CHECK(connection.display() == "alice@db.example.org:5433/shop");
+  }
+
+  TEST_CASE("blanks and line ends around a connection string do not count") {
+    CHECK(ConnectionString{" \n postgres://u:p@h/d\r\n"}.database() == "d");
+    CHECK(ConnectionString{"\thost=h dbname=d \n"}.database() == "d");
+  }
+
+  TEST_CASE("Prisma's schema never reaches libpq") {
+    CHECK_FALSE(sent("postgresql://h/d?schema=app").contains("schema"));
+    CHECK(ConnectionString{"postgresql://h/d?schema=my%20%22app%22"}.schema() == "my \"app\"");
+    CHECK(ConnectionString{"postgresql://h/d"}.schema().empty());
+  }
+
+  TEST_CASE("sslmode means what libpq says") {
+    for (const auto* mode : {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}) {
+      CHECK(tls("sslmode=" + std::string{mode}) == mode);
+    }
+    CHECK(tls("schema=x").empty());
+    CHECK(tls("sslmode=no-verify") == "require");
+    CHECK(tls("ssl=true") == "require");
+  }
+
+  TEST_CASE("sslaccept=strict verifies the server, accept_invalid_certs changes nothing") {
+    CHECK(tls("sslaccept=strict") == "verify-full");
+    CHECK(tls("sslmode=require&sslaccept=strict") == "verify-full");
+    CHECK(tls("sslaccept=strict&sslmode=require") == "verify-full");
+    CHECK(tls("sslmode=prefer&sslaccept=nonsense") == "verify-full");
+    CHECK(tls("sslmode=require&sslaccept=accept_invalid_certs") == "require");
+    CHECK(tls("sslmode=verify-full&sslaccept=accept_invalid_certs") == "verify-full");
+    CHECK(tls("sslmode=disable&sslaccept=strict") == "disable");
+    CHECK(tls("sslaccept=accept_invalid_certs").empty());
+  }
+
+  TEST_CASE("a second, weaker word on TLS does not weaken the first") {
+    CHECK(tls("sslmode=verify-full&ssl=true") == "verify-full");
+    CHECK(tls("ssl=true&sslmode=verify-full") == "verify-full");
+    CHECK(tls("sslmode=verify-ca&ssl=true") == "verify-ca");
+  }
+
+  TEST_CASE("sslcert is a CA as in Prisma, unless an sslkey stands beside it") {
+    const ConnectionString authority{"postgresql://h/d?sslmode=require&sslcert=/ca.pem"};
+    CHECK(authority.value("sslrootcert") == "/ca.pem");
+    CHECK(authority.value("sslcert").empty());
+    const ConnectionString client{
+        "postgresql://h/d?sslkey=/k.pem&sslcert=/c.pem&sslrootcert=/ca.pem"};
+    CHECK(client.value("sslcert") == "/c.pem");
+    CHECK(client.value("sslkey") == "/k.pem");
+    CHECK(client.value("sslrootcert") == "/ca.pem");
+    const ConnectionString trusting{
+        "postgresql://h/d?sslcert=/ca.pem&sslaccept=accept_invalid_certs"};
+    CHECK(trusting.value("sslrootcert").empty());
+    CHECK(trusting.value("sslcert").empty());
+    CHECK(ConnectionString{"postgresql://h/d?sslcert=%2Ftmp%2Fmy%20ca.pem&sslaccept=strict"}.value(
+              "sslrootcert") == "/tmp/my ca.pem");
+  }
+
+  TEST_CASE("a CA that was named as sslrootcert stays, whatever sslcert says") {
+    CHECK(ConnectionString{"postgresql://h/d?sslrootcert=/ca.pem&sslcert=/client.pem"}.value(
+              "sslrootcert") == "/ca.pem");
+  }
+
+  TEST_CASE(
+      "TLS parameters that nobody here understands are refused, others are dropped with a warning") {
+    CHECK(contains(error_of("postgresql://h/d?sslidentity=/id.p12&sslpassword=hunter2"),
+                   "openssl pkcs12"));
+    CHECK_FALSE(contains(error_of("postgresql://h/d?sslidentity=/hunter2.p12"), "hunter2"));
+    CHECK(contains(error_of("postgresql://h/d?sslverify=full"), "sslverify"));
+    CHECK(contains(error_of("postgresql://h/d?ssl=1"), "ssl"));
+    const ConnectionString connection{"postgresql://h/d?nonsense=hunter2&schema=app&nonsense2"};
+    CHECK(connection.warnings().size() == 2);
+    CHECK(contains(connection.warnings().front(), "\"nonsense\""));
+    CHECK_FALSE(contains(connection.warnings().front(), "hunter2"));
+    CHECK(connection.schema() == "app");
+  }
+
+  TEST_CASE("Prisma's parameters for its own pool are dropped without a word") {
+    const std::string url = "postgresql://h/d?connection_limit=5&pool_timeout=0&socket_timeout=9&"
+                            "max_connection_lifetime=1&max_idle_connection_lifetime=1&"
+                            "statement_cache_size=0&single_use_connections=true";
+    CHECK(ConnectionString{url}.warnings().empty());
+    CHECK_FALSE(sent(url).contains("connection_limit"));
+  }
+
+  TEST_CASE("libpq's own parameters pass, also in a URL") {
+    const auto values =
+        sent("postgresql://h/d?target_session_attrs=read-write&options=-c%20geqo%3Doff&"
+             "channel_binding=require&keepalives_idle=60");
+    CHECK(values.at("target_session_attrs") == "read-write");
+    CHECK(values.at("options") == "-c geqo=off");
+    CHECK(values.at("channel_binding") == "require");
+    CHECK(values.at("keepalives_idle") == "60");
+  }
+
+  TEST_CASE("connect_timeout: the manifest's, else the string's, else five seconds") {
+    const ConnectionString given{"postgresql://h/d?connect_timeout=17"};
+    CHECK(libpq_reads(given.conninfo({.application_name = "a", .connect_timeout = {}}))
+              .at("connect_timeout") == "17");
+    CHECK(libpq_reads(
+              given.conninfo({.application_name = "a", .connect_timeout = std::chrono::seconds{3}}))
+              .at("connect_timeout") == "3");
+    CHECK(sent("postgresql://h/d").at("connect_timeout") == "5");
+  }
+
+  TEST_CASE("our own name and encoding win over the string's") {
+    const auto values = sent("postgresql://h/d?application_name=theirs&client_encoding=LATIN1");
+    CHECK(values.at("application_name") == "test");
+    CHECK(values.at("client_encoding") == "UTF8");
+  }
+
+  TEST_CASE("a dead peer is noticed unless the string says otherwise") {
+    CHECK(sent("postgresql://h/d").at("tcp_user_timeout") == "15000");
+    CHECK(sent("postgresql://h/d?tcp_user_timeout=1").at("tcp_user_timeout") == "1");
+  }
+
+  TEST_CASE("host= names a socket directory or wins over the URL's host") {
+    CHECK(ConnectionString{"postgresql:///d?host=/var/run/postgresql"}.host() ==
+          "/var/run/postgresql");
+    CHECK(ConnectionString{"postgresql://u@localhost/d?host=%2Fcloudsql%2Fa%3Ab"}.host() ==
+          "/cloudsql/a:b");
+    CHECK(ConnectionString{"postgresql://%2Fvar%2Frun/d"}.host() == "/var/run");
+    CHECK(ConnectionString{"postgresql:///d"}.host().empty());
+    CHECK(ConnectionString{"postgresql:///d"}.display() == "localhost/d");
+  }
+
+  TEST_CASE("percent-encoding is undone in user, password, database and parameters") {
+    const ConnectionString connection{"postgresql://a%40b:p%25%2F%3f%23%C3%A9@h/my%20db"};
+    CHECK(connection.value("user") == "a@b");
+    CHECK(connection.value("password") == "p%/?#é");
+    CHECK(connection.database() == "my db");
+    CHECK(ConnectionString{"postgresql://h/%41"}.database() == "A");
+  }
+
+  TEST_CASE("a password may hold a raw @, as in Prisma") {
+    const ConnectionString connection{"postgresql://alice:p@ss@w@h:5433/d"};
+    CHECK(connection.value("user") == "alice");
+    CHECK(connection.value("password") == "p@ss@w");
+    CHECK(connection.host() == "h");
+    CHECK(connection.value("port") == "5433");
+  }
+
+  TEST_CASE("a password may hold a colon, an ampersand and a hash") {
+    CHECK(ConnectionString{"postgresql://u:a:b@h/d"}.value("password") == "a:b");
+    CHECK(ConnectionString{"postgresql://u:a&b=c@h/d"}.value("password") == "a&b=c");
+    CHECK(ConnectionString{"postgresql://u:a'b c@h/d"}.value("password") == "a'b c");
+  }
+
+  TEST_CASE("a bad percent sequence is explained without quoting anything secret") {
+    for (const auto* password :
+         {"hunter%zz2", "hunter2%", "hunter2%4", "%00hunter2", "hunter2%%41"}) {
+      CAPTURE(std::string{password});
+      const auto error = error_of("postgresql://u:" + std::string{password} + "@h/d");
+      CHECK(contains(error, "%25"));
+      CHECK_FALSE(contains(error, "hunter"));
+    }
+    CHECK_FALSE(contains(error_of("postgresql://u:p@h/d?password=hunter%zz2"), "hunter"));
+    CHECK_FALSE(contains(error_of("postgresql://u:hunter2@h/d%"), "hunter"));
+  }
+
+  TEST_CASE(
+      "a password with a raw slash is refused without quoting it, never taken for a port and a database") {
+    const auto error = error_of("postgresql://alice:hun/ter2@db.example.org/shop");
+    CHECK(contains(error, "%2F"));
+    CHECK_FALSE(contains(error, "hun"));
+    CHECK_FALSE(contains(error, "ter2"));
+    (void)error_of("postgresql://alice:123/ter2@db.example.org/shop");
+  }
+
+  TEST_CASE("a password with a raw question mark is refused without quoting it") {
+    for (const auto* url :
+         {"postgresql://alice:hun?ter2@h/shop", "postgresql://alice:h/un?ter2@h/shop",
+          "postgresql://alice:hun?ter2%zz@h/shop", "postgresql://alice:hun?sslter2@h/shop"}) {
+      CAPTURE(std::string{url});
+      const auto error = error_of(url);
+      CHECK_FALSE(contains(error, "hun"));
+      CHECK_FALSE(contains(error, "ter2"));
+    }
+  }
+
+  TEST_CASE("a password with a raw @ and a raw question mark is refused without quoting it") {
+    for (const auto* url :
+         {"postgresql://u:p@ss?hunter2@h/d", "postgresql://u:p@ss/d?hunter2=x@h/d",
+          "postgresql://u:p@ss/d?sslhunter2@h/d", "postgresql://u:p@ss/d?hunter2=%zz@h/d"}) {
+      CAPTURE(std::string{url});
+      const auto error = error_of(url);
+      CHECK(contains(error, "%3F"));
+      CHECK_FALSE(contains(error, "hunter2"));
+    }
+    const ConnectionString fine{"postgresql://u:p@h/d?user=me@corp&schema=a@b"};
+    CHECK(fine.value("user") == "me@corp");
+    CHECK(fine.schema() == "a@b");
+  }
+
+  TEST_CASE("a fragment is left out, for us and for a tool") {
+    for (const auto* url : {"postgresql://u:a#b@h/d#x", "postgresql://u:a#b@h/d?schema=s#x@y"}) {
+      CAPTURE(std::string{url});
+      const ConnectionString connection{url};
+      CHECK(connection.value("password") == "a#b");
+      CHECK(connection.database() == "d");
+      const ConnectionString for_tool{connection.with_application_name("us")};
+      CHECK(for_tool.value("application_name") == "us");
+      CHECK(for_tool.database() == "d");
+    }
+  }
+
+  TEST_CASE("no error text holds a part of the string that may be secret") {
+    for (const auto* text :
+         {"alice:hunter2://x@h/d", "alice:hunter2@h/d", "hunter2", "host=h password='hunter2",
+          "host=h hunter2=x dbname=d", "postgresql://[hunter2/d", "mysql://u:hunter2@h/d",
+          "postgresql://u:hunter2@h", "prisma://accelerate.example.org/?api_key=hunter2",
+          "postgresql://u:hunter2@[::1/d", "host=h password=hunter2"}) {
+      CAPTURE(std::string{text});
+      CHECK_FALSE(contains(error_of(text), "hunter2"));
+    }
+  }
+
+  TEST_CASE("IPv6 hosts lose their brackets") {
+    const ConnectionString connection{"postgresql://u@[2001:db8::1]:5433/d"};
+    CHECK(connection.host() == "2001:db8::1");
+    CHECK(connection.value("port") == "5433");
+    CHECK(sent("postgresql://[::1]/d").at("host") == "::1");
+  }
+
+  TEST_CASE("several hosts pass to libpq as they are") {
+    const auto values = sent("postgresql://a:1,b:2/d?target_session_attrs=read-write");
+    CHECK(values.at("host") == "a,b");
+    CHECK(values.at("port") == "1,2");
+  }
+
+  TEST_CASE("addresses of other things are refused with a reason") {
+    CHECK(contains(error_of("prisma://accelerate.prisma-data.net/?api_key=x"),
+                   "database.direct_url"));
+    CHECK(contains(error_of("prisma+postgres://accelerate.prisma-data.net/?api_key=x"),
+                   "database.direct_url"));
+    CHECK(contains(error_of("mysql://u:p@h/d"), "mysql://"));
+    CHECK(contains(error_of("file:./dev.db"), "neither"));
+    CHECK(contains(error_of(""), "empty"));
+    CHECK(contains(error_of(" \n"), "empty"));
+  }
+
+  TEST_CASE("a string that names no database is refused") {
+    CHECK(contains(error_of("postgresql://u@h"), "no database"));
+    CHECK(contains(error_of("postgresql://u@h/"), "no database"));
+    CHECK(contains(error_of("host=h user=u"), "no database"));
+    CHECK(ConnectionString{"postgresql://h/?dbname=d"}.database() == "d");
+    CHECK_NOTHROW(ConnectionString{"service=shop"});
+  }
+
+  TEST_CASE("libpq's key=value form is understood, quotes included") {
+    const ConnectionString connection{
+        R"(host=h port = 5433 user=alice password='it\'s a \\ secret' dbname='my db' sslmode=verify-full)"};
+    CHECK(connection.value("password") == "it's a \\ secret");
+    CHECK(connection.database() == "my db");
+    CHECK(connection.value("port") == "5433");
+    CHECK(connection.value("sslmode") == "verify-full");
+    CHECK(connection.display() == "alice@h:5433/my db");
+    CHECK(contains(error_of("host=h dbname=d schema=app"), "key=value"));
+    CHECK(ConnectionString{"host=h dbname=d sslcert=/c.pem"}.value("sslcert") == "/c.pem");
+  }
+
+  TEST_CASE("a key=value string may hold a URL in its password") {
+    CHECK(ConnectionString{"host=h dbname=d password=a://b"}.value("password") == "a://b");
+    CHECK(ConnectionString{"password=a://b?c host=h dbname=d"}.host() == "h");
+  }
+
+  TEST_CASE("a pooler is recognised by each of its three signs") {
+    CHECK(ConnectionString{"postgresql://h/d?pgbouncer=true"}.is_pooler());
+    CHECK(
+        ConnectionString{"postgresql://ep-x-123-pooler.eu-central-1.aws.neon.tech/d"}.is_pooler());
+    CHECK(ConnectionString{"postgresql://aws-0-eu.pooler.supabase.com:6543/d"}.is_pooler());
+    CHECK(ConnectionString{"host=a-pooler.b dbname=d"}.is_pooler());
+    CHECK(ConnectionString{"host=a port=6543 dbname=d"}.is_pooler());
+    CHECK_FALSE(ConnectionString{"postgresql://h/d"}.is_pooler());
+    CHECK_FALSE(ConnectionString{"postgresql://h/d?pgbouncer=false"}.is_pooler());
+    CHECK_FALSE(ConnectionString{"postgresql://aws-0-eu.pooler.supabase.com:5432/d"}.is_pooler());
+    CHECK_FALSE(ConnectionString{"postgresql://my-pooler/d-pooler.x"}.is_pooler());
+  }
+
+  TEST_CASE("what is displayed never holds the password") {
+    for (const auto* text :
+         {"postgresql://alice:hunter2@h/d", "postgresql://alice@h/d?password=hunter2",
+          "host=h user=alice dbname=d password=hunter2", "postgresql://alice:hunter2@[::1]/d",
+          "postgresql://alice:a@hunter2@h/d"}) {
+      CAPTURE(std::string{text});
+      const auto shown = ConnectionString{text}.display();
+      CHECK(contains(shown, "alice@"));
+      CHECK_FALSE(contains(shown, "hunter2"));
+    }
+    CHECK(ConnectionString{"postgresql://h/d"}.display() == "h/d");
+  }
+
+  TEST_CASE("the secrets are the passwords, plain and encoded") {
+    const auto has = [](const std::string& text, const std::string& secret) {
+      const auto secrets = ConnectionString{text}.secrets();
+      return std::find(secrets.begin(), secrets.end(), secret) != secrets.end();
+    };
+    CHECK(ConnectionString{"postgresql://u@h/d"}.secrets().empty());
+    CHECK(has("postgresql://u:p%40ss@h/d", "p@ss"));
+    CHECK(has("postgresql://u:p%40ss@h/d", "p%40ss"));
+    CHECK(has("postgresql://u@h/d?password=topsecret", "topsecret"));
+    CHECK(has("postgresql://h/d?sslkey=k&sslcert=c&sslpassword=keysecret", "keysecret"));
+    CHECK(has("host=h dbname=d password=kvsecret", "kvsecret"));
+  }
+
+  TEST_CASE("the secrets hold the password as the user encoded it, since a tool gets that text") {
+    for (const auto* written : {"p%2fss!word", "p%40ss!word", "p@ss!%77ord"}) {
+      CAPTURE(std::string{written});
+      const auto secrets =
+          ConnectionString{"postgresql://u:" + std::string{written} + "@h/d"}.secrets();
+      CHECK(std::find(secrets.begin(), secrets.end(), written) != secrets.end());
+    }
+  }
+
+  TEST_CASE("an application name can be added for a tool that we start") {
+    const std::string name = "schemagate:prisma:it's \"x\"?&#:7";
+    for (const auto* text :
+         {"postgresql://u:p@h/d", "postgresql://u:p@h/d?schema=app", "postgresql://u:p@h/d?",
+          "postgres://u:p#x@h/d", "host=h user=u password=p dbname=d",
+          "host=h dbname=d application_name=theirs", "postgresql://h/d?application_name=theirs",
+          "host=h dbname=d password='a b'"}) {
+      CAPTURE(std::string{text});
+      const ConnectionString before{text};
+      const ConnectionString after{before.with_application_name(name)};
+      CHECK(after.value("application_name") == name);
+      CHECK(after.value("password") == before.value("password"));
+      CHECK(after.database() == before.database());
+      CHECK(after.schema() == before.schema());
+    }
+  }
+
+  TEST_CASE("an application name is added behind a password that looks like a URL") {
+    const ConnectionString after{
+        ConnectionString{"host=h dbname=d password=a://b"}.with_application_name("schemagate:x:1")};
+    CHECK(after.value("application_name") == "schemagate:x:1");
+    CHECK(after.value("password") == "a://b");
+  }
+
+  TEST_CASE("an application name is added before a fragment, and behind a backslash at the end") {
+    CHECK(ConnectionString{
+              ConnectionString{"postgresql://h/d?schema=a#note"}.with_application_name("n")}
+              .value("application_name") == "n");
+    const ConnectionString after{
+        ConnectionString{R"(host=h dbname=d password=a\)"}.with_application_name("schemagate:x:1")};
+    CHECK(after.value("application_name") == "schemagate:x:1");
+  }
+
+  TEST_CASE("awkward values come through to libpq unchanged") {
+    for (const std::string value :
+         {"it's", "back\\slash", "two  blanks", " around ", "a=b", "'quoted'", "\"double\"",
+          "line\nbreak", "é日本", "ends with \\", "%41", "#?&@:/", "$(x)`y`;--", "'", "\\'"}) {
+      CAPTURE(value);
+      std::string encoded;
+      for (const char c : value) {
+        constexpr std::string_view k_digits = "0123456789abcdef";
+        const auto byte = static_cast<unsigned char>(c);
+        encoded += '%';
+        encoded += k_digits[byte >> 4U];
+        encoded += k_digits[byte & 15U];
+      }
+      const auto values =
+          sent("postgresql://" + encoded + ":" + encoded + "@h/" + encoded + "?options=" + encoded);
+      CHECK(values.at("user") == value);
+      CHECK(values.at("password") == value);
+      CHECK(values.at("dbname") == value);
+      CHECK(values.at("options") == value);
+      CHECK(libpq_reads(ConnectionString{"postgresql://h/d"}.conninfo(
+                            {.application_name = value, .connect_timeout = {}}))
+                .at("application_name") == value);
+    }
+  }
+
+  TEST_CASE("another database of the same server keeps everything else") {
+    const auto other =
+        ConnectionString{"postgresql://u:p@h/d?sslmode=require&schema=s"}.with_database("it's");
+    CHECK(other.database() == "it's");
+    CHECK(other.value("password") == "p");
+    CHECK(other.value("sslmode") == "require");
+    CHECK(libpq_reads(other.conninfo({.application_name = "a", .connect_timeout = {}}))
+              .at("dbname") == "it's");
+  }
+}
