@@ -123,7 +123,7 @@ GateView Gate::look_into_file() {
 bool Gate::may_listen() {
   if (options_.once || database_->pooled()) return false;
   const auto rows = session_->query(k_is_room);
-  return rows.at(0).at(0) == "t" && rows.at(0).at(1) == std::to_string(session_->backend_pid());
+  return rows.at(0).flag(0) && rows.at(0).at(1) == std::to_string(session_->backend_pid());
 }
 
 GateView Gate::look() {

@@ -179,32 +179,31 @@ void Inspector::look_at_lease(pg::Session& session) {
   const auto name = target_.lease_request().name;
   const auto rows = session.query(target_.bookkeeping.sql(statements::k_read_lease), {name});
   if (rows.empty()) return;
-  const auto text = [&](std::size_t i) { return rows[0][i].value_or(""); };
+  const auto& row = rows.front();
   report_.lease = StatusReport::Lease{.name = name,
-                                      .held = text(7) == "f",
-                                      .app = text(2),
-                                      .release = text(3),
-                                      .host = text(4),
-                                      .since = text(5),
-                                      .renewed_ago_s = text(6)};
+                                      .held = !row.flag(7),
+                                      .app = row.text(2),
+                                      .release = row.text(3),
+                                      .host = row.text(4),
+                                      .since = row.text(5),
+                                      .renewed_ago_s = row.text(6)};
 }
 
 void Inspector::look_at_runs(pg::Session& session) {
   if (!target_.bookkeeping.may_read(session, "run")) return;
   for (const auto& row :
        session.query(target_.bookkeeping.sql(statements::k_recent_runs), {target_.id.app})) {
-    const auto text = [&](std::size_t i) { return row[i].value_or(""); };
-    report_.runs.push_back({.id = std::stoll(text(0)),
-                            .release = text(1),
-                            .mode = text(2),
-                            .status = text(3),
-                            .applied = std::stoi(text(4)),
-                            .error_code = std::stoi(text(5)),
-                            .error = text(6),
-                            .note = text(7),
-                            .host = text(8),
-                            .started_at = text(9),
-                            .took_ms = std::stoll(text(10))});
+    report_.runs.push_back({.id = row.number(0),
+                            .release = row.text(1),
+                            .mode = row.text(2),
+                            .status = row.text(3),
+                            .applied = static_cast<int>(row.number(4)),
+                            .error_code = static_cast<int>(row.number(5)),
+                            .error = row.text(6),
+                            .note = row.text(7),
+                            .host = row.text(8),
+                            .started_at = row.text(9),
+                            .took_ms = row.number(10)});
     auto& run = report_.runs.back();
     if (run.status == "running" && !run_is_at_work()) run.status = "killed";
   }
@@ -229,10 +228,10 @@ void Inspector::look_at_gate(pg::Session& session) {
   }
   for (const auto& row :
        session.query(target_.bookkeeping.sql(statements::k_recent_markers), {target_.id.app}))
-    report_.markers.push_back({.release = row[0].value_or(""),
-                               .status = row[1].value_or(""),
-                               .completed_at = row[3].value_or(""),
-                               .error_code = std::stoi(row[2].value_or("0"))});
+    report_.markers.push_back({.release = row.text(0),
+                               .status = row.text(1),
+                               .completed_at = row.text(3),
+                               .error_code = static_cast<int>(row.number(2))});
   const auto marker = find_marker(session, target_.bookkeeping, target_.id);
   const auto view =
       gate_view(target_.id, marker, &target_.folder.digest, by_history ? &missing : nullptr);
@@ -262,13 +261,13 @@ void Inspector::look_at_gate(pg::Session& session) {
 void Inspector::look_at_catalogue(pg::Session& session) {
   const auto& schema = target_.history().schema();
   for (const auto& row : session.query(k_invalid_indexes, {schema})) {
-    const auto index = row[0].value_or("");
-    const auto pid = row[2].value_or("");
+    const auto index = row.text(0);
+    const auto pid = row.text(2);
     const auto name = pg::quote_identifier(schema) + "." + pg::quote_identifier(index);
     if (!pid.empty()) {
       add({"index-being-built",
            index,
-           fmt::format("index {} of {} is being built by pid {}", index, row[1].value_or(""), pid),
+           fmt::format("index {} of {} is being built by pid {}", index, row.text(1), pid),
            {},
            "",
            ExitCode::done});
@@ -278,20 +277,19 @@ void Inspector::look_at_catalogue(pg::Session& session) {
          index,
          fmt::format("index {} of {} is INVALID: a CREATE, REINDEX or DROP INDEX CONCURRENTLY did "
                      "not come to its end, and queries do not use it",
-                     index, row[1].value_or("")),
+                     index, row.text(1)),
          {},
          repair_of_index(index, name),
          ExitCode::history});
   }
   for (const auto& row : session.query(k_not_validated, {schema}))
     add({"not-validated",
-         row[0].value_or(""),
+         row.text(0),
          fmt::format("constraint {} of {} is NOT VALID: rows from before it was made may break it",
-                     row[0].value_or(""), row[1].value_or("")),
+                     row.text(0), row.text(1)),
          {},
          fmt::format("ALTER TABLE {}.{} VALIDATE CONSTRAINT {}", pg::quote_identifier(schema),
-                     pg::quote_identifier(row[1].value_or("")),
-                     pg::quote_identifier(row[0].value_or(""))),
+                     pg::quote_identifier(row.text(1)), pg::quote_identifier(row.text(0))),
          ExitCode::done});
 }
 

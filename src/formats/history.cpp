@@ -46,7 +46,7 @@ const HistoryRow* History::applied(const std::string& name) const {
 }
 
 std::string current_schema(pg::Session& session) {
-  return session.query("SELECT current_schema()").at(0).at(0).value_or("public");
+  return session.row("SELECT coalesce(current_schema(), 'public')").text(0);
 }
 
 HistoryTable::HistoryTable(const std::string& schema, const Bookkeeping& bookkeeping)
@@ -56,41 +56,38 @@ HistoryTable::HistoryTable(const std::string& schema, const Bookkeeping& bookkee
 
 History HistoryTable::read(pg::Session& session, Times times) const {
   History history;
-  history.exists = session.query("SELECT to_regclass($1) IS NOT NULL", {table_}).at(0).at(0) == "t";
+  history.exists = session.row("SELECT to_regclass($1) IS NOT NULL", {table_}).flag(0);
   if (!history.exists) {
     for (const auto& row : session.query(k_tables_of_schema, {schema_, bookkeeping_.schema_name()}))
-      history.foreign_tables.push_back(row.at(0).value_or(""));
+      history.foreign_tables.push_back(row.text(0));
     return history;
   }
   bool unfinished = false;
   for (const auto& row :
        session.query(fmt::format(k_read, table_), {times == Times::all ? "t" : "f"})) {
-    const auto text = [&](std::size_t i) { return row[i].value_or(""); };
-    history.rows.push_back({.id = text(0),
-                            .name = text(1),
-                            .checksum = text(2),
-                            .logs = text(3),
-                            .started_at = text(8),
-                            .finished_at = text(9),
-                            .steps = std::stoi(text(6)),
-                            .by_resolve = text(7) == "t",
-                            .finished = text(4) == "t",
-                            .rolled_back = text(5) == "t"});
+    history.rows.push_back({.id = row.text(0),
+                            .name = row.text(1),
+                            .checksum = row.text(2),
+                            .logs = row.text(3),
+                            .started_at = row.text(8),
+                            .finished_at = row.text(9),
+                            .steps = static_cast<int>(row.number(6)),
+                            .by_resolve = row.flag(7),
+                            .finished = row.flag(4),
+                            .rolled_back = row.flag(5)});
     unfinished = unfinished || history.rows.back().failed();
   }
   if (unfinished && bookkeeping_.may_read(session, "step")) {
     for (const auto& row : session.query(bookkeeping_.sql(statements::k_read_steps))) {
-      history.steps[row[0].value_or("")][std::stoi(row[1].value_or("0"))] = {
-          .digest = row[2].value_or(""),
-          .evidence = row[3].value_or(""),
-          .finished = row[4] == "t"};
+      history.steps[row.text(0)][static_cast<int>(row.number(1))] = {
+          .digest = row.text(2), .evidence = row.text(3), .finished = row.flag(4)};
     }
   }
   return history;
 }
 
 void HistoryTable::create_if_missing(pg::Session& session) const {
-  if (session.query("SELECT to_regclass($1) IS NOT NULL", {table_}).at(0).at(0) == "t") return;
+  if (session.row("SELECT to_regclass($1) IS NOT NULL", {table_}).flag(0)) return;
   if (session.query("SELECT 1 FROM pg_namespace WHERE nspname = $1", {schema_}).empty())
     session.execute("CREATE SCHEMA " + pg::quote_identifier(schema_));
   session.execute(fmt::format(k_create, table_));

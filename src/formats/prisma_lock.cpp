@@ -26,9 +26,8 @@ struct Holder {
 Holder find_holder(pg::Session& session) {
   const auto rows = session.query(k_holder);
   if (rows.empty()) return {"", "nobody any more"};
-  const auto pid = rows[0][0].value_or("?");
-  return {pid, fmt::format("pid {} (user {} {})", pid, rows[0][1].value_or("?"),
-                           rows[0][2].value_or(""))};
+  const auto pid = rows[0].text(0);
+  return {pid, fmt::format("pid {} (user {} {})", pid, rows[0].text(1), rows[0].text(2))};
 }
 
 }  // namespace
@@ -53,7 +52,7 @@ void PrismaLock::acquire() {
   if (!usable_) return;
   const Deadline deadline{wait_};
   std::optional<Clock::time_point> told_at;
-  while (session_.query("SELECT pg_try_advisory_lock_shared(72707369)").at(0).at(0) != "t") {
+  while (!session_.row("SELECT pg_try_advisory_lock_shared(72707369)").flag(0)) {
     const auto holder = find_holder(session_);
     if (deadline.passed()) {
       throw Failure{

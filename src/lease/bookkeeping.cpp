@@ -93,17 +93,16 @@ void Bookkeeping::create_if_missing(pg::Session& session) const {
     throw Failure{
         ExitCode::refused,
         fmt::format("the role may not use or create schemagate's own tables: {}", e.message),
-        session.query(k_grant_for_tables, {name_}).at(0).at(0).value_or("")};
+        session.row(k_grant_for_tables, {name_}).text(0)};
   }
 }
 
 void Bookkeeping::check_rights(pg::Session& session, const std::string& history_schema) const {
-  const auto rows = session.query(k_missing_rights, {name_, history_schema});
-  const auto& missing = rows.at(0);
+  const auto missing = session.row(k_missing_rights, {name_, history_schema});
   if (!missing.at(0)) return;
   throw Failure{ExitCode::refused,
                 fmt::format("refused: the role lacks rights that a run needs: {}", *missing.at(0)),
-                missing.at(1).value_or("")};
+                missing.text(1)};
 }
 
 void Bookkeeping::check_may_create_history(pg::Session& session,
@@ -114,11 +113,11 @@ void Bookkeeping::check_may_create_history(pg::Session& session,
                 fmt::format("refused: the role may not create tables in schema {}, and there is no "
                             "_prisma_migrations in it yet",
                             history_schema),
-                grant[0][0].value_or("")};
+                grant[0].text(0)};
 }
 
 int Bookkeeping::read_version(pg::Session& session) const {
-  return std::stoi(session.query(sql(statements::k_read_version)).at(0).at(0).value_or("0"));
+  return static_cast<int>(session.row(sql(statements::k_read_version)).number(0));
 }
 
 // The start of a message that changes the tables. One message is one implicit transaction: a runner

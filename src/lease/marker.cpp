@@ -55,8 +55,9 @@ bool write(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId
 
 std::optional<Marker> marker_of(const pg::Rows& rows) {
   if (rows.empty()) return std::nullopt;
-  const auto text = [&](std::size_t i) { return rows[0].at(i).value_or(""); };
-  return Marker{status_of(text(0)), text(1), std::stoi(text(2)), text(3), text(4)};
+  const auto& row = rows.front();
+  return Marker{status_of(row.text(0)), row.text(1), static_cast<int>(row.number(2)), row.text(3),
+                row.text(4)};
 }
 
 }  // namespace
@@ -77,7 +78,7 @@ std::optional<NewerRelease> find_newer_release(pg::Session& session, const Bookk
   const auto rows =
       session.query(bookkeeping.sql(statements::k_newer_release), {id.app, id.release});
   if (rows.empty()) return std::nullopt;
-  return NewerRelease{rows[0][0].value_or(""), rows[0][1].value_or("")};
+  return NewerRelease{rows[0].text(0), rows[0].text(1)};
 }
 
 void mark_running(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,

@@ -16,12 +16,10 @@ void RunRecord::begin(pg::Session& session, const Bookkeeping& bookkeeping, cons
                       const std::string& mode, const std::string& digest, Fence fence) {
   bookkeeping_ = &bookkeeping;
   run_id_ = session
-                .query(bookkeeping.sql(statements::k_begin_run),
-                       {id.app, id.release, std::to_string(static_cast<std::int64_t>(fence)), mode,
-                        digest, k_version, this_host()})
-                .at(0)
-                .at(0)
-                .value_or("0");
+                .row(bookkeeping.sql(statements::k_begin_run),
+                     {id.app, id.release, std::to_string(static_cast<std::int64_t>(fence)), mode,
+                      digest, k_version, this_host()})
+                .text(0);
 }
 
 void RunRecord::note(pg::Session& session, const std::string& text) const {

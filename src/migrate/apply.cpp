@@ -210,7 +210,7 @@ void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
       for (const auto& planned : pending) {
         at_work = planned.migration;
         last_id = random_uuid();
-        const auto started_at = session_.query("SELECT clock_timestamp()").at(0).at(0).value_or("");
+        const auto started_at = session_.row("SELECT clock_timestamp()").text(0);
         session_.execute("SET CONSTRAINTS ALL DEFERRED;" +
                          script_.prologue(planned.segments.front()));
         script_.run(planned.segments.front(), at_work->name);

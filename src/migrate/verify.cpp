@@ -18,9 +18,7 @@ std::string why_not(pg::Session& session, const Check& check, const Expectation&
   auto parts = split(check.text, '.');
   switch (check.kind) {
     case Check::Kind::table:
-      if (session.query("SELECT to_regclass($1) IS NOT NULL", {quoted_table(parts, schema)})
-              .at(0)
-              .at(0) == "t")
+      if (session.row("SELECT to_regclass($1) IS NOT NULL", {quoted_table(parts, schema)}).flag(0))
         return {};
       return fmt::format("table {} does not exist", check.text);
     case Check::Kind::column: {

@@ -53,18 +53,17 @@ struct Others {
 Others look_at_others(pg::Session& session, const std::string& scripts) {
   Others others;
   for (const auto& row : session.query(k_others)) {
-    const auto text = [&](std::size_t i) { return row[i].value_or(""); };
-    const auto query = trim(text(3));
-    const bool holds_lock = row[4] == "t";
+    const auto query = trim(row.text(3));
+    const bool holds_lock = row.flag(4);
     const bool executes =
         query.size() >= k_query_size_min && scripts.find(query) != std::string::npos;
-    others.all_visible = others.all_visible && row[5] != "t";
+    others.all_visible = others.all_visible && !row.flag(5);
     if (!holds_lock && !executes) continue;
-    others.working = fmt::format("pid {}, user {}{}, since {}, {}", text(0), text(1),
-                                 text(2).empty() ? "" : " (" + text(2) + ")", text(6),
+    others.working = fmt::format("pid {}, user {}{}, since {}, {}", row.text(0), row.text(1),
+                                 row.text(2).empty() ? "" : " (" + row.text(2) + ")", row.text(6),
                                  holds_lock ? "holds Prisma's migration lock"
                                             : "has sent a statement of this script");
-    if (holds_lock) others.pid_of_lock = text(0);
+    if (holds_lock) others.pid_of_lock = row.text(0);
   }
   return others;
 }

@@ -144,7 +144,7 @@ void Resolver::work(const std::string& mode, const std::function<std::vector<Ste
 void Resolver::write(const std::string& mode, const Lease& lease, const std::vector<Step>& steps) {
   pg::Transaction transaction{session_, lease.name_sql()};
   const auto& history = target_.history();
-  const auto role = session_.query("SELECT session_user").at(0).at(0).value_or("");
+  const auto role = session_.row("SELECT session_user").text(0);
   RunRecord record;
   record.begin(session_, target_.bookkeeping, target_.id, mode, target_.folder.digest,
                lease.fence());

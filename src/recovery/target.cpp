@@ -35,7 +35,7 @@ void Target::find_history(pg::Session& session) {
   if (!settings.schema.empty()) search_path_ = {settings.schema};
   else
     for (const auto& row : session.query("SELECT unnest(current_schemas(false))"))
-      search_path_.push_back(row[0].value_or("public"));
+      search_path_.push_back(row.text(0));
   if (search_path_.empty()) search_path_ = {"public"};  // where it will be looked for
   history_.emplace(search_path_.front(), bookkeeping);
 }
