@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "e2e/deployment.hpp"
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
 
 namespace testing {

@@ -5,6 +5,7 @@
 #include <csignal>
 
 #include "e2e/gate_fixture.hpp"
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
 
 using namespace testing;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "e2e/gate_fixture.hpp"
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/lease/bookkeeping.hpp"
 #include "schemagate/lease/statements.hpp"

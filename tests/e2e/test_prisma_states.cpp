@@ -5,6 +5,7 @@
 
 #include <functional>
 
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
 #include "support/two_tools.hpp"
 

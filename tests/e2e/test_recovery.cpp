@@ -12,6 +12,7 @@
 #include <set>
 
 #include "e2e/deployment.hpp"
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
 #include "support/page.hpp"
 

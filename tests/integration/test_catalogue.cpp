@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/catalogue/evidence.hpp"
 #include "support/server.hpp"

@@ -7,7 +7,7 @@
 #include "schemagate/catalogue/evidence.hpp"
 #include "schemagate/manifest/manifest.hpp"
 #include "schemagate/recovery/diagnosis.hpp"
-#include "support/server.hpp"
+#include "support/leased.hpp"
 #include "support/temp_dir.hpp"
 
 using namespace schemagate;
@@ -82,13 +82,17 @@ Settlement examined(const testing::TestDatabase& database, const std::string& sq
                                        database.url() + "\"}\nmigrations: {directory: m}\n");
   const auto manifest = read_manifest(file, process_environment());
   Target target{manifest, folder_of(manifest)};
-  auto session = database.connect();
+  testing::Leased leased{database};
+  auto& session = leased.session;
   target.find_history(session);
-  target.history().create_if_missing(session);
-  target.history().insert_started(session, "1", "20240101000000_a",
-                                  target.folder.migrations.front().checksum);
-  target.history().set_failed(session, "1", "ERROR: something");
-  const auto history = target.history().read(session);
+  leased.write([&](Fenced& transaction) {
+    const auto& table = *target.writable_history();
+    table.create_if_missing(transaction);
+    table.insert_started(transaction, "1", "20240101000000_a",
+                         target.folder.migrations.front().checksum);
+    table.set_failed(transaction, "1", "ERROR: something");
+  });
+  const auto history = target.history()->read(session);
   auto settlement = examine_failed(session, target, history).at(0);
   settlement.row = nullptr;
   settlement.migration = nullptr;

@@ -97,7 +97,7 @@ TEST_SUITE("manifest") {
     CHECK(manifest.migrations.command.empty());
     CHECK(manifest.migrations.timeout == 30min);
     CHECK(manifest.migrations.env.empty());
-    CHECK_FALSE(manifest.migrations.prisma_history);
+    CHECK(manifest.migrations.history.is_none());
     CHECK(manifest.verify.empty());
     CHECK(manifest.gate.match == GateMatch::release);
     CHECK(manifest.gate.timeout == 10min);
@@ -169,7 +169,7 @@ TEST_SUITE("manifest") {
     CHECK(manifest.migrations.command == Messages{"npx", "prisma", "migrate", "deploy"});
     CHECK(manifest.migrations.timeout == 6min);
     CHECK(manifest.migrations.env == Variables{{"A", "1"}, {"B", ""}});
-    CHECK(manifest.migrations.prisma_history);
+    CHECK(manifest.migrations.history.preset == "prisma");
     REQUIRE(manifest.verify.size() == 3);
     CHECK(manifest.verify[0].kind == Check::Kind::column);
     CHECK(manifest.verify[0].text == "users.email");
@@ -538,7 +538,7 @@ TEST_SUITE("manifest") {
               .empty());
     CHECK(mistakes("version: 1\nrelease: r\ndatabase: {url: x}\n"
                    "migrations: {tool: command, command: [c], history: prisma}\n") ==
-          Messages{"m.yaml:4:52: history: prisma needs \"migrations.directory\" to compare with"});
+          Messages{"m.yaml:4:52: a history needs \"migrations.directory\" to compare with"});
     CHECK(mistakes("version: 1\nrelease: r\ndatabase: {url: x}\n"
                    "migrations: {tool: command, command: []}\n")
               .size() == 1);

@@ -52,6 +52,7 @@ std::string name_of(Type type) {
     case Type::list: return "list";
     case Type::map: return "map";
     case Type::checks: return "checks";
+    case Type::history: return "history";
   }
   return "";
 }
@@ -131,10 +132,12 @@ TEST_SUITE("manifest reference") {
         CHECK(property.at("const") == 1);
         continue;
       }
-      if (key.type == Type::choice) {
+      if (key.type == Type::choice || key.type == Type::history) {
         CHECK(property.at("anyOf").at(0).at("enum").get<std::vector<std::string>>() ==
               split(key.choices, '|'));
         CHECK(property.at("anyOf").at(1).at("$ref") == "#/$defs/variable");
+        if (key.type == Type::history)
+          CHECK(property.at("anyOf").at(2).at("$ref") == "#/$defs/history");
       } else {
         CHECK(property.at("$ref") == "#/$defs/" + name_of(key.type));
       }
@@ -257,7 +260,7 @@ TEST_SUITE("manifest reference") {
 
   TEST_CASE("every choice is named in the page beside its key") {
     for (const auto& key : manifest_keys()) {
-      if (key.type != Type::choice) continue;
+      if (key.type != Type::choice && key.type != Type::history) continue;
       const std::string name{key.path.substr(key.path.rfind('.') + 1)};
       const auto lines = split(complete_example(), '\n');
       for (const auto& choice : split(key.choices, '|')) {
