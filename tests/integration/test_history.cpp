@@ -8,7 +8,7 @@
 
 using schemagate::Bookkeeping;
 using schemagate::HistoryTable;
-using testing::TestDatabase;
+using namespace testing;
 
 namespace {
 

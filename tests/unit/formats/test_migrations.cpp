@@ -8,8 +8,10 @@
 #include "schemagate/base/error.hpp"
 #include "schemagate/base/text.hpp"
 #include "support/temp_dir.hpp"
+#include "support/text.hpp"
 
 using namespace schemagate;
+using namespace testing;
 namespace fs = std::filesystem;
 
 namespace {
@@ -192,9 +194,9 @@ TEST_SUITE("migrations") {
       FAIL("no failure");
     } catch (const Failure& failure) {
       const std::string text = failure.what();
-      CHECK(text.find((dir.path() / "migration_lock.toml").string()) != std::string::npos);
-      CHECK(text.find("\"sqlite\"") != std::string::npos);
-      CHECK(text.find("P3019") != std::string::npos);
+      CHECK(text == contains((dir.path() / "migration_lock.toml").string()));
+      CHECK(text == contains("\"sqlite\""));
+      CHECK(text == contains("P3019"));
     }
   }
 
