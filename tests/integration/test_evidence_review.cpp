@@ -9,8 +9,10 @@
 #include "schemagate/recovery/diagnosis.hpp"
 #include "support/leased.hpp"
 #include "support/temp_dir.hpp"
+#include "support/text.hpp"
 
 using namespace schemagate;
+using namespace testing;
 using Verdict = Evidence::Verdict;
 
 namespace {
@@ -280,7 +282,7 @@ TEST_CASE("evidence does not repeat a password of the script") {
   database.execute(k_data);
   const auto settlement = examined(
       database, "CREATE ROLE r PASSWORD 'hunter2'; UPDATE t SET x = 1; CREATE TABLE a (id int);");
-  CHECK(join(settlement.report, "\n").find("hunter2") == std::string::npos);
+  CHECK(join(settlement.report, "\n") != contains("hunter2"));
 }
 
 TEST_CASE("what comes next begins with the first statement that may not have been executed") {
@@ -289,7 +291,7 @@ TEST_CASE("what comes next begins with the first statement that may not have bee
   const auto settlement = examined(database, "CREATE TABLE a (id int);\nUPDATE t SET x = x / 0;\n"
                                              "CREATE TABLE b (id int);");
   INFO(settlement.hint);
-  CHECK(settlement.hint.find("from line 3") == std::string::npos);
+  CHECK(settlement.hint != contains("from line 3"));
 }
 
 TEST_CASE("the evidence waits for nobody") {

@@ -10,7 +10,7 @@
 using schemagate::Bookkeeping;
 using schemagate::Fenced;
 using schemagate::prisma::Table;
-using testing::TestDatabase;
+using namespace testing;
 
 namespace {
 

@@ -10,10 +10,12 @@
 #include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
 #include "support/temp_dir.hpp"
+#include "support/text.hpp"
 
 using namespace schemagate;
 using prisma::read_folder;
 using prisma::same_content;
+using namespace testing;
 namespace fs = std::filesystem;
 
 namespace {
@@ -208,9 +210,9 @@ TEST_SUITE("migrations") {
       FAIL("no failure");
     } catch (const Failure& failure) {
       const std::string text = failure.what();
-      CHECK(text.find((dir.path() / "migration_lock.toml").string()) != std::string::npos);
-      CHECK(text.find("\"sqlite\"") != std::string::npos);
-      CHECK(text.find("P3019") != std::string::npos);
+      CHECK(text == contains((dir.path() / "migration_lock.toml").string()));
+      CHECK(text == contains("\"sqlite\""));
+      CHECK(text == contains("P3019"));
     }
   }
 

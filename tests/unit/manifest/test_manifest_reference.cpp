@@ -217,8 +217,16 @@ TEST_SUITE("manifest reference") {
   }
 
   TEST_CASE("the smallest manifest of the page is accepted") {
-    REQUIRE(examples().size() == 2);
+    REQUIRE(examples().size() == 3);
     CHECK(accepted(examples().at(0)));
+  }
+
+  TEST_CASE("the page's table of a command's own is accepted") {
+    const auto manifest =
+        parse("version: 1\ndatabase: {url: \"postgresql://h/d\"}\n" + examples().at(2));
+    CHECK(manifest.migrations.history.table == "schema_migrations");
+    CHECK(manifest.migrations.history.key == "version");
+    CHECK(manifest.migrations.history.files == R"(([0-9]+)_[^/]*\.rb)");
   }
 
   TEST_CASE("the complete example of the page is accepted as it stands, and changes nothing") {
