@@ -95,7 +95,8 @@ std::string TestDatabase::dump_schema() const {
   if (result.exit_code != 0) {
     if (result.err.find("server version mismatch") != std::string::npos &&
         std::getenv("SCHEMAGATE_REQUIRE_POSTGRES") == nullptr)
-      MESSAGE("SKIPPED: pg_dump is older than the server (tests/support/postgres-binaries has one)");
+      MESSAGE(
+          "SKIPPED: pg_dump is older than the server (tests/support/postgres-binaries has one)");
     throw std::runtime_error{"pg_dump: " + result.err};
   }
   std::string dump;
