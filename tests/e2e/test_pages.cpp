@@ -145,7 +145,7 @@ TEST_CASE("the manifest's page names each variable that a migration command is g
 TEST_CASE("the manifest's page names each environment variable that the sources read") {
   std::string all;
   for (const auto& entry :
-       std::filesystem::directory_iterator{std::string{SCHEMAGATE_SOURCE_DIR} + "/src"})
+       std::filesystem::recursive_directory_iterator{std::string{SCHEMAGATE_SOURCE_DIR} + "/src"})
     all += read_text(entry.path());
   std::set<std::string> read;
   const std::regex variable{R"re((?:getenv|envname|environment_)\("([A-Z_]+)"\))re"};

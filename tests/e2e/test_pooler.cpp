@@ -20,7 +20,7 @@ SELECT pg_backend_pid(), current_setting('search_path'), current_setting('lock_t
        current_setting('statement_timeout'), current_setting('role'), session_user, current_user,
        current_setting('application_name'), current_setting('client_encoding'),
        current_setting('standard_conforming_strings'), current_setting('default_transaction_isolation'),
-       current_setting('client_connection_check_interval'))sql";
+       current_setting('client_connection_check_interval', true))sql";
 
 // Every backend of the pool, seen through the pool: one open transaction each.
 std::vector<std::string> settings_of_all_backends(const PgBouncer& pooler,
@@ -78,7 +78,7 @@ void leaky(GateProject& project) {
       "SET search_path = pg_catalog;\nSET lock_timeout = '7s';\nSET statement_timeout = '99s';\n"
       "SET default_transaction_isolation = 'serializable';\nSET application_name = 'leaked';\n"
       "CREATE TABLE public.users (id integer);");
-  project.migration(k_second, "SET ROLE pg_monitor; RESET ROLE; SET ROLE pg_read_all_data;");
+  project.migration(k_second, "SET ROLE pg_monitor; RESET ROLE; SET ROLE pg_read_all_stats;");
 }
 
 }  // namespace

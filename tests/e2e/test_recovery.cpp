@@ -126,7 +126,7 @@ const std::set<std::string> k_words_of_others = {
 std::string sources() {
   std::string all;
   for (const auto& entry :
-       std::filesystem::directory_iterator{std::string{SCHEMAGATE_SOURCE_DIR} + "/src"})
+       std::filesystem::recursive_directory_iterator{std::string{SCHEMAGATE_SOURCE_DIR} + "/src"})
     all += read_text(entry.path());
   return std::regex_replace(all, std::regex{"\"\\s+\""}, "");
 }

@@ -69,10 +69,14 @@ TEST_CASE("our _prisma_migrations is Prisma's, column by column, constraint by c
     return facts;
   };
   const auto theirs = described("prisma");
-  CHECK(theirs.size() == 8 + 1 + 1);
+  // PostgreSQL 18 also lists NOT NULL as a constraint.
+  const auto not_null = fixture.database.value("SELECT count(*) FROM pg_constraint"
+                                               " WHERE contype = 'n' AND conrelid ="
+                                               " 'public._prisma_migrations'::regclass");
+  CHECK(theirs.size() == 8 + 1 + 1 + std::stoul(not_null));
   CHECK(described("public") == theirs);
-  CHECK(fixture.database.value("SELECT conname FROM pg_constraint WHERE conrelid ="
-                               " 'public._prisma_migrations'::regclass") ==
+  CHECK(fixture.database.value("SELECT conname FROM pg_constraint WHERE contype <> 'n'"
+                               "   AND conrelid = 'public._prisma_migrations'::regclass") ==
         "_prisma_migrations_pkey");
 }
 

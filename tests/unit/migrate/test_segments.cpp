@@ -273,6 +273,21 @@ TEST_SUITE("sql_script") {
     CHECK(statements[3].text == "SELEC 1 FROM a");
   }
 
+  TEST_CASE("numbers as PostgreSQL 16 writes them hide no statement of their script") {
+    const auto statements = parse_script("INSERT INTO a VALUES (1_000, 0x1F, 1_0.5_0e-1_0);\n"
+                                         "BEGIN;\n"
+                                         "SELECT '0x1F 1_000', \"1_0\", 0b1, 0o17;\n"
+                                         "COMMIT;\n"
+                                         "CREATE INDEX CONCURRENTLY i ON a (i) WHERE i > 1_0;\n");
+    REQUIRE(statements.size() == 5);
+    const Kind kinds[] = {Kind::ordinary, Kind::begin, Kind::ordinary, Kind::commit, Kind::alone};
+    for (std::size_t i = 0; i < 5; ++i) {
+      CAPTURE(i);
+      CHECK(statements[i].kind == kinds[i]);
+    }
+    CHECK(statements[2].text == "SELECT '0x1F 1_000', \"1_0\", 0b1, 0o17");
+  }
+
   TEST_CASE("an expression of twenty thousand terms is read without running out of stack") {
     std::string sql = "SELECT 'a'";
     for (int i = 0; i < 20'000; ++i) sql += "||'a'";
