@@ -97,6 +97,8 @@ std::string rows(const Deployment& shop) {
 }  // namespace
 
 // All at once, as each mostly waits.
+TEST_SUITE_BEGIN("stall");
+
 TEST_CASE("a run whose network stands still before it has the lease ends by itself") {
   std::vector<Try> tries;
   for (const auto& how : k_both) {
@@ -265,3 +267,5 @@ TEST_CASE("a gate keeps its timeout though the peer says nothing") {
     testing::record({.fault = t.how.fault, .where = t.where, .seen = "exit 30, at most 20 s late"});
   }
 }
+
+TEST_SUITE_END();
