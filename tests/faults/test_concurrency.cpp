@@ -209,9 +209,9 @@ TEST_CASE("20 runners told to stop at any moment leave nothing that the next run
          k_rounds * 3);
 }
 
-// The role may not end the backend, so that it stays for as long as the test wants.
 TEST_SUITE_END();
 
+// The role may not end the backend, so that it stays for as long as the test wants.
 TEST_CASE("SIGTERM while an earlier runner's backend does not end gives the lease back") {
   const TestRole role{"stuck"};
   auto shop = release_one("ttl: 2m");

@@ -96,9 +96,9 @@ std::string rows(const Deployment& shop) {
 
 }  // namespace
 
-// All at once, as each mostly waits.
 TEST_SUITE_BEGIN("stall");
 
+// All at once, as each mostly waits.
 TEST_CASE("a run whose network stands still before it has the lease ends by itself") {
   std::vector<Try> tries;
   for (const auto& how : k_both) {

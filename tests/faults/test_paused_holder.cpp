@@ -112,7 +112,7 @@ std::vector<Pause> pauses() {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("sweep");
+TEST_SUITE_BEGIN("stall");
 
 // All at once, each in a database of its own: the waiting is for the clock. Here and below the ttl
 // is long enough for the first one to come to where it is paused; the second one's is long.
@@ -159,10 +159,6 @@ TEST_CASE(
                       "changed nothing"});
   }
 }
-
-TEST_SUITE_END();
-
-TEST_SUITE_BEGIN("stall");
 
 TEST_CASE("a holder paused in CREATE INDEX CONCURRENTLY is ended before its successor builds") {
   auto shop = release_one("ttl: 6s");
