@@ -19,6 +19,6 @@ int main(int argc, char** argv) {
     return cli::perform(*line.command, line.invocation);
   } catch (const Failure& mistake) {  // on the command line: it did not come to a log
     log::configure({});
-    return cli::finish({mistake.code(), mistake.what(), mistake.hint()});
+    return cli::finish({mistake.code(), mistake.what(), mistake.hint().text()});
   }
 }

@@ -7,7 +7,7 @@
 #include "schemagate/base/version.hpp"
 #include "schemagate/cli/commands.hpp"
 #include "schemagate/cli/help.hpp"
-#include "schemagate/cli/hints.hpp"
+#include "schemagate/manifest/typed_hint.hpp"
 
 namespace schemagate::cli {
 namespace {

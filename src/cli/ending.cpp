@@ -11,7 +11,7 @@
 
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
-#include "schemagate/cli/hints.hpp"
+#include "schemagate/manifest/typed_hint.hpp"
 
 namespace schemagate::cli {
 namespace {
@@ -73,7 +73,7 @@ Outcome guarded(const std::string& manifest, const std::function<void(Stop&)>& w
     stop.check();  // asked to stop at the last moment: then no app is to be started either
     return {};
   } catch (const Failure& failure) {
-    return {failure.code(), log::redact(with_hints_as_typed(failure.what(), manifest)),
+    return {failure.code(), log::redact(failure.what()),
             log::redact(as_typed(failure.hint(), manifest))};
   } catch (const std::exception& e) {
     return {ExitCode::internal, fmt::format("internal error: {}", log::redact(e.what())),

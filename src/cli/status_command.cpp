@@ -1,7 +1,6 @@
 #include <unistd.h>
 
 #include "schemagate/cli/commands.hpp"
-#include "schemagate/cli/hints.hpp"
 #include "schemagate/cli/status_report.hpp"
 
 namespace schemagate::cli {
@@ -9,10 +8,7 @@ namespace {
 
 class StatusCommand : public Command {
  public:
-  void execute(const Manifest& manifest, Stop& stop) override {
-    manifest_ = manifest.file;
-    report_ = status(manifest, stop);
-  }
+  void execute(const Manifest& manifest, Stop& stop) override { report_ = status(manifest, stop); }
 
   void describe(Json& document, ExitCode code) const override {
     document.set("healthy", code == ExitCode::done && report_->exit_code() == ExitCode::done);
@@ -21,7 +17,7 @@ class StatusCommand : public Command {
 
   [[nodiscard]] std::string text() const override {
     const bool colour = ::isatty(STDOUT_FILENO) != 0 && !process_environment()("NO_COLOR");
-    return with_hints_as_typed(as_text(*report_, colour), manifest_);
+    return as_text(*report_, colour);
   }
 
   [[nodiscard]] ExitCode verdict() const override { return report_->exit_code(); }
@@ -29,13 +25,10 @@ class StatusCommand : public Command {
  private:
   // What quotes a server may quote a secret.
   [[nodiscard]] StatusReport presentable(StatusReport report) const {
-    const auto present = [&](std::string& text) {
-      text = log::redact(with_hints_as_typed(text, manifest_));
-    };
+    const auto present = [](std::string& text) { text = log::redact(text); };
     for (auto& finding : report.findings) {
       present(finding.what);
       for (auto& evidence : finding.evidence) present(evidence);
-      finding.hint = log::redact(as_typed(finding.hint, manifest_));
     }
     for (auto& run : report.runs) {
       present(run.error);
@@ -45,7 +38,6 @@ class StatusCommand : public Command {
     return report;
   }
 
-  std::string manifest_;
   std::optional<StatusReport> report_;
 };
 

@@ -5,13 +5,13 @@
 #include <algorithm>
 
 #include "schemagate/base/text.hpp"
+#include "schemagate/manifest/typed_hint.hpp"
 
 namespace schemagate {
 namespace {
 
 constexpr std::size_t k_applied_shown_max = 3;
 constexpr std::size_t k_name_width_max = 48;
-constexpr const char* k_run = "schemagate run";  // told once, at the end
 
 class Painter {
  public:
@@ -109,11 +109,12 @@ void TextReport::migration(const StatusReport::Migration& one, std::size_t width
                    state, one.at.empty() ? "" : "  " + paint_.quiet(one.at)));
   const std::string indent = is_last ? "     " : "│    ";
   for (const auto* finding : found) {
-    const bool is_told_once = finding->hint == k_run;
+    const bool is_told_once = finding->hint == own_command("run");
     if (finding->state != "pending" || !finding->evidence.empty() || !is_told_once)
       line(indent + finding->what);
     for (const auto& evidence : finding->evidence) line(indent + evidence);
-    if (!finding->hint.empty() && !is_told_once) line(indent + "hint: " + finding->hint);
+    if (!finding->hint.empty() && !is_told_once)
+      line(indent + "hint: " + as_typed(finding->hint, report_.manifest));
   }
 }
 
@@ -126,7 +127,7 @@ void TextReport::other_findings() {
     line(paint_.by(finding.code, "* " + lines.front()));
     for (std::size_t i = 1; i < lines.size(); ++i) line("  " + lines[i]);
     for (const auto& evidence : finding.evidence) line("  " + evidence);
-    if (!finding.hint.empty()) line("  hint: " + finding.hint);
+    if (!finding.hint.empty()) line("  hint: " + as_typed(finding.hint, report_.manifest));
   }
   if (any) line("");
 }
@@ -179,9 +180,10 @@ void TextReport::conclusion() {
                               counted(static_cast<std::size_t>(count), "finding"),
                               static_cast<int>(code))));
   const bool run_settles_all =
-      std::all_of(report_.findings.begin(), report_.findings.end(),
-                  [](const auto& one) { return one.code == ExitCode::done || one.hint == k_run; });
-  if (run_settles_all) line(std::string{"hint: "} + k_run);
+      std::all_of(report_.findings.begin(), report_.findings.end(), [](const auto& one) {
+        return one.code == ExitCode::done || one.hint == own_command("run");
+      });
+  if (run_settles_all) line("hint: " + as_typed(own_command("run"), report_.manifest));
 }
 
 }  // namespace

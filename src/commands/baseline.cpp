@@ -61,7 +61,7 @@ std::vector<Correction> Baseline::decide(const BaselineOptions& options) {
     if (last_row(one.name, true) != nullptr)
       throw Failure{ExitCode::history,
                     fmt::format("migration {} has failed; it is to be settled by itself", one.name),
-                    fmt::format("schemagate resolve {} --auto", shell_word(one.name))};
+                    own_command("resolve " + shell_word(one.name) + " --auto")};
     corrections.push_back(as_applied(one.name, "baseline: what it makes was there already"));
   }
   std::string problems;
@@ -79,7 +79,8 @@ std::vector<Correction> Baseline::decide(const BaselineOptions& options) {
     throw Failure{
         ExitCode::history, "these are not there, so nothing was recorded:" + problems,
         "leave these migrations out, and a run applies them; or make what is missing by hand; or, "
-        "if you are sure that they are done all the same: schemagate resolve NAME --applied"};
+        "if you are sure that they are done all the same: " +
+            own_command("resolve NAME --applied")};
   return corrections;
 }
 

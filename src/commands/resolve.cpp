@@ -122,7 +122,7 @@ Corrections Resolve::decide_rolled_back(const std::string& name) {
     throw Failure{ExitCode::history,
                   fmt::format("migration {} has never been applied here{}", name,
                               target_.folder.code_of(Problem::is_not_applied)),
-                  "it is pending: schemagate run"};
+                  "it is pending: " + own_command("run")};
   nothing(name, "is already rolled back");
   return {};
 }
@@ -134,7 +134,7 @@ Corrections Resolve::decide_marked(const HistoryRow& row, Decision decision) {
     nothing(row.name, "is recorded as applied, and what it makes is there as far as can be seen");
     return {};
   }
-  const auto refused = [&](const std::string& why, const std::string& hint) {
+  const auto refused = [&](const std::string& why, const Hint& hint) {
     return Failure{
         ExitCode::history,
         fmt::format("migration {} is recorded as applied, but {}: {}; nothing was changed",
@@ -144,10 +144,9 @@ Corrections Resolve::decide_marked(const HistoryRow& row, Decision decision) {
   if (!left->is_nothing())
     throw refused("part of it is missing", "make what is missing by hand, or by a new migration");
   if (decision == Decision::automatic && left->changes_data)
-    throw refused(
-        "nothing of it is there as far as can be seen, and it changes data, too",
-        fmt::format("if its data was not changed either: schemagate resolve {} --rolled-back",
-                    shell_word(row.name)));
+    throw refused("nothing of it is there as far as can be seen, and it changes data, too",
+                  "if its data was not changed either: " +
+                      own_command("resolve " + shell_word(row.name) + " --rolled-back"));
   log::info(fmt::format("{} is recorded as applied, but {}", row.name, missing_list(*left)));
   return {{row.name, false, {}, {row.id}, "recorded as applied, but nothing of it is there"}};
 }

@@ -25,8 +25,7 @@ class Run {
  public:
   Run(Target& target, pg::Session session, Stop& stop, RunReport& report)
       : target_{target}, session_{std::move(session)}, stop_{stop}, report_{report},
-        journal_{target.bookkeeping, target.id, target.folder.digest, target.manifest.marker_file} {
-  }
+        journal_{target.bookkeeping, target.id, target.folder.digest, target.manifest} {}
 
   void run() {
     if (target_.manifest.mode == Mode::check) return check_only();

@@ -72,14 +72,13 @@ const char* remedy_of(Discrepancy::Kind kind, Policy policy) {
 
 // REINDEX CONCURRENTLY builds a copy under such a name, and leaves it when it is interrupted
 // (PostgreSQL manual, REINDEX).
-std::string repair_of_index(const std::string& index, const std::string& quoted_name) {
+Hint repair_of_index(const std::string& index, const std::string& quoted_name) {
   const bool is_copy =
       index.find("_ccnew") != std::string::npos || index.find("_ccold") != std::string::npos;
-  return is_copy
-             ? fmt::format("DROP INDEX CONCURRENTLY {}", quoted_name)
-             : fmt::format("REINDEX INDEX CONCURRENTLY {0}; if it was to be dropped: DROP INDEX "
-                           "CONCURRENTLY {0}; if its migration has not ended: schemagate run",
-                           quoted_name);
+  const auto drop = "DROP INDEX CONCURRENTLY " + quoted_name;
+  if (is_copy) return drop;
+  return "REINDEX INDEX CONCURRENTLY " + quoted_name + "; if it was to be dropped: " + drop +
+         "; if its migration has not ended: " + own_command("run");
 }
 
 // One snapshot for all that is looked at: a run that commits meanwhile must not show by half. Not a
@@ -112,6 +111,7 @@ class Inspector {
 
   StatusReport inspect() {
     auto session = connect_to_read(target_.database, manifest_.database, stop_);
+    report_.manifest = manifest_.file;
     report_.app = target_.id.app;
     report_.release = target_.id.release;
     report_.database = target_.database.address().display();
@@ -125,7 +125,7 @@ class Inspector {
           ExitCode::lock_timeout,
           fmt::format("cannot look: {}: somebody holds a table by an exclusive lock", e.message),
           std::string{"see who is in a transaction: "} + k_open_transactions +
-              "; then look again: schemagate status"};
+              "; then look again: " + own_command("status")};
     }
     return std::move(report_);
   }
@@ -253,14 +253,14 @@ void Inspector::look_at_gate(pg::Session& session) {
          "",
          "the gate is closed: " + report_.gate_why,
          {},
-         run_is_at_work() ? "wait for the run at work" : "schemagate run",
+         run_is_at_work() ? "wait for the run at work" : own_command("run"),
          ExitCode::gate_timeout});
   if (view.state == GateView::State::failed)
     add({"gate-closed",
          "",
          "the gate is closed: " + report_.gate_why,
          {},
-         "fix the cause, then: schemagate run",
+         "fix the cause, then: " + own_command("run"),
          static_cast<ExitCode>(marker->error_code)});
 }
 
@@ -330,7 +330,7 @@ void Inspector::look_at_failed(pg::Session& session) {
                            target_.folder.code_of(Problem::failed)),
          evidence,
          is_ours_at_work ? "wait for the run at work"
-         : by_itself     ? "schemagate run: it settles this by itself"
+         : by_itself     ? own_command("run") + ": it settles this by itself"
                          : settlement.hint,
          is_running ? ExitCode::lease_held : ExitCode::history});
     states_[settlement.row->name] = state;
@@ -377,7 +377,7 @@ void Inspector::look_at_marked(pg::Session& session) {
                           : "is recorded as applied, but part of it is missing",
          one.missing,
          one.is_nothing()
-             ? fmt::format("schemagate resolve {} --auto && schemagate run", shell_word(name))
+             ? own_command("resolve " + shell_word(name) + " --auto") + " && " + own_command("run")
              : "make what is missing by hand, or by a new migration",
          ExitCode::history});
   }
@@ -400,13 +400,13 @@ void Inspector::look_at_pending(pg::Session& session) {
   std::size_t number = 0;
   for (const auto* migration : existing.pending) {
     if (states_.contains(migration->name)) continue;
-    Finding finding{"pending", migration->name,  "is not applied",
-                    {},        "schemagate run", ExitCode::history};
+    Finding finding{"pending", migration->name,    "is not applied",
+                    {},        own_command("run"), ExitCode::history};
     for (const auto& row : history_.rows)
       if (row.name == migration->name && row.rolled_back && !row.logs.empty()) {
         finding.evidence = {"the last attempt was rolled back: " +
                             shortened(join(row.reason, " "), 400)};
-        finding.hint = "fix the cause, then: schemagate run";
+        finding.hint = "fix the cause, then: " + own_command("run");
       }
     if (run_is_at_work()) {
       finding.hint = "wait for the run at work";
@@ -417,8 +417,8 @@ void Inspector::look_at_pending(pg::Session& session) {
           fmt::format("is not applied, but everything it makes is there already, in the same "
                       "shape: {}, or by hand",
                       target_.folder.format->way_around());
-      finding.hint = fmt::format("schemagate resolve {} --auto && schemagate run",
-                                 shell_word(migration->name));
+      finding.hint = own_command("resolve " + shell_word(migration->name) + " --auto") + " && " +
+                     own_command("run");
     }
     states_.try_emplace(migration->name, "pending");
     add(std::move(finding));

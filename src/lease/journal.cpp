@@ -2,12 +2,21 @@
 
 #include <utility>
 
+#include "schemagate/base/log.hpp"
+#include "schemagate/base/text.hpp"
+#include "schemagate/manifest/typed_hint.hpp"
+
 namespace schemagate {
+namespace {
+
+constexpr std::size_t k_error_size_max = 4000;
+
+}  // namespace
 
 Journal::Journal(const Bookkeeping& bookkeeping, ReleaseId id, std::string digest,
-                 std::filesystem::path marker_file)
+                 const Manifest& manifest)
     : bookkeeping_{bookkeeping}, id_{std::move(id)}, digest_{std::move(digest)},
-      marker_file_{std::move(marker_file)} {}
+      manifest_{manifest} {}
 
 void Journal::begin(pg::Session& session, const Lease& lease, const std::string& mode) {
   fenced(session, lease, [&](Fenced& transaction) {
@@ -16,7 +25,7 @@ void Journal::begin(pg::Session& session, const Lease& lease, const std::string&
 }
 
 void Journal::close_gates(pg::Session& session, const Lease& lease) {
-  write_file(Marker::Status::running, nullptr);
+  write_file(Marker::Status::running, 0, {});
   fenced(session, lease, [&](Fenced& transaction) {
     mark_running(transaction, bookkeeping_, id_, digest_, record_.run_id());
   });
@@ -31,28 +40,39 @@ void Journal::complete(Fenced& transaction, const Verified& verified, std::size_
   mark_complete(transaction, bookkeeping_, id_, verified, record_.run_id());
 }
 
+// Gates print it as it is: what is to be typed is typed where the run was, and by its manifest.
+std::string Journal::error_of(const Failure& failure) const {
+  auto text = log::redact(failure.what());
+  if (!failure.hint().empty())
+    text += "\nhint: " + log::redact(as_typed(failure.hint(), manifest_.file));
+  return shortened(text, k_error_size_max);
+}
+
 void Journal::fail(pg::Session& session, const Lease& lease, std::size_t applied,
                    const Failure& failure) const {
   if (!record_.begun()) return;
+  const auto code = failure.code();
+  const auto error = error_of(failure);
   bool closes_gates = false;
   fenced(session, lease, [&](Fenced& transaction) {
     // A script may have left the session anyhow.
     transaction.execute("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;" + lease.name_sql());
     record_.fail(transaction, applied, failure);
-    closes_gates = is_permanent(failure.code()) &&
-                   mark_failed(transaction, bookkeeping_, id_, digest_, record_.run_id(), failure);
+    closes_gates = is_permanent(code) && mark_failed(transaction, bookkeeping_, id_, digest_,
+                                                     record_.run_id(), code, error);
   });
-  if (closes_gates) write_file(Marker::Status::failed, &failure);
+  if (closes_gates) write_file(Marker::Status::failed, static_cast<int>(code), failure.what());
 }
 
-void Journal::write_file(Marker::Status status, const Failure* failure) const {
-  if (marker_file_.empty()) return;
-  Marker marker{.status = status, .digest = digest_, .error = {}, .completed_at = {}};
-  if (failure != nullptr) {
-    marker.error_code = static_cast<int>(failure->code());
-    marker.error = failure->what();
-  }
-  write_marker_file(marker_file_, id_, marker);
+void Journal::write_file(Marker::Status status, int code, const std::string& error) const {
+  const auto& file = manifest_.marker_file;
+  if (file.empty()) return;
+  write_marker_file(file, id_,
+                    {.status = status,
+                     .digest = digest_,
+                     .error_code = code,
+                     .error = error,
+                     .completed_at = {}});
 }
 
 }  // namespace schemagate

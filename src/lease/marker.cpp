@@ -18,8 +18,6 @@
 namespace schemagate {
 namespace {
 
-constexpr std::size_t k_error_size_max = 4000;
-
 Marker::Status status_of(const std::string& text) {
   if (text == "complete") return Marker::Status::complete;
   return text == "failed" ? Marker::Status::failed : Marker::Status::running;
@@ -34,20 +32,12 @@ const char* name_of(Marker::Status status) {
   return "running";
 }
 
-std::string error_text(const Failure& failure) {
-  auto text = log::redact(failure.what());
-  if (!failure.hint().empty()) text += "\nhint: " + log::redact(failure.hint());
-  return shortened(text, k_error_size_max);
-}
-
 bool write(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
            Marker::Status status, const std::string& digest, const std::string& run_id,
-           const Failure* failure) {
-  const auto written = transaction.query(
-      bookkeeping.sql(statements::k_write_marker),
-      {id.app, id.release, name_of(status), digest, run_id,
-       failure == nullptr ? pg::Value{} : std::to_string(static_cast<int>(failure->code())),
-       failure == nullptr ? pg::Value{} : error_text(*failure)});
+           const pg::Value& code, const pg::Value& error) {
+  const auto written =
+      transaction.query(bookkeeping.sql(statements::k_write_marker),
+                        {id.app, id.release, name_of(status), digest, run_id, code, error});
   if (status != Marker::Status::running)
     transaction.query("SELECT pg_notify($1, '')", {k_marker_channel});
   return !written.empty();
@@ -83,17 +73,19 @@ std::optional<NewerRelease> find_newer_release(pg::Session& session, const Bookk
 
 void mark_running(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
                   const std::string& digest, const std::string& run_id) {
-  write(transaction, bookkeeping, id, Marker::Status::running, digest, run_id, nullptr);
+  write(transaction, bookkeeping, id, Marker::Status::running, digest, run_id, {}, {});
 }
 
 void mark_complete(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
                    const Verified& verified, const std::string& run_id) {
-  write(transaction, bookkeeping, id, Marker::Status::complete, verified.digest(), run_id, nullptr);
+  write(transaction, bookkeeping, id, Marker::Status::complete, verified.digest(), run_id, {}, {});
 }
 
 bool mark_failed(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
-                 const std::string& digest, const std::string& run_id, const Failure& failure) {
-  return write(transaction, bookkeeping, id, Marker::Status::failed, digest, run_id, &failure);
+                 const std::string& digest, const std::string& run_id, ExitCode code,
+                 const std::string& error) {
+  return write(transaction, bookkeeping, id, Marker::Status::failed, digest, run_id,
+               std::to_string(static_cast<int>(code)), error);
 }
 
 void write_marker_file(const std::filesystem::path& file, const ReleaseId& id,

@@ -298,11 +298,12 @@ std::size_t ManifestReader::choice(const std::string& path, const std::string& v
     name = variable;
     mark = YAML::Mark::null_mark();  // not in the file; its line is 0, counted from 1
   }
-  return place_of(path, name, value, written);
+  return place_of(path, mark, name, value, written);
 }
 
-std::size_t ManifestReader::place_of(const std::string& path, const std::string& name,
-                                     const std::string& value, const std::string& written) {
+std::size_t ManifestReader::place_of(const std::string& path, const YAML::Mark& mark,
+                                     const std::string& name, const std::string& value,
+                                     const std::string& written) {
   const auto choices = split(find_key(path)->choices, '|');
   const auto found = std::find(choices.begin(), choices.end(), value);
   if (found != choices.end()) return static_cast<std::size_t>(found - choices.begin());
@@ -376,7 +377,8 @@ Manifest::Migrations::History ManifestReader::history(const std::string& path) {
   const auto* found = find(path);
   if (found == nullptr || !found->IsMap()) {
     const auto name = text(path);
-    (void)place_of(path, path, name, as_written(path));
+    const auto mark = found == nullptr ? YAML::Mark{} : found->Mark();
+    (void)place_of(path, mark, fmt::format("\"{}\"", path), name, as_written(path));
     return {.preset = name, .table = {}, .key = {}, .files = {}};
   }
   History history{.preset = {}, .table = {}, .key = {}, .files = {}};
@@ -395,7 +397,8 @@ Manifest::Migrations::History ManifestReader::history(const std::string& path) {
     else *part->second = scalar(path + "." + name, entry.second).value_or("");
   }
   if (!history.preset.empty())
-    (void)place_of(path, path + ".preset", history.preset, history.preset);
+    (void)place_of(path, found->Mark(), fmt::format("\"{}.preset\"", path), history.preset,
+                   history.preset);
   else if (history.table.empty() || history.key.empty() || history.files.empty())
     complain(path, fmt::format("\"{}\" needs table, key and files, or a preset", path));
   check_expression(path, history.files);

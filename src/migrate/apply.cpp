@@ -376,8 +376,8 @@ Failure Applier::record_failure(const PlannedMigration& planned, const Statement
             finish_by_hand(migration, segment.statements.front().line, index)};
   auto hint = advice(migration, failure.error.sqlstate);
   if (index > 0)
-    hint += fmt::format("; change nothing before line {}, that is applied",
-                        segment.statements.front().line);
+    hint = hint + fmt::format("; change nothing before line {}, that is applied",
+                              segment.statements.front().line);
   return {exit_code_of(failure), told, hint};
 }
 

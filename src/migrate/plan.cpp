@@ -209,15 +209,17 @@ PlannedMigration with_statement_alone(const PlannedMigration& planned, const Sta
   return cut;
 }
 
-std::string finish_by_hand(const Migration& migration, int line, std::size_t parts_done) {
+Hint finish_by_hand(const Migration& migration, int line, std::size_t parts_done) {
   const auto name = shell_word(migration.name);
   const auto done = parts_done == 0   ? std::string{}
                     : parts_done == 1 ? "part 1 is committed; "
                                       : fmt::format("parts 1 to {} are committed; ", parts_done);
-  return fmt::format(
-      "{}look at what the statement on line {} did, do the rest of the script by hand, then: schemagate "
-      "resolve {} --applied; or undo all of the script by hand, then: schemagate resolve {} --rolled-back",
-      done, line, name, name);
+  return fmt::format("{}look at what the statement on line {} did, do the rest of the script by "
+                     "hand, then: ",
+                     done, line) +
+         own_command("resolve " + name + " --applied") +
+         "; or undo all of the script by hand, then: " +
+         own_command("resolve " + name + " --rolled-back");
 }
 
 std::string display_path(const Migration& migration) {

@@ -33,33 +33,30 @@ bool is_retryable(const pg::Error& error) {
 // Class 53, insufficient resources: the script is not to blame, and may work another time.
 bool lacks_resource(const std::string& sqlstate) { return sqlstate.starts_with("53"); }
 
-std::string advice(const Migration& migration, const std::string& sqlstate) {
+Hint advice(const Migration& migration, const std::string& sqlstate) {
+  const auto file = display_path(migration);
   if (lacks_resource(sqlstate)) return "free what is missing on the server, then run again";
   if (sqlstate == "42501")
     return "give the role this right or the ownership (deploy/sql/run-role.sql), then run again";
   if (sqlstate == "57014")
     return "somebody or a timeout ended the statement: run again, or raise migrations.statement_timeout";
   if (says_it_exists(sqlstate))
-    return fmt::format(
-        "if a `db push` or a person made it: schemagate resolve {} --auto; else fix {} "
-        "and deploy again",
-        shell_word(migration.name), display_path(migration));
+    return "if a `db push` or a person made it: " +
+           own_command("resolve " + shell_word(migration.name) + " --auto") + "; else fix " + file +
+           " and deploy again";
   if (says_it_is_missing(sqlstate))
-    return fmt::format(
-        "schemagate status tells whether the history claims what is not there; else fix {} "
-        "and deploy again",
-        display_path(migration));
+    return own_command("status") +
+           " tells whether the history claims what is not there; else fix " + file +
+           " and deploy again";
   if (sqlstate == "23502")  // not_null_violation
-    return fmt::format(
-        "fix {0} (fill the column first, or give it a DEFAULT) and deploy again; where {0} is "
-        "applied already in another environment, correct the data, then: schemagate run",
-        display_path(migration));
+    return "fix " + file +
+           " (fill the column first, or give it a DEFAULT) and deploy again; where " + file +
+           " is applied already in another environment, correct the data, then: " +
+           own_command("run");
   if (sqlstate.starts_with("23"))
-    return fmt::format(
-        "correct the data, then: schemagate run; or, where {} is applied in no other "
-        "environment: fix it and deploy again",
-        display_path(migration));
-  return fmt::format("fix {} and deploy again", display_path(migration));
+    return "correct the data, then: " + own_command("run") + "; or, where " + file +
+           " is applied in no other environment: fix it and deploy again";
+  return "fix " + file + " and deploy again";
 }
 
 std::string describe(const Migration& migration, const StatementFailed& failure) {

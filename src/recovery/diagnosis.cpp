@@ -60,21 +60,26 @@ Others look_at_others(pg::Session& session, const Format& format, const std::str
   return others;
 }
 
-std::string by_hand(const HistoryRow& row, bool has_script) {
-  const auto name = shell_word(row.name);
-  if (!has_script)
-    return fmt::format(
-        "if all of it is done: schemagate resolve {0} --applied; if nothing of it is there: "
-        "schemagate resolve {0} --rolled-back (nothing is executed: it has no script any more)",
-        name);
-  return fmt::format(
-      "look at what is there; if all of it is done: schemagate resolve {} --applied; to "
-      "have it executed: schemagate {}",
-      name, row.id.empty() ? "run" : "resolve " + name + " --rolled-back");
+Hint resolve_by(const HistoryRow& row, const char* decision) {
+  return own_command("resolve " + shell_word(row.name) + " " + decision);
 }
 
-std::string automatic(const std::string& name) {
-  return fmt::format("schemagate resolve {} --auto && schemagate run", shell_word(name));
+// To have it executed by the next run.
+Hint again(const HistoryRow& row) {
+  return row.id.empty() ? own_command("run") : resolve_by(row, "--rolled-back");
+}
+
+Hint by_hand(const HistoryRow& row, bool has_script) {
+  if (!has_script)
+    return "if all of it is done: " + resolve_by(row, "--applied") +
+           "; if nothing of it is there: " + resolve_by(row, "--rolled-back") +
+           " (nothing is executed: it has no script any more)";
+  return "look at what is there; if all of it is done: " + resolve_by(row, "--applied") +
+         "; to have it executed: " + again(row);
+}
+
+Hint automatic(const HistoryRow& row) {
+  return resolve_by(row, "--auto") + " && " + own_command("run");
 }
 
 // What a person has to execute. What cannot be seen may be done: executed again, it would be twice.
@@ -97,25 +102,24 @@ void describe_half_applied(Settlement& settlement, const Evidence& evidence) {
                                    evidence.done_at_most > evidence.done_at_least
                                        ? fmt::format(", perhaps {}", evidence.done_at_most)
                                        : "");
-  const auto name = shell_word(settlement.row->name);
-  settlement.hint = fmt::format(
-      "{}, then: schemagate resolve {} --applied; or undo by hand what is done, then: schemagate {}",
-      what_is_left(evidence, settlement.migration->file.filename().string()), name,
-      settlement.row->id.empty() ? "run" : "resolve " + name + " --rolled-back");
+  const auto& row = *settlement.row;
+  settlement.hint = what_is_left(evidence, settlement.migration->file.filename().string()) +
+                    ", then: " + resolve_by(row, "--applied") +
+                    "; or undo by hand what is done, then: " + again(row);
 }
 
 void judge_rolled_back(Settlement& settlement, bool certain, const std::string& because) {
   settlement.outcome = Outcome::rolled_back;
   settlement.proven = certain;
   settlement.because = because;
-  settlement.hint = automatic(settlement.row->name);
+  settlement.hint = automatic(*settlement.row);
 }
 
 void judge_applied(Settlement& settlement, bool certain, const std::string& because) {
   settlement.outcome = Outcome::applied;
   settlement.proven = certain;
   settlement.because = because;
-  settlement.hint = automatic(settlement.row->name);
+  settlement.hint = automatic(*settlement.row);
 }
 
 void judge_unclear(Settlement& settlement, const std::string& because) {
@@ -201,7 +205,7 @@ Settlement examine_row(const History& history, const Folder& folder, const Histo
     }
     settlement.outcome = Outcome::resumable;
     settlement.because = "an earlier run recorded how far it came; the next run continues there";
-    settlement.hint = "schemagate run";
+    settlement.hint = own_command("run");
   } else if (settlement.migration == nullptr && row.steps > 0) {
     judge_applied(settlement, true, "the script had run to its end when its run was killed");
   } else if (settlement.migration == nullptr) {
@@ -249,8 +253,9 @@ void judge_all(pg::Session& session, const Target& target, std::vector<Settlemen
       settlement.because = "somebody is at work: " + others.working;
       settlement.hint =
           others.pid_of_lock.empty()
-              ? "wait until that session has ended (if it is your own psql, close it), then look again: "
-                "schemagate status"
+              ? "wait until that session has ended (if it is your own psql, close it), then look "
+                "again: " +
+                    own_command("status")
               : fmt::format("wait for it; if its process is gone: SELECT pg_terminate_backend({})",
                             others.pid_of_lock);
     } else if (is_open(settlement)) {
@@ -345,11 +350,10 @@ Failure not_baselined(const Target& target, const History& history, const Existi
                         ? fmt::format("each of the {} migrations", all)
                         : fmt::format("each of the first {} of {} migrations", existing.there, all),
                     target.folder.format->way_around());
-    return {
-        ExitCode::history, text,
-        existing.there == 1
-            ? fmt::format("schemagate baseline {} && schemagate run", shell_word(last))
-            : fmt::format("schemagate baseline --through {} && schemagate run", shell_word(last))};
+    return {ExitCode::history, text,
+            own_command((existing.there == 1 ? "baseline " : "baseline --through ") +
+                        shell_word(last)) +
+                " && " + own_command("run")};
   }
   if (!existing.differences.empty()) {
     const auto* closest =
@@ -362,18 +366,18 @@ Failure not_baselined(const Target& target, const History& history, const Existi
     return {
         ExitCode::history, text,
         closest == nullptr
-            ? "is this the right database? if so: complete by hand what the first migration makes, then: "
-              "schemagate baseline NAME; or move away what is in its way, if nobody needs it"
-            : fmt::format(
-                  "is this the right database? if so: correct these by hand, then: schemagate "
-                  "baseline --through {} && schemagate run",
-                  shell_word(*closest))};
+            ? "is this the right database? if so: complete by hand what the first migration makes, "
+              "then: " +
+                  own_command("baseline NAME") +
+                  "; or move away what is in its way, if nobody needs it"
+            : "is this the right database? if so: correct these by hand, then: " +
+                  own_command("baseline --through " + shell_word(*closest)) + " && " +
+                  own_command("run")};
   }
-  return {
-      ExitCode::history, text + "\n  none of them is what a migration of this folder makes",
-      "is this the right database? if so: give the app a schema of its own (?schema= or "
-      "migrations.schema); or, if the first migrations made these tables, record them: schemagate baseline "
-      "NAME..."};
+  return {ExitCode::history, text + "\n  none of them is what a migration of this folder makes",
+          "is this the right database? if so: give the app a schema of its own (?schema= or "
+          "migrations.schema); or, if the first migrations made these tables, record them: " +
+              own_command("baseline NAME...")};
 }
 
 std::vector<MigrationRemainder> remainders_of(pg::Session& session, const Target& target,

@@ -244,7 +244,7 @@ TEST_CASE(
     CHECK(result.exit_code == 2);
     const auto document = json::parse(result.out);
     CHECK(document["exit_code"] == 2);
-    CHECK(document["error"] == contains("nonsense"));
+    CHECK(document["error"].get<std::string>() == contains("nonsense"));
     CHECK(document["hint"] == contains("docs/manifest.md"));
   }
 }

@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "schemagate/base/hint.hpp"
+
 namespace schemagate {
 
 enum class ExitCode : int {
@@ -43,18 +45,18 @@ constexpr bool is_retryable(ExitCode code) {
 }
 
 // what(): what happened, where and why, possibly several lines; never a secret.
-// hint(): the next command to type, or empty.
+// hint(): what to do, the next command to type above all; or empty.
 class Failure : public std::runtime_error {
  public:
-  Failure(ExitCode code, const std::string& what, std::string hint = {})
+  Failure(ExitCode code, const std::string& what, Hint hint = {})
       : std::runtime_error{what}, code_{code}, hint_{std::move(hint)} {}
 
   [[nodiscard]] ExitCode code() const { return code_; }
-  [[nodiscard]] const std::string& hint() const { return hint_; }
+  [[nodiscard]] const Hint& hint() const { return hint_; }
 
  private:
   ExitCode code_;
-  std::string hint_;
+  Hint hint_;
 };
 
 }  // namespace schemagate

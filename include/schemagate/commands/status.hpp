@@ -5,6 +5,7 @@
 // pooler, and on a database that has none of our tables.
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,7 +21,7 @@ struct Finding {
   std::string subject;  // a migration's name, an index, ...; may be empty
   std::string what;     // a sentence
   std::vector<std::string> evidence;
-  std::string hint;                // what settles it; may be empty
+  Hint hint;                       // what settles it; may be empty
   ExitCode code = ExitCode::done;  // done: worth knowing, no reason to worry
 };
 
@@ -49,6 +50,7 @@ struct StatusReport {
     int error_code = 0;
   };
 
+  std::filesystem::path manifest;  // that the commands of hints are to find
   std::string app, release, database, schema;
   std::string folder;
   std::vector<Migration> migrations;  // the folder's, in order, then those only in the history

@@ -54,7 +54,7 @@ void mark_complete(Fenced& transaction, const Bookkeeping& bookkeeping, const Re
 // False where it stays complete: what was completed for the same content is not taken back.
 [[nodiscard]] bool mark_failed(Fenced& transaction, const Bookkeeping& bookkeeping,
                                const ReleaseId& id, const std::string& digest,
-                               const std::string& run_id, const Failure& failure);
+                               const std::string& run_id, ExitCode code, const std::string& error);
 
 // The file is replaced in one step (written beside it, synced, renamed). Throws Failure (usage)
 // when it cannot be written.

@@ -71,8 +71,8 @@ class ManifestReader {
   [[nodiscard]] std::vector<std::string> names_below(const std::string& section) const;
   void check_expression(const std::string& path, const std::string& expression);
   // Its place among the choices; else complains.
-  std::size_t place_of(const std::string& path, const std::string& name, const std::string& value,
-                       const std::string& written);
+  std::size_t place_of(const std::string& path, const YAML::Mark& mark, const std::string& name,
+                       const std::string& value, const std::string& written);
   // Of the value `node` of `path`:
   std::optional<std::string> expand(const std::string& path, const YAML::Node& node,
                                     const std::string& text);

@@ -65,8 +65,7 @@ obstacle_to_continuing(const HistoryRow& row, const History& history, const Fold
                                                     const Statement& statement);
 
 // The hint where nobody can tell how far the statement on `line` came.
-[[nodiscard]] std::string finish_by_hand(const Migration& migration, int line,
-                                         std::size_t parts_done);
+[[nodiscard]] Hint finish_by_hand(const Migration& migration, int line, std::size_t parts_done);
 
 // The script's path, relative to the working directory where that is shorter.
 [[nodiscard]] std::string display_path(const Migration& migration);

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "schemagate/base/hint.hpp"
 #include "schemagate/formats/folder.hpp"
 #include "schemagate/postgres/session.hpp"
 #include "schemagate/sql/sql_script.hpp"
@@ -29,7 +30,7 @@ struct StatementFailed : std::runtime_error {
 // The server had no disk, memory or connection left for it.
 [[nodiscard]] bool lacks_resource(const std::string& sqlstate);
 // The hint: what to do about it.
-[[nodiscard]] std::string advice(const Migration& migration, const std::string& sqlstate);
+[[nodiscard]] Hint advice(const Migration& migration, const std::string& sqlstate);
 
 // Several lines: migration, file:line:column, SQLSTATE, message, detail, statement. Texts that
 // speak of a password are cut there: a script may create a role.

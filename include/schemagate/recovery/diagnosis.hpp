@@ -28,7 +28,7 @@ struct Settlement {
   bool proven = false;              // of rolled_back and applied: certain enough without a person
   std::string because;              // a sentence
   std::vector<std::string> report;  // statement by statement, where that tells more
-  std::string hint;                 // what to type
+  Hint hint;                        // what to type
 };
 [[nodiscard]] std::vector<Settlement> examine_failed(pg::Session& session, const Target& target,
                                                      const History& history);

@@ -24,7 +24,7 @@ Mistake mistake(const std::vector<std::string>& words) {
     (void)read_command_line(words);
   } catch (const Failure& failure) {
     CHECK(failure.code() == ExitCode::usage);
-    return {failure.what(), failure.hint()};
+    return {failure.what(), failure.hint().text()};
   }
   FAIL("no mistake: " << join(words, " "));
   return {};
