@@ -146,9 +146,10 @@ TEST_CASE("the manifest's page names each environment variable that the sources 
   std::string all;
   for (const auto& entry :
        std::filesystem::recursive_directory_iterator{std::string{SCHEMAGATE_SOURCE_DIR} + "/src"})
-    all += read_text(entry.path());
+    if (entry.is_regular_file()) all += read_text(entry.path());
   std::set<std::string> read;
-  const std::regex variable{R"re((?:getenv|envname|environment_)\("([A-Z_]+)"\))re"};
+  const std::regex variable{
+      R"re((?:getenv\(|or_variable\(|process_environment\(\)\(|choice\("mode", )"([A-Z_]+)"\))re"};
   for (std::sregex_iterator it{all.begin(), all.end(), variable}, end; it != end; ++it)
     read.insert((*it)[1].str());
   read.erase("PATH");  // as anybody does
