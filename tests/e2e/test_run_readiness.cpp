@@ -174,7 +174,7 @@ TEST_CASE("a database other than the expected one is refused and not touched") {
 TEST_CASE("the expected database is accepted") {
   Deployment shop = deployment({});
   shop.settings.database = "expect: {name: " + shop.database().name() +
-                           ", host: [\"*.internal\", \"127.0.0.*\"], min_version: 14}";
+                           ", host: [\"*.internal\", \"127.0.0.*\"], min_version: 13}";
   shop.migration("1_init", "CREATE TABLE t (x int);");
   const auto result = shop.run();
   INFO(result.err);

@@ -3,6 +3,7 @@
 #include <csignal>
 
 #include "e2e/deployment.hpp"
+#include "support/server_version.hpp"
 
 namespace testing {
 namespace {
@@ -144,6 +145,7 @@ TEST_SUITE("regressions") {
   TEST_CASE(
       "DETACH PARTITION CONCURRENTLY waits for old transactions instead of stopping half-way") {
     Deployment shop;
+    if (!server_is_at_least(14, shop.database())) return;
     shop.settings.migrations = "lock_timeout: 200ms";
     shop.migration(
         "1_init",

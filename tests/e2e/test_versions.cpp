@@ -2,21 +2,12 @@
 // grammar which schemagate is built with may not know, and settings that older ones lack.
 
 #include "e2e/history_fixture.hpp"
+#include "support/server_version.hpp"
 
+using testing::server_is_at_least;
 using testing::Shop;
-using testing::TestDatabase;
 
 namespace {
-
-int version_of(const TestDatabase& database) { return database.connect().server_major_version(); }
-
-bool server_knows(const Shop& shop, int version) {
-  const auto there = version_of(shop.database());
-  if (there < version)
-    MESSAGE("SKIPPED: needs PostgreSQL " << version << ", and the server is " << there
-                                         << " (./dev postgres " << version << ")");
-  return there >= version;
-}
 
 void check_applied(const Shop& shop) {
   const auto result = shop.run();
@@ -30,7 +21,7 @@ void check_applied(const Shop& shop) {
 
 TEST_CASE("what PostgreSQL 14 and 15 brought is applied") {
   const Shop shop;
-  if (!server_knows(shop, 15)) return;
+  if (!server_is_at_least(15, shop.database())) return;
   shop.migration("1_init", "CREATE TABLE t (a int, b int UNIQUE NULLS NOT DISTINCT);");
   shop.migration("2_merge", "MERGE INTO t USING (VALUES (1, 2)) AS s (a, b) ON t.a = s.a "
                             "WHEN NOT MATCHED THEN INSERT VALUES (s.a, s.b);");
@@ -44,7 +35,7 @@ TEST_CASE("what PostgreSQL 14 and 15 brought is applied") {
 
 TEST_CASE("numbers as PostgreSQL 16 writes them are applied, whatever else the script holds") {
   const Shop shop;
-  if (!server_knows(shop, 16)) return;
+  if (!server_is_at_least(16, shop.database())) return;
   shop.migration("1_init",
                  "CREATE TABLE t (x int DEFAULT 1_000);\nINSERT INTO t VALUES (0x1F), (0b11);\n");
   shop.migration("2_own", "BEGIN;\nINSERT INTO t VALUES (0o17);\nCOMMIT;\n");
@@ -57,7 +48,7 @@ TEST_CASE("numbers as PostgreSQL 16 writes them are applied, whatever else the s
 
 TEST_CASE("a script with its own COMMIT and numbers of PostgreSQL 16 fails as a whole") {
   const Shop shop;
-  if (!server_knows(shop, 16)) return;
+  if (!server_is_at_least(16, shop.database())) return;
   shop.migration("1_own",
                  "BEGIN;\nCREATE TABLE t AS SELECT 1_000 AS x;\nCOMMIT;\nSELECT 0x1F / 0;\n");
   const auto result = shop.run();
@@ -67,7 +58,7 @@ TEST_CASE("a script with its own COMMIT and numbers of PostgreSQL 16 fails as a 
 
 TEST_CASE("what PostgreSQL 16 and 17 brought is applied") {
   const Shop shop;
-  if (!server_knows(shop, 17)) return;
+  if (!server_is_at_least(17, shop.database())) return;
   shop.migration("1_init",
                  "CREATE TABLE t (a int PRIMARY KEY, b int); CREATE TABLE done (what text);"
                  "INSERT INTO t VALUES (7, 7);");
@@ -91,7 +82,7 @@ ALTER TABLE j ADD CHECK (JSON_EXISTS('{}'::jsonb, '$') AND '{}' IS JSON OBJECT);
 
 TEST_CASE("what PostgreSQL 18 brought is applied, also where a part of the script stands alone") {
   const Shop shop;
-  if (!server_knows(shop, 18)) return;
+  if (!server_is_at_least(18, shop.database())) return;
   shop.migration("1_virtual", "CREATE TABLE t (id uuid DEFAULT uuidv7() PRIMARY KEY, a int,\n"
                               "  b int GENERATED ALWAYS AS (a * 2) VIRTUAL);\n"
                               "INSERT INTO t (a) VALUES (1);\n"
@@ -115,7 +106,7 @@ TEST_CASE("what PostgreSQL 18 brought is applied, also where a part of the scrip
 
 TEST_CASE("status asks to validate what can be validated, and not what is NOT ENFORCED") {
   const Shop shop;
-  if (!server_knows(shop, 18)) return;
+  if (!server_is_at_least(18, shop.database())) return;
   shop.migration("1_init", "CREATE TABLE t (a int, CONSTRAINT told CHECK (a > 0) NOT ENFORCED);\n"
                            "ALTER TABLE t ADD CONSTRAINT filled NOT NULL a NOT VALID;\n");
   const auto result = shop.run();
@@ -128,7 +119,7 @@ TEST_CASE("status asks to validate what can be validated, and not what is NOT EN
 
 TEST_CASE("of a statement that only a newer server knows, no evidence is claimed") {
   const Shop shop;
-  if (!server_knows(shop, 18)) return;
+  if (!server_is_at_least(18, shop.database())) return;
   shop.migration("1_t", "CREATE TABLE t (a int);\n"
                         "ALTER TABLE t ADD COLUMN b int GENERATED ALWAYS AS (a) VIRTUAL;\n");
   shop.database().execute("CREATE TABLE t (a int)");
@@ -140,7 +131,7 @@ TEST_CASE("of a statement that only a newer server knows, no evidence is claimed
 TEST_CASE(
     "a script's session has each limit that its server knows, and none of the database's own") {
   const Shop shop;
-  const auto version = version_of(shop.database());
+  const auto version = shop.database().connect().server_major_version();
   struct Setting {
     std::string name;
     int since;
