@@ -75,7 +75,7 @@ const std::vector<Row> k_rows = {
     {"a directory was deleted after it was applied",
      [](const Shop& shop) { shop.folder.remove("nick"); }, "0: up to date",
      "0: nick not-in-folder"},
-    {"one was deleted, another one is pending",
+    {"one gone, one pending",
      [](const Shop& shop) {
        shop.folder.remove("nick");
        shop.script("posts", k_posts);

@@ -138,9 +138,8 @@ std::vector<std::string> messages_of_page() {
   const std::regex example{"[0-9]+ min|\\b[NR]\\b|\"mysql\""};
   std::ifstream page{std::string{SCHEMAGATE_SOURCE_DIR} + "/docs/recovery.md"};
   for (std::string line; std::getline(page, line);) {
-    if (!line.starts_with("| `")) continue;
-    const auto cell = schemagate::split(line, '|').at(1);
-    for (std::sregex_iterator it{cell.begin(), cell.end(), quoted}, end; it != end; ++it)
+    if (!line.starts_with("- `")) continue;
+    for (std::sregex_iterator it{line.begin(), line.end(), quoted}, end; it != end; ++it)
       messages.push_back(std::regex_replace((*it)[1].str(), example, "…"));
   }
   return messages;

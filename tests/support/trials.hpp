@@ -1,5 +1,5 @@
 #pragma once
-// What the fault tests tried and saw: the rows of the table in docs/guarantees.md.
+// What the fault tests tried and saw: the lines of docs/tried.md.
 
 #include <cstddef>
 #include <string>
@@ -14,7 +14,7 @@ struct Trial {
 };
 
 // To be called after the checks of the trial. Appends to trials.tsv in the build tree;
-// `times`: how many equal trials this was. tests/faults/table makes the table of it.
+// `times`: how many equal trials this was. tests/faults/table makes the page of it.
 void record(const Trial& trial, int times = 1);
 
 // A sweep tries each Nth point only: N = 1, or what SCHEMAGATE_TEST_EACH says, for builds in which
