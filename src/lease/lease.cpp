@@ -10,6 +10,7 @@
 #include <set>
 #include <thread>
 
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/lease/statements.hpp"

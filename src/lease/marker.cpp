@@ -40,16 +40,16 @@ std::string error_text(const Failure& failure) {
   return shortened(text, k_error_size_max);
 }
 
-bool write(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+bool write(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
            Marker::Status status, const std::string& digest, const std::string& run_id,
            const Failure* failure) {
-  const auto written = session.query(
+  const auto written = transaction.query(
       bookkeeping.sql(statements::k_write_marker),
       {id.app, id.release, name_of(status), digest, run_id,
        failure == nullptr ? pg::Value{} : std::to_string(static_cast<int>(failure->code())),
        failure == nullptr ? pg::Value{} : error_text(*failure)});
   if (status != Marker::Status::running)
-    session.query("SELECT pg_notify($1, '')", {k_marker_channel});
+    transaction.query("SELECT pg_notify($1, '')", {k_marker_channel});
   return !written.empty();
 }
 
@@ -81,19 +81,19 @@ std::optional<NewerRelease> find_newer_release(pg::Session& session, const Bookk
   return NewerRelease{rows[0].text(0), rows[0].text(1)};
 }
 
-void mark_running(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+void mark_running(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
                   const std::string& digest, const std::string& run_id) {
-  write(session, bookkeeping, id, Marker::Status::running, digest, run_id, nullptr);
+  write(transaction, bookkeeping, id, Marker::Status::running, digest, run_id, nullptr);
 }
 
-void mark_complete(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+void mark_complete(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
                    const Verified& verified, const std::string& run_id) {
-  write(session, bookkeeping, id, Marker::Status::complete, verified.digest(), run_id, nullptr);
+  write(transaction, bookkeeping, id, Marker::Status::complete, verified.digest(), run_id, nullptr);
 }
 
-bool mark_failed(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+bool mark_failed(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
                  const std::string& digest, const std::string& run_id, const Failure& failure) {
-  return write(session, bookkeeping, id, Marker::Status::failed, digest, run_id, &failure);
+  return write(transaction, bookkeeping, id, Marker::Status::failed, digest, run_id, &failure);
 }
 
 void write_marker_file(const std::filesystem::path& file, const ReleaseId& id,

@@ -50,7 +50,7 @@ void check_expected(const pg::Row& state, const Manifest::Database::Expect& expe
   }
 }
 
-// As Prisma does: from the first maintenance database that lets us in.
+// From the first maintenance database that lets us in.
 void create_database(const Database& database) {
   const auto name = database.address().database();
   std::string last_error;
