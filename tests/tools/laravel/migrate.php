@@ -19,6 +19,7 @@ $manager->addConnection([
     "schema" => "public",
     "charset" => "utf8",
 ]);
+$manager->setAsGlobal(); // for the migrations
 $databases = $manager->getDatabaseManager();
 $history = new DatabaseMigrationRepository($databases, "migrations");
 if (!$history->repositoryExists()) {
