@@ -19,10 +19,11 @@
 #include "schemagate/base/version.hpp"
 #include "schemagate/base/wait.hpp"
 #include "schemagate/cli/status_report.hpp"
+#include "schemagate/commands/baseline.hpp"
 #include "schemagate/commands/gate.hpp"
+#include "schemagate/commands/resolve.hpp"
 #include "schemagate/commands/run.hpp"
 #include "schemagate/manifest/manifest.hpp"
-#include "schemagate/recovery/resolve.hpp"
 
 namespace {
 
@@ -258,8 +259,8 @@ int status_command_line(const Options& options) {
 // For resolve and baseline.
 int settling_command_line(
     const Options& options,
-    const std::function<void(const Manifest&, Stop&, std::vector<Settled>&)>& settle) {
-  std::vector<Settled> settled;
+    const std::function<void(const Manifest&, Stop&, std::vector<Correction>&)>& settle) {
+  std::vector<Correction> settled;
   const auto outcome = guarded(options, [&](Stop& stop) {
     settle(read_manifest(options.manifest, process_environment()), stop, settled);
   });

@@ -1,13 +1,8 @@
 #include "schemagate/base/text.hpp"
 
 #include <fmt/core.h>
-#include <openssl/evp.h>
-#include <openssl/rand.h>
 
 #include <algorithm>
-#include <array>
-#include <span>
-#include <stdexcept>
 
 namespace schemagate {
 
@@ -165,68 +160,6 @@ std::string valid_utf8(std::string_view bytes) {
     bytes.remove_prefix(length == 0 ? consumed : length);
   }
   return valid;
-}
-
-namespace {
-
-// Primary weights: upper and lower case are equal at this level.
-int weight(char character) {
-  static const auto k_weights = [] {
-    std::array<int, 256> weights{};
-    constexpr std::string_view k_order =
-        " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789abcdefghijklmnopqrstuvwxyz";
-    for (int byte = 0; byte < 256; ++byte)
-      weights[static_cast<std::size_t>(byte)] = byte < 0x20 ? 0 : byte + 1000;
-    for (std::size_t i = 0; i < k_order.size(); ++i)
-      weights[static_cast<unsigned char>(k_order[i])] = static_cast<int>(i) + 1;
-    for (char c = 'A'; c <= 'Z'; ++c)
-      weights[static_cast<unsigned char>(c)] = weights[static_cast<unsigned char>(c - 'A' + 'a')];
-    return weights;
-  }();
-  return k_weights[static_cast<unsigned char>(character)];
-}
-
-}  // namespace
-
-bool locale_less(std::string_view a, std::string_view b) {
-  const auto by_weight = [](char x, char y) { return weight(x) < weight(y); };
-  if (std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), by_weight)) return true;
-  if (std::lexicographical_compare(b.begin(), b.end(), a.begin(), a.end(), by_weight)) return false;
-  // Same letters: at the first difference lower case comes first, and in ASCII 'a' > 'A'.
-  return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), std::greater<>{});
-}
-
-namespace {
-
-std::string hex(std::span<const unsigned char> bytes) {
-  constexpr std::string_view k_digits = "0123456789abcdef";
-  std::string text;
-  for (const auto byte : bytes) {
-    text += k_digits[byte >> 4];
-    text += k_digits[byte & 0x0F];
-  }
-  return text;
-}
-
-}  // namespace
-
-std::string sha256_hex(std::string_view bytes) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int size = 0;
-  if (::EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, ::EVP_sha256(), nullptr) != 1)
-    throw std::runtime_error{"SHA-256 is not available in this OpenSSL"};
-  return hex({digest.data(), size});
-}
-
-std::string random_uuid() {
-  std::array<unsigned char, 16> bytes{};
-  if (::RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1)
-    throw std::runtime_error{"OpenSSL has no random numbers"};
-  bytes[6] = static_cast<unsigned char>((bytes[6] & 0x0F) | 0x40);
-  bytes[8] = static_cast<unsigned char>((bytes[8] & 0x3F) | 0x80);
-  auto uuid = hex(bytes);
-  for (const std::size_t dash : {8, 13, 18, 23}) uuid.insert(dash, 1, '-');
-  return uuid;
 }
 
 }  // namespace schemagate

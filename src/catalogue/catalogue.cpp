@@ -107,35 +107,34 @@ Names names_in(const std::vector<Effects>& effects) {
 }
 
 void read_relations(pg::Session& session, const std::string& names, Catalogue& catalogue) {
-  const auto text = [](const pg::Row& row, std::size_t i) { return row[i].value_or(""); };
   for (const auto& row : session.query(k_relations, {names})) {
     Shape shape;
-    if (row[2]) shape.valid = *row[2] == "t";
+    if (row[2]) shape.valid = row.flag(2);
     shape.definition = row[3];
-    catalogue.add({Kind::relation, text(row, 0), text(row, 1), ""}, shape);
+    catalogue.add({Kind::relation, row.text(0), row.text(1), ""}, shape);
   }
   for (const auto& row : session.query(k_columns, {names})) {
     Shape shape;
-    shape.type = {.name = text(row, 3), .modifier = text(row, 4), .is_array = row[5] == "t"};
-    shape.not_null = row[6] == "t";
-    shape.has_default = row[7] == "t";
-    catalogue.add({Kind::column, text(row, 0), text(row, 1), text(row, 2)}, shape);
+    shape.type = {.name = row.text(3), .modifier = row.text(4), .is_array = row.flag(5)};
+    shape.not_null = row.flag(6);
+    shape.has_default = row.flag(7);
+    catalogue.add({Kind::column, row.text(0), row.text(1), row.text(2)}, shape);
   }
   for (const auto& row : session.query(k_parts, {names})) {
     const auto kind = row[2] == "constraint" ? Kind::constraint
                       : row[2] == "trigger"  ? Kind::trigger
                                              : Kind::policy;
     Shape shape;
-    shape.valid = row[4] == "t";
+    shape.valid = row.flag(4);
     shape.definition = row[5];
-    catalogue.add({kind, text(row, 0), text(row, 1), text(row, 3)}, shape);
+    catalogue.add({kind, row.text(0), row.text(1), row.text(3)}, shape);
   }
 }
 
 void read_types(pg::Session& session, const std::string& names, Catalogue& catalogue) {
   std::map<SchemaObject, Shape> types;
   for (const auto& row : session.query(k_types, {names})) {
-    const SchemaObject type{Kind::type, row[0].value_or(""), row[1].value_or(""), ""};
+    const SchemaObject type{Kind::type, row.text(0), row.text(1), ""};
     auto& shape = types[type];
     if (!row[2]) continue;
     if (!shape.labels) shape.labels.emplace();
@@ -151,14 +150,14 @@ void read_others(pg::Session& session, const std::string& names, Catalogue& cata
     const auto kind = row[2] == "function" ? Kind::function
                       : row[2] == "schema" ? Kind::schema
                                            : Kind::extension;
-    const SchemaObject object{kind, row[0].value_or(""), row[1].value_or(""), ""};
+    const SchemaObject object{kind, row.text(0), row.text(1), ""};
     if (kind != Kind::function) {
       catalogue.add(object, {});
       continue;
     }
     auto& shape = functions[object];
     if (!shape.bodies) shape.bodies.emplace();
-    shape.bodies->push_back(without_carriage_returns(row[3].value_or("")));
+    shape.bodies->push_back(without_carriage_returns(row.text(3)));
   }
   for (const auto& [function, shape] : functions) catalogue.add(function, shape);
 }

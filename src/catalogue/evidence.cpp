@@ -376,10 +376,10 @@ Prefix judge_sequence(const std::vector<const Script*>& scripts, const Catalogue
   return prefix;
 }
 
-std::vector<Remains> remains_of(const std::vector<const Script*>& scripts,
-                                const Catalogue& catalogue) {
+std::vector<Remainder> remains_of(const std::vector<const Script*>& scripts,
+                                  const Catalogue& catalogue) {
   std::vector<Effects> merged(scripts.size());
-  std::vector<Remains> remains(scripts.size());
+  std::vector<Remainder> remains(scripts.size());
   bool is_certain = true;
   for (auto i = scripts.size(); i-- > 0;) {
     for (const auto& one : scripts[i]->effects) {

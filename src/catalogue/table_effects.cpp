@@ -70,7 +70,7 @@ bool is_null(const PgQuery__Node* node) {
   return node->node_case == PG_QUERY__NODE__NODE_A_CONST && node->a_const->isnull != 0;
 }
 
-// Of the column itself to another type, as Prisma changes an enum; or nothing at all. With any
+// Of the column itself to another type, as an enum is changed; or nothing at all. With any
 // other USING the values may change, and not the type.
 bool is_plain_cast(const PgQuery__Node* node, const std::string& column) {
   if (node == nullptr) return true;

@@ -4,10 +4,7 @@
 
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
-#include "schemagate/formats/history.hpp"
 #include "schemagate/lease/marker.hpp"
-#include "schemagate/migrate/verify.hpp"
-#include "schemagate/postgres/database.hpp"
 #include "schemagate/postgres/readiness.hpp"
 #include "schemagate/recovery/target.hpp"
 
@@ -29,16 +26,19 @@ SELECT 2 * count(*) < current_setting('max_connections')::integer AND NOT pg_is_
 class Gate {
  public:
   Gate(const Manifest& manifest, const GateOptions& options, Stop& stop)
-      : manifest_{manifest}, options_{options}, stop_{stop},
-        bookkeeping_{manifest.database.bookkeeping_schema} {
+      : manifest_{manifest}, options_{options}, stop_{stop} {
     const auto& directory = manifest.migrations.directory;
     std::error_code error;
-    const bool here = !directory.empty() && std::filesystem::is_directory(directory, error);
+    has_folder_ = !directory.empty() && std::filesystem::is_directory(directory, error);
+    Folder folder;
     // An app image may come without the folder; then the release's name alone has to do.
-    if (here || manifest.release.empty() || manifest.gate.match == GateMatch::migrations)
-      folder_ = read_folder(directory, manifest.migrations.allow_empty);
-    id_ = {manifest.app, release_of(manifest, folder_ ? folder_->digest : "")};
-    if (options.file.empty()) database_.emplace(manifest.database, Database::Purpose::look);
+    if (has_folder_ || manifest.release.empty() || manifest.gate.match == GateMatch::migrations) {
+      folder = folder_of(manifest);
+      has_folder_ = true;
+    }
+    digest_ = folder.digest;
+    id_ = release_of(manifest, digest_);
+    if (options.file.empty()) target_.emplace(manifest, std::move(folder), Database::Purpose::look);
   }
 
   void wait() {
@@ -61,9 +61,8 @@ class Gate {
   GateView look();
   GateView look_into_database();
   GateView look_into_file();
-  std::vector<std::string> missing_in_history();
   std::optional<Marker> marker_in_database();
-  [[nodiscard]] const std::string* digest() const { return folder_ ? &folder_->digest : nullptr; }
+  [[nodiscard]] const std::string* digest() const { return has_folder_ ? &digest_ : nullptr; }
   bool may_listen();
   void hang_up();
   void pause(const Deadline& deadline);
@@ -74,10 +73,10 @@ class Gate {
   const Manifest& manifest_;
   const GateOptions& options_;
   Stop& stop_;
-  Bookkeeping bookkeeping_;
-  std::optional<Folder> folder_;
+  bool has_folder_ = false;
+  std::string digest_;
   ReleaseId id_;
-  std::optional<Database> database_;
+  std::optional<Target> target_;        // nothing where a file is looked at
   std::optional<pg::Session> session_;  // held only while listening
   bool listening_ = false;
   bool has_tables_ = true;
@@ -87,7 +86,7 @@ class Gate {
 
 std::optional<Marker> Gate::marker_in_database() {
   try {
-    return read_marker(*session_, bookkeeping_, id_, k_look_within);
+    return read_marker(*session_, target_->bookkeeping, id_, k_look_within);
   } catch (const pg::Error& e) {
     if (e.sqlstate != "42P01" && e.sqlstate != "3F000") throw;
     has_tables_ = false;
@@ -100,17 +99,11 @@ GateView Gate::look_into_database() {
   // The history first: what it lacks a run may add, and still be at its checks, before we come to
   // look at the marker.
   const bool by_history = manifest_.gate.match == GateMatch::migrations;
-  const auto missing = by_history ? missing_in_history() : std::vector<std::string>{};
+  const auto missing =
+      by_history ? target_->missing_in_history(*session_) : std::vector<std::string>{};
   auto view = gate_view(id_, marker_in_database(), digest(), by_history ? &missing : nullptr);
   if (!by_history && !has_tables_) view.why = "no run has happened on this database yet";
   return view;
-}
-
-std::vector<std::string> Gate::missing_in_history() {
-  const auto given = manifest_.migrations.schema.empty() ? database_->address().schema()
-                                                         : manifest_.migrations.schema;
-  const HistoryTable table{given.empty() ? current_schema(*session_) : given, bookkeeping_};
-  return not_applied(*folder_, table.read(*session_), manifest_.migrations.edited);
 }
 
 GateView Gate::look_into_file() {
@@ -121,9 +114,9 @@ GateView Gate::look_into_file() {
 
 // Worth a held connection only while there is room for everybody else, and not through a pooler.
 bool Gate::may_listen() {
-  if (options_.once || database_->pooled()) return false;
-  const auto rows = session_->query(k_is_room);
-  return rows.at(0).at(0) == "t" && rows.at(0).at(1) == std::to_string(session_->backend_pid());
+  if (options_.once || target_->database.pooled()) return false;
+  const auto row = session_->row(k_is_room);
+  return row.flag(0) && row.number(1) == session_->backend_pid();
 }
 
 GateView Gate::look() {
@@ -133,9 +126,10 @@ GateView Gate::look() {
   if (!options_.file.empty()) return look_into_file();
   try {
     if (!session_) {
-      session_.emplace(database_->open("schemagate gate"));
+      session_.emplace(target_->database.open("schemagate gate"));
       session_->limit_answers(2 * k_look_within);
       check_expected(*session_, manifest_.database.expect);
+      target_->find_history(*session_);
     }
     auto view = look_into_database();
     if (listening_ || view.state != State::closed) return view;
@@ -150,7 +144,7 @@ GateView Gate::look() {
     hang_up();
     return {.state = State::closed,
             .why = fmt::format("the database {} cannot be reached: {}",
-                               database_->address().display(), e.what()),
+                               target_->database.address().display(), e.what()),
             .hint = remedy_of(e.what())};
   } catch (const pg::Error& e) {
     hang_up();

@@ -5,16 +5,15 @@
 #include "schemagate/base/container.hpp"
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
-#include "schemagate/lease/marker.hpp"
-#include "schemagate/lease/run_record.hpp"
+#include "schemagate/commands/under_lease.hpp"
+#include "schemagate/formats/prisma.hpp"
+#include "schemagate/lease/journal.hpp"
 #include "schemagate/migrate/apply.hpp"
 #include "schemagate/migrate/external_command.hpp"
-#include "schemagate/migrate/plan.hpp"
-#include "schemagate/migrate/script_session.hpp"
 #include "schemagate/migrate/verify.hpp"
 #include "schemagate/postgres/database_errors.hpp"
 #include "schemagate/postgres/readiness.hpp"
-#include "schemagate/recovery/resolve.hpp"
+#include "schemagate/recovery/settle.hpp"
 #include "schemagate/recovery/target.hpp"
 
 namespace schemagate {
@@ -22,92 +21,146 @@ namespace {
 
 constexpr std::chrono::seconds k_look_within{30};  // the first look at the marker
 
-class Job {
+class Run {
  public:
-  Job(const Manifest& manifest, Stop& stop, RunReport& report)
-      : manifest_{manifest}, stop_{stop}, report_{report}, target_{manifest, folder_of(manifest)} {
-    report.app = target_.id.app;
-    report.release = target_.id.release;
+  Run(Target& target, pg::Session session, Stop& stop, RunReport& report)
+      : target_{target}, session_{std::move(session)}, stop_{stop}, report_{report},
+        journal_{target.bookkeeping, target.id, target.folder.digest, target.manifest.marker_file} {
   }
 
   void run() {
-    if (target_.is_external()) refuse_destructive_command(target_.settings.command);
-    auto session = wait_until_ready(target_.database, manifest_.database, stop_);
-    server_major_version_ = session.server_major_version();
-    target_.find_history(session);
-    if (manifest_.mode == Mode::check) return check_only(session);
-    if (is_done_already(session)) return tell_nothing_to_do(session);
-
-    target_.bookkeeping.create_if_missing(session);
-    target_.bookkeeping.check_rights(session,
-                                     target_.has_history() ? target_.history().schema() : "");
-    if (!target_.is_external())
-      target_.bookkeeping.check_may_create_history(session, target_.history().schema());
-    Lease lease{session, target_.database, target_.bookkeeping, target_.lease_request(), stop_};
-    try {
-      explaining_database_errors(stop_, [&] { work(session, lease); });
-    } catch (const Failure& failure) {
-      record(session, lease, failure);
-      lease.release(session);
-      throw;
-    }
-    lease.release(session);
+    if (target_.manifest.mode == Mode::check) return check_only();
+    if (is_done_already()) return tell_nothing_to_do();
+    under_lease(session_, target_, is_native(), stop_, [&](const Lease& lease) {
+      try {
+        explaining_database_errors(stop_, [&] { work(lease); });
+      } catch (const Failure& failure) {
+        record(lease, failure);
+        throw;
+      }
+    });
   }
 
  private:
-  void check_only(pg::Session& session);
-  bool is_done_already(pg::Session& session);
-  void tell_nothing_to_do(pg::Session& session);
-  void tell_if_old_image(pg::Session& session);
-  void finish_idle(pg::Session& session, const Lease& lease);
-  void work(pg::Session& session, const Lease& lease);
-  void reconnect(pg::Session& session, const Lease& lease, const std::string& lost);
-  void begin(pg::Session& session, const Lease& lease);
-  void close_gates(pg::Session& session, const Lease& lease);
-  History settled_history(pg::Session& session, const Lease& lease);
-  void apply_natively(pg::Session& session, const Lease& lease);
-  void apply_with_command(pg::Session& session, const Lease& lease);
-  void refuse_unfenced(const std::string& what) const;
-  void refuse_settings_through_a_pooler(pg::Session& session, const Plan& plan) const;
-  [[nodiscard]] Verified verified(pg::Session& session);
-  void complete(pg::Session& session, const Verified& verified, std::size_t applied);
-  void finish(pg::Session& session, const Lease& lease);
-  void record(pg::Session& session, const Lease& lease, const Failure& failure);
-  void write_failure(pg::Session& session, const Lease& lease, const Failure& failure);
-  void write_file(Marker::Status status, const Failure* failure = nullptr);
+  void work(const Lease& lease) {
+    const ScriptConnection connection{target_.database, lease, target_.settings,
+                                      session_.server_major_version()};
+    try {
+      session_ = connection.open();
+      journal_.begin(session_, lease, is_native() ? std::string{format().name()} : "command");
+      // Another runner of this release may have done it while we waited.
+      if (is_done_already()) return end_idle(lease);
+      if (is_native()) apply_natively(connection);
+      else apply_with_command(lease);
+    } catch (const pg::ConnectionLost& e) {
+      stop_.check();
+      reconnect(connection, e.what());
+      if (!is_done_already()) throw;
+      // Only the answer to the last COMMIT was lost.
+      journal_.tell_complete();
+      log::info(fmt::format("release {} is complete, as read back after: {}", target_.id.release,
+                            e.what()));
+    }
+  }
 
-  const Manifest& manifest_;
+  void apply_natively(const ScriptConnection& connection) {
+    const auto& lease = connection.lease;
+    ToolLock tool_lock{session_, format(), target_.database, target_.manifest.lease.wait, stop_};
+    tool_lock.acquire();
+    const auto history = settled_history(lease);
+    const auto plan = planned(history);
+    refuse_what_a_pooler_forbids(plan);
+    if (!plan.pending.empty()) journal_.close_gates(session_, lease);
+    create_history(lease, history);
+    const ApplyContext context{.connection = connection,
+                               .bookkeeping = target_.bookkeeping,
+                               .history = *target_.writable_history(),
+                               .tool_lock = tool_lock,
+                               .stop = stop_,
+                               .may_run_alone = may_run_unfenced()};
+    if (target_.settings.atomic == Atomic::release && !plan.pending.empty()) {
+      apply_as_release(session_, plan, context, report_.applied, [&](Fenced& transaction) {
+        journal_.complete(transaction, verified(), plan.pending.size());
+      });
+    } else {
+      apply_each(session_, plan, context, report_.applied);
+      finish(lease);
+    }
+    journal_.tell_complete();
+    log::info(fmt::format("release {} is complete: {} applied now, {} in all", target_.id.release,
+                          report_.applied.size(), count_of_all()));
+    if (plan.pending.empty()) tell_if_old_image();
+  }
+
+  void apply_with_command(const Lease& lease) {
+    refuse_unfenced("an external migration command");
+    (void)target_.missing_in_history(session_);  // a mistake in its description shows before
+    journal_.close_gates(session_, lease);
+    run_command(target_.manifest, target_.id.release, target_.database, lease, stop_);
+    refuse_what_the_command_left_out();
+    finish(lease);
+    journal_.tell_complete();
+    log::info(fmt::format("release {} is complete", target_.id.release));
+  }
+
+  void check_only();
+  bool is_done_already();
+  void tell_nothing_to_do();
+  void tell_if_old_image();
+  void end_idle(const Lease& lease);
+  void reconnect(const ScriptConnection& connection, const std::string& lost);
+  History settled_history(const Lease& lease);
+  Plan planned(const History& history);
+  void create_history(const Lease& lease, const History& history);
+  void refuse_unfenced(const std::string& what) const;
+  void refuse_what_a_pooler_forbids(const Plan& plan);
+  void refuse_what_the_command_left_out();
+  [[nodiscard]] Verified verified();
+  void finish(const Lease& lease);
+  void record(const Lease& lease, const Failure& failure);
+
+  [[nodiscard]] const Format& format() const { return *target_.folder.format; }
+  [[nodiscard]] bool is_native() const { return target_.settings.tool != Tool::command; }
+  [[nodiscard]] bool may_run_unfenced() const {
+    return !target_.database.pooled() || target_.manifest.lease.allow_unfenced;
+  }
+  [[nodiscard]] std::string count_of_all() const {
+    return counted(target_.folder.migrations.size(), "migration");
+  }
+
+  Target& target_;
+  pg::Session session_;
   Stop& stop_;
   RunReport& report_;
-  Target target_;
-  RunRecord record_;
-  int server_major_version_ = 0;
+  Journal journal_;
 };
 
 // mode: check. A deployment that must find everything done already.
-void Job::check_only(pg::Session& session) {
-  if (!target_.has_history())
-    throw Failure{ExitCode::usage, "mode: check needs a history: tool: prisma, or history: prisma"};
-  const auto plan = make_plan(target_.folder, target_.history().read(session), target_.settings);
-  for (const auto& warning : plan.warnings) log::warn(warning);
-  if (plan.pending.empty()) return log::info("mode: check: nothing is pending");
-  std::string names;
-  for (const auto& planned : plan.pending) names += "\n  " + planned.migration->name;
-  throw Failure{
-      ExitCode::history,
-      fmt::format("mode: check: {} pending:{}", counted(plan.pending.size(), "migration"), names),
-      "run with mode: apply (SCHEMAGATE_MODE=apply)"};
+void Run::check_only() {
+  if (target_.history() == nullptr)
+    throw Failure{ExitCode::usage, "mode: check needs a history",
+                  "set migrations.history: what tells afterwards what the command has done"};
+  std::vector<std::string> pending;
+  if (is_native())
+    for (const auto& one : planned(target_.history()->read(session_)).pending)
+      pending.push_back(one.migration->name);
+  else pending = target_.missing_in_history(session_);
+  if (pending.empty()) return log::info("mode: check: nothing is pending");
+  throw Failure{ExitCode::history,
+                fmt::format("mode: check: {} pending:\n  {}", counted(pending.size(), "migration"),
+                            join(pending, "\n  ")),
+                "run with mode: apply (SCHEMAGATE_MODE=apply)"};
 }
 
 // One look without the lease. A rolled-back image is done, too, whatever a newer one left behind.
-bool Job::is_done_already(pg::Session& session) {
-  if (!target_.bookkeeping.exists(session)) return false;
-  const auto marker = read_marker(session, target_.bookkeeping, target_.id, k_look_within);
+bool Run::is_done_already() {
+  if (!target_.bookkeeping.exists(session_)) return false;
+  const auto marker = read_marker(session_, target_.bookkeeping, target_.id, k_look_within);
   if (!marker || marker->status != Marker::Status::complete ||
       marker->digest != target_.folder.digest)
     return false;
-  if (!target_.has_history()) return true;
-  const auto history = target_.history().read(session);
+  if (target_.history() == nullptr) return true;
+  const auto history = target_.history()->read(session_);
   if (!not_applied(target_.folder, history, target_.settings.edited).empty()) return false;
   for (const auto& row : history.rows)
     if (row.failed())
@@ -116,17 +169,17 @@ bool Job::is_done_already(pg::Session& session) {
   return true;
 }
 
-void Job::tell_nothing_to_do(pg::Session& session) {
+void Run::tell_nothing_to_do() {
   report_.already_done = true;
-  write_file(Marker::Status::complete);
+  journal_.tell_complete();
   log::info(fmt::format("nothing to do: release {} is complete, {} applied", target_.id.release,
-                        counted(target_.folder.migrations.size(), "migration")));
-  tell_if_old_image(session);
+                        count_of_all()));
+  tell_if_old_image();
 }
 
 // Where nothing is pending, the migrations of a new release may be in another image than this.
-void Job::tell_if_old_image(pg::Session& session) {
-  const auto newer = find_newer_release(session, target_.bookkeeping, target_.id);
+void Run::tell_if_old_image() {
+  const auto newer = find_newer_release(session_, target_.bookkeeping, target_.id);
   const auto is_newer = newer ? fmt::format("release {} was completed later, at {}", newer->release,
                                             newer->completed_at)
                               : "";
@@ -143,30 +196,16 @@ void Job::tell_if_old_image(pg::Session& session) {
             "pre-deployment command runs in the old container");
 }
 
-void Job::work(pg::Session& session, const Lease& lease) {
-  try {
-    session = open_script_session(target_.database, lease, target_.settings, server_major_version_);
-    begin(session, lease);
-    // Another runner of this release may have done it while we waited.
-    if (is_done_already(session)) return finish_idle(session, lease);
-    if (target_.is_external()) apply_with_command(session, lease);
-    else apply_natively(session, lease);
-  } catch (const pg::ConnectionLost& e) {
-    stop_.check();
-    reconnect(session, lease, e.what());
-    if (!is_done_already(session)) throw;
-    // Only the answer to the last COMMIT was lost.
-    write_file(Marker::Status::complete);
-    log::info(fmt::format("release {} is complete, as read back after: {}", target_.id.release,
-                          e.what()));
-  }
+void Run::end_idle(const Lease& lease) {
+  journal_.end_idle(session_, lease);
+  tell_nothing_to_do();
 }
 
 // To record the failure and give the lease back, or to learn that it is the lease that was lost: a
 // successor ends our backends before it works.
-void Job::reconnect(pg::Session& session, const Lease& lease, const std::string& lost) {
+void Run::reconnect(const ScriptConnection& connection, const std::string& lost) {
   try {
-    session = open_script_session(target_.database, lease, target_.settings, server_major_version_);
+    session_ = connection.open();
   } catch (const pg::ConnectionLost& e) {
     throw Failure{ExitCode::connection_lost,
                   fmt::format("connection lost while working: {}; the server cannot be reached "
@@ -174,37 +213,47 @@ void Job::reconnect(pg::Session& session, const Lease& lease, const std::string&
                               lost, e.what()),
                   "run again: what is missing will be done then"};
   }
-  lease.check(session);
+  connection.lease.check(session_);
 }
 
-void Job::begin(pg::Session& session, const Lease& lease) {
-  pg::Transaction transaction{session, lease.name_sql()};
-  const auto fence = std::to_string(static_cast<std::int64_t>(lease.fence()));
-  record_.begin(session, target_.bookkeeping, target_.id,
-                target_.is_external() ? "command" : "prisma", target_.folder.digest, lease.fence());
-  lease.check(session);
-  transaction.commit();
+// Failed rows whose fate is proven need nobody's decision; the others stop the run.
+History Run::settled_history(const Lease& lease) {
+  auto history = target_.history()->read(session_);
+  std::vector<Settlement> proven;
+  std::vector<Settlement> open;
+  for (auto& settlement : examine_failed(session_, target_, history)) {
+    if (settlement.outcome == Settlement::Outcome::resumable) continue;
+    (settlement.proven && target_.settings.repair ? proven : open).push_back(std::move(settlement));
+  }
+  if (!open.empty()) throw blocked_by(target_, open);
+  if (proven.empty()) return history;
+  // Nothing is settled for a run that will be refused.
+  (void)make_plan(target_.folder, as_settled(history, proven), target_.settings);
+  fenced(session_, lease, [&](Fenced& transaction) {
+    settle(transaction, *target_.writable_history(), proven, journal_.record());
+  });
+  return target_.history()->read(session_);
 }
 
-// From here on gates of this release are closed.
-void Job::close_gates(pg::Session& session, const Lease& lease) {
-  write_file(Marker::Status::running);
-  pg::Transaction transaction{session, lease.name_sql()};
-  mark_running(session, target_.bookkeeping, target_.id, target_.folder.digest, record_.run_id());
-  lease.check(session);
-  transaction.commit();
+Plan Run::planned(const History& history) {
+  if (!history.foreign_tables.empty())
+    throw not_baselined(target_, history, examine_pending(session_, target_, history));
+  auto plan = make_plan(target_.folder, history, target_.settings);
+  if (!plan.blocking.empty()) throw blocked_by(target_, examine_failed(session_, target_, history));
+  for (const auto& warning : plan.warnings) log::warn(warning);
+  if (!plan.pending.empty())
+    log::info(fmt::format("{} of {} to apply", plan.pending.size(), count_of_all()));
+  return plan;
 }
 
-void Job::finish_idle(pg::Session& session, const Lease& lease) {
-  pg::Transaction transaction{session, lease.name_sql()};
-  record_.complete(session, 0);
-  lease.check(session);
-  transaction.commit();
-  tell_nothing_to_do(session);
+void Run::create_history(const Lease& lease, const History& history) {
+  if (history.exists) return;
+  fenced(session_, lease,
+         [&](Fenced& transaction) { target_.writable_history()->create_if_missing(transaction); });
 }
 
-void Job::refuse_unfenced(const std::string& what) const {
-  if (!target_.database.pooled() || manifest_.lease.allow_unfenced) return;
+void Run::refuse_unfenced(const std::string& what) const {
+  if (may_run_unfenced()) return;
   throw Failure{
       ExitCode::refused,
       fmt::format(
@@ -215,10 +264,13 @@ void Job::refuse_unfenced(const std::string& what) const {
 }
 
 // Outside of transactions a SET would stay on a pooled backend, which is another client's next.
-void Job::refuse_settings_through_a_pooler(pg::Session& session, const Plan& plan) const {
+void Run::refuse_what_a_pooler_forbids(const Plan& plan) {
+  if (!plan.needs_direct_connection()) return;
+  refuse_unfenced("a statement that PostgreSQL does not run in a transaction");
+  if (!target_.database.pooled()) return;
   const bool other_schema =
-      !target_.settings.schema.empty() && target_.settings.schema != current_schema(session);
-  if (!target_.database.pooled() || (!plan.sets_outside_transactions() && !other_schema)) return;
+      !target_.settings.schema.empty() && target_.settings.schema != current_schema(session_);
+  if (!plan.sets_outside_transactions() && !other_schema) return;
   throw Failure{
       ExitCode::refused,
       fmt::format("refused: {} cannot be set through a pooler ({}) for a statement that PostgreSQL "
@@ -228,125 +280,45 @@ void Job::refuse_settings_through_a_pooler(pg::Session& session, const Plan& pla
       "set database.direct_url to the server's own address"};
 }
 
-// Failed rows whose fate is proven need nobody's decision; the others stop the run.
-History Job::settled_history(pg::Session& session, const Lease& lease) {
-  const auto history = target_.history().read(session);
-  if (!history.foreign_tables.empty())
-    throw not_baselined(target_, history, examine_pending(session, target_, history));
-  std::vector<Settlement> proven;
-  std::vector<Settlement> open;
-  for (auto& settlement : examine_failed(session, target_, history)) {
-    if (settlement.outcome == Settlement::Outcome::resumable) continue;
-    (settlement.proven && target_.settings.repair ? proven : open).push_back(std::move(settlement));
-  }
-  if (!open.empty()) throw blocked_by(open);
-  if (proven.empty()) return history;
-  // Nothing is settled for a run that will be refused.
-  (void)make_plan(target_.folder, as_settled(history, proven), target_.settings);
-  pg::Transaction transaction{session, lease.name_sql()};
-  settle(session, target_.history(), proven, record_);
-  lease.check(session);
-  transaction.commit();
-  return target_.history().read(session);
+void Run::refuse_what_the_command_left_out() {
+  const auto missing = target_.missing_in_history(session_);
+  if (missing.empty()) return;
+  throw Failure{
+      ExitCode::command_failed,
+      "the migration command ended with exit code 0, but the history does not hold what this image holds:\n  " +
+          join(missing, "\n  "),
+      "does the command run in an older container or another folder than this manifest's? (Coolify's "
+      "pre-deployment command does)"};
 }
 
-void Job::apply_natively(pg::Session& session, const Lease& lease) {
-  PrismaLock prisma_lock{session, target_.database, manifest_.lease.wait, stop_};
-  prisma_lock.acquire();
-  const auto history = settled_history(session, lease);
-  const auto plan = make_plan(target_.folder, history, target_.settings);
-  for (const auto& warning : plan.warnings) log::warn(warning);
-  if (plan.needs_direct_connection()) {
-    refuse_unfenced("a statement that PostgreSQL does not run in a transaction");
-    refuse_settings_through_a_pooler(session, plan);
-  }
-  if (!plan.pending.empty()) close_gates(session, lease);
-  if (!history.exists) {
-    pg::Transaction transaction{session, lease.name_sql()};
-    target_.history().create_if_missing(session);
-    lease.check(session);
-    transaction.commit();
-  }
-  if (!plan.pending.empty())
-    log::info(fmt::format("{} of {} to apply", plan.pending.size(),
-                          counted(target_.folder.migrations.size(), "migration")));
-  const ApplyContext context{.database = target_.database,
-                             .bookkeeping = target_.bookkeeping,
-                             .history = target_.history(),
-                             .lease = lease,
-                             .prisma_lock = prisma_lock,
-                             .settings = target_.settings,
-                             .stop = stop_,
-                             .server_major_version = server_major_version_,
-                             .may_run_alone =
-                                 !target_.database.pooled() || manifest_.lease.allow_unfenced};
-  bool completed = false;
-  apply(session, plan, context, report_.applied, [&] {
-    complete(session, verified(session), plan.pending.size());
-    completed = true;
+Verified Run::verified() {
+  return verify(session_, {.folder = target_.folder,
+                           .history = target_.history(),
+                           .checks = target_.manifest.verify,
+                           .schema = target_.schema(),
+                           .search_path = target_.settings.schema,
+                           .edited = target_.settings.edited});
+}
+
+void Run::finish(const Lease& lease) {
+  const auto proof = verified();
+  fenced(session_, lease, [&](Fenced& transaction) {
+    journal_.complete(transaction, proof, report_.applied.size());
+    stop_.check();
   });
-  if (!completed) finish(session, lease);
-  write_file(Marker::Status::complete);
-  log::info(fmt::format("release {} is complete: {} applied now, {} in all", target_.id.release,
-                        report_.applied.size(),
-                        counted(target_.folder.migrations.size(), "migration")));
-  if (plan.pending.empty()) tell_if_old_image(session);
-}
-
-void Job::apply_with_command(pg::Session& session, const Lease& lease) {
-  refuse_unfenced("an external migration command");
-  close_gates(session, lease);
-  run_command(manifest_, target_.id.release, target_.database, lease, stop_);
-  if (target_.has_history()) {
-    const auto missing =
-        not_applied(target_.folder, target_.history().read(session), target_.settings.edited);
-    if (!missing.empty()) {
-      throw Failure{
-          ExitCode::command_failed,
-          "the migration command ended with exit code 0, but the history does not hold what this image holds:\n  " +
-              join(missing, "\n  "),
-          "does the command run in an older container or another folder than this manifest's? (Coolify's "
-          "pre-deployment command does)"};
-    }
-  }
-  finish(session, lease);
-  write_file(Marker::Status::complete);
-  log::info(fmt::format("release {} is complete", target_.id.release));
-}
-
-Verified Job::verified(pg::Session& session) {
-  return verify(session, {.folder = target_.folder,
-                          .history = target_.has_history() ? &target_.history() : nullptr,
-                          .checks = manifest_.verify,
-                          .schema = target_.history().schema(),
-                          .search_path = target_.settings.schema,
-                          .edited = target_.settings.edited});
-}
-
-// Without the fence check: the caller's transaction ends with it.
-void Job::complete(pg::Session& session, const Verified& verified, std::size_t applied) {
-  record_.complete(session, applied);
-  mark_complete(session, target_.bookkeeping, target_.id, verified, record_.run_id());
-}
-
-void Job::finish(pg::Session& session, const Lease& lease) {
-  const auto proof = verified(session);
-  pg::Transaction transaction{session, lease.name_sql()};
-  complete(session, proof, report_.applied.size());
-  lease.check(session);
-  stop_.check();
-  transaction.commit();
 }
 
 // Throws when the lease is lost: then the failure is of a successor's making, not of the release's.
-void Job::record(pg::Session& session, const Lease& lease, const Failure& failure) {
-  if (failure.code() == ExitCode::lease_lost || !record_.begun()) return;
+void Run::record(const Lease& lease, const Failure& failure) {
+  if (failure.code() == ExitCode::lease_lost) return;
+  const auto write = [&] { journal_.fail(session_, lease, report_.applied.size(), failure); };
   try {
     try {
-      write_failure(session, lease, failure);
+      write();
     } catch (const pg::ConnectionLost& e) {  // idle for as long as an external command took
-      reconnect(session, lease, e.what());
-      write_failure(session, lease, failure);
+      reconnect({target_.database, lease, target_.settings, session_.server_major_version()},
+                e.what());
+      write();
     }
   } catch (const Failure& e) {
     if (e.code() == ExitCode::lease_lost) throw;
@@ -356,28 +328,6 @@ void Job::record(pg::Session& session, const Lease& lease, const Failure& failur
   }
 }
 
-void Job::write_failure(pg::Session& session, const Lease& lease, const Failure& failure) {
-  pg::Transaction transaction{session, lease.name_sql()};
-  transaction.execute("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;" + lease.name_sql());
-  record_.fail(session, report_.applied.size(), failure);
-  const bool closes_gates =
-      is_permanent(failure.code()) && mark_failed(session, target_.bookkeeping, target_.id,
-                                                  target_.folder.digest, record_.run_id(), failure);
-  lease.check(session);
-  transaction.commit();
-  if (closes_gates) write_file(Marker::Status::failed, &failure);
-}
-
-void Job::write_file(Marker::Status status, const Failure* failure) {
-  if (manifest_.marker_file.empty()) return;
-  Marker marker{.status = status, .digest = target_.folder.digest, .error = {}, .completed_at = {}};
-  if (failure != nullptr) {
-    marker.error_code = static_cast<int>(failure->code());
-    marker.error = failure->what();
-  }
-  write_marker_file(manifest_.marker_file, target_.id, marker);
-}
-
 }  // namespace
 
 void run(const Manifest& manifest, Stop& stop, RunReport& report) {
@@ -385,7 +335,14 @@ void run(const Manifest& manifest, Stop& stop, RunReport& report) {
   report.app = manifest.app;
   if (manifest.mode == Mode::off)
     return log::info("mode: off: nothing is looked at and nothing is done");
-  explaining_database_errors(stop, [&] { Job{manifest, stop, report}.run(); });
+  explaining_database_errors(stop, [&] {
+    Target target{manifest, folder_of(manifest)};
+    report.release = target.id.release;
+    prisma::refuse_destructive_command(target.settings.command);
+    auto session = wait_until_ready(target.database, manifest.database, stop);
+    target.find_history(session);
+    Run{target, std::move(session), stop, report}.run();
+  });
 }
 
 }  // namespace schemagate

@@ -29,10 +29,13 @@ SELECT c.relname, t.relname, coalesce((SELECT pid::text FROM pg_stat_progress_cr
        JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE NOT indisvalid AND c.relkind = 'i' AND nspname = $1 ORDER BY 1)sql";
 
+// PostgreSQL 18 also knows constraints that are NOT ENFORCED: nothing to validate there. Older ones
+// have no such column.
 constexpr const char* k_not_validated = R"sql(
 SELECT conname, relname FROM pg_constraint JOIN pg_class c ON c.oid = conrelid
        JOIN pg_namespace n ON n.oid = relnamespace
- WHERE NOT convalidated AND nspname = $1 ORDER BY 1)sql";
+ WHERE NOT convalidated AND coalesce(to_jsonb(pg_constraint) ->> 'conenforced', 'true') = 'true'
+   AND nspname = $1 ORDER BY 1)sql";
 
 const char* state_of(Outcome outcome) {
   switch (outcome) {
@@ -136,7 +139,10 @@ class Inspector {
       report_.findings.push_back(
           {"folder", "", failure.what(), {}, failure.hint(), failure.code()});
       folder_is_readable_ = false;
-      return {.directory = manifest_.migrations.directory, .migrations = {}, .digest = ""};
+      return {.directory = manifest_.migrations.directory,
+              .migrations = {},
+              .digest = "",
+              .format = format_of(manifest_.migrations)};
     }
   }
 
@@ -166,9 +172,9 @@ class Inspector {
 
 void Inspector::look_at_all(pg::Session& session) {
   target_.find_history(session);
-  report_.schema = target_.history().schema();
+  report_.schema = target_.schema();
   look_at_lease(session);
-  if (target_.has_history()) look_at_history(session);
+  if (target_.history() != nullptr) look_at_history(session);
   look_at_runs(session);
   look_at_gate(session);
   look_at_catalogue(session);
@@ -179,32 +185,31 @@ void Inspector::look_at_lease(pg::Session& session) {
   const auto name = target_.lease_request().name;
   const auto rows = session.query(target_.bookkeeping.sql(statements::k_read_lease), {name});
   if (rows.empty()) return;
-  const auto text = [&](std::size_t i) { return rows[0][i].value_or(""); };
+  const auto& row = rows.front();
   report_.lease = StatusReport::Lease{.name = name,
-                                      .held = text(7) == "f",
-                                      .app = text(2),
-                                      .release = text(3),
-                                      .host = text(4),
-                                      .since = text(5),
-                                      .renewed_ago_s = text(6)};
+                                      .held = !row.flag(7),
+                                      .app = row.text(2),
+                                      .release = row.text(3),
+                                      .host = row.text(4),
+                                      .since = row.text(5),
+                                      .renewed_ago_s = row.text(6)};
 }
 
 void Inspector::look_at_runs(pg::Session& session) {
   if (!target_.bookkeeping.may_read(session, "run")) return;
   for (const auto& row :
        session.query(target_.bookkeeping.sql(statements::k_recent_runs), {target_.id.app})) {
-    const auto text = [&](std::size_t i) { return row[i].value_or(""); };
-    report_.runs.push_back({.id = std::stoll(text(0)),
-                            .release = text(1),
-                            .mode = text(2),
-                            .status = text(3),
-                            .applied = std::stoi(text(4)),
-                            .error_code = std::stoi(text(5)),
-                            .error = text(6),
-                            .note = text(7),
-                            .host = text(8),
-                            .started_at = text(9),
-                            .took_ms = std::stoll(text(10))});
+    report_.runs.push_back({.id = row.number(0),
+                            .release = row.text(1),
+                            .mode = row.text(2),
+                            .status = row.text(3),
+                            .applied = static_cast<int>(row.number(4)),
+                            .error_code = static_cast<int>(row.number(5)),
+                            .error = row.text(6),
+                            .note = row.text(7),
+                            .host = row.text(8),
+                            .started_at = row.text(9),
+                            .took_ms = row.number(10)});
     auto& run = report_.runs.back();
     if (run.status == "running" && !run_is_at_work()) run.status = "killed";
   }
@@ -229,10 +234,10 @@ void Inspector::look_at_gate(pg::Session& session) {
   }
   for (const auto& row :
        session.query(target_.bookkeeping.sql(statements::k_recent_markers), {target_.id.app}))
-    report_.markers.push_back({.release = row[0].value_or(""),
-                               .status = row[1].value_or(""),
-                               .completed_at = row[3].value_or(""),
-                               .error_code = std::stoi(row[2].value_or("0"))});
+    report_.markers.push_back({.release = row.text(0),
+                               .status = row.text(1),
+                               .completed_at = row.text(3),
+                               .error_code = static_cast<int>(row.number(2))});
   const auto marker = find_marker(session, target_.bookkeeping, target_.id);
   const auto view =
       gate_view(target_.id, marker, &target_.folder.digest, by_history ? &missing : nullptr);
@@ -260,15 +265,15 @@ void Inspector::look_at_gate(pg::Session& session) {
 }
 
 void Inspector::look_at_catalogue(pg::Session& session) {
-  const auto& schema = target_.history().schema();
+  const auto& schema = target_.schema();
   for (const auto& row : session.query(k_invalid_indexes, {schema})) {
-    const auto index = row[0].value_or("");
-    const auto pid = row[2].value_or("");
+    const auto index = row.text(0);
+    const auto pid = row.text(2);
     const auto name = pg::quote_identifier(schema) + "." + pg::quote_identifier(index);
     if (!pid.empty()) {
       add({"index-being-built",
            index,
-           fmt::format("index {} of {} is being built by pid {}", index, row[1].value_or(""), pid),
+           fmt::format("index {} of {} is being built by pid {}", index, row.text(1), pid),
            {},
            "",
            ExitCode::done});
@@ -278,30 +283,29 @@ void Inspector::look_at_catalogue(pg::Session& session) {
          index,
          fmt::format("index {} of {} is INVALID: a CREATE, REINDEX or DROP INDEX CONCURRENTLY did "
                      "not come to its end, and queries do not use it",
-                     index, row[1].value_or("")),
+                     index, row.text(1)),
          {},
          repair_of_index(index, name),
          ExitCode::history});
   }
   for (const auto& row : session.query(k_not_validated, {schema}))
     add({"not-validated",
-         row[0].value_or(""),
+         row.text(0),
          fmt::format("constraint {} of {} is NOT VALID: rows from before it was made may break it",
-                     row[0].value_or(""), row[1].value_or("")),
+                     row.text(0), row.text(1)),
          {},
          fmt::format("ALTER TABLE {}.{} VALIDATE CONSTRAINT {}", pg::quote_identifier(schema),
-                     pg::quote_identifier(row[1].value_or("")),
-                     pg::quote_identifier(row[0].value_or(""))),
+                     pg::quote_identifier(row.text(1)), pg::quote_identifier(row.text(0))),
          ExitCode::done});
 }
 
 void Inspector::look_at_history(pg::Session& session) {
-  history_ = target_.history().read(session, HistoryTable::Times::all);
+  history_ = target_.history()->read(session, HistoryTable::Times::all);
   if (!history_.foreign_tables.empty()) {
     const auto failure =
         not_baselined(target_, history_, examine_pending(session, target_, history_));
     add({"not-baselined", "", failure.what(), {}, failure.hint(), failure.code()});
-  } else {
+  } else if (target_.writable_history() != nullptr) {
     look_at_failed(session);
     look_at_applied();
     look_at_marked(session);
@@ -314,14 +318,16 @@ void Inspector::look_at_failed(pg::Session& session) {
   for (const auto& settlement : examine_failed(session, target_, history_)) {
     const bool is_ours_at_work = run_is_at_work() && history_.steps.contains(settlement.row->id);
     const bool is_running = settlement.outcome == Outcome::running || is_ours_at_work;
-    const bool by_itself = settlement.proven && target_.settings.repair && !target_.is_external();
+    const bool by_itself =
+        settlement.proven && target_.settings.repair && target_.settings.tool != Tool::command;
     auto evidence = describe(settlement);
     evidence.erase(evidence.begin());
     const auto* state = is_running ? "running" : state_of(settlement.outcome);
     add({state, settlement.row->name,
-         is_ours_at_work ? "a run is executing it"
-                         : fmt::format("started at {} and did not finish (Prisma: P3009)",
-                                       settlement.row->started_at),
+         is_ours_at_work
+             ? "a run is executing it"
+             : fmt::format("started at {} and did not finish{}", settlement.row->started_at,
+                           target_.folder.code_of(Problem::failed)),
          evidence,
          is_ours_at_work ? "wait for the run at work"
          : by_itself     ? "schemagate run: it settles this by itself"
@@ -353,8 +359,8 @@ void Inspector::look_at_applied() {
     if (times > 1)
       add({"duplicate",
            name,
-           fmt::format("is recorded as applied {} times; Prisma and schemagate take it as one",
-                       times),
+           fmt::format("is recorded as applied {} times; {} and schemagate take it as one", times,
+                       target_.folder.format->title()),
            {},
            "",
            ExitCode::done});
@@ -399,7 +405,7 @@ void Inspector::look_at_pending(pg::Session& session) {
     for (const auto& row : history_.rows)
       if (row.name == migration->name && row.rolled_back && !row.logs.empty()) {
         finding.evidence = {"the last attempt was rolled back: " +
-                            shortened(join(reason_in(row.logs), " "), 400)};
+                            shortened(join(row.reason, " "), 400)};
         finding.hint = "fix the cause, then: schemagate run";
       }
     if (run_is_at_work()) {
@@ -407,8 +413,10 @@ void Inspector::look_at_pending(pg::Session& session) {
       finding.code = ExitCode::lease_held;
     }
     if (history_.exists && number++ < existing.there) {
-      finding.what = "is not applied, but everything it makes is there already, in the same shape: "
-                     "`prisma db push`, or by hand";
+      finding.what =
+          fmt::format("is not applied, but everything it makes is there already, in the same "
+                      "shape: {}, or by hand",
+                      target_.folder.format->way_around());
       finding.hint = fmt::format("schemagate resolve {} --auto && schemagate run",
                                  shell_word(migration->name));
     }
@@ -420,8 +428,8 @@ void Inspector::look_at_pending(pg::Session& session) {
     states_[migration.name] = "no-script";
     add({"no-script",
          migration.name,
-         fmt::format("{} does not exist, but its directory does (Prisma: P3015)",
-                     display_path(migration)),
+         fmt::format("{} does not exist, but its directory does{}", display_path(migration),
+                     target_.folder.code_of(Problem::no_script)),
          {},
          "restore the file, or remove the directory",
          ExitCode::history});
@@ -441,6 +449,7 @@ void Inspector::list_migrations() {
                                   row == nullptr ? "" : row->finished_at});
   };
   for (const auto& migration : target_.folder.migrations) list(migration.name);
+  if (target_.writable_history() == nullptr) return;  // it may hold other packages' as well
   for (const auto& row : history_.rows)
     if (row.applied() || row.failed()) list(row.name);
 }
@@ -464,7 +473,7 @@ StatusReport status(const Manifest& manifest, Stop& stop) {
       if (e.sqlstate != "42501") throw;
       throw Failure{
           ExitCode::refused, fmt::format("the role may not read the history: {}", e.message),
-          "GRANT SELECT ON _prisma_migrations TO the role, and GRANT USAGE ON its schema"};
+          "GRANT SELECT ON the history's table TO the role, and GRANT USAGE ON its schema"};
     }
   });
   return report;

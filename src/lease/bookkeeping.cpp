@@ -15,13 +15,13 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)
             ELSE format('GRANT CREATE ON DATABASE %I TO %I; or create the schema for it: CREATE SCHEMA %I AUTHORIZATION %I',
                         current_database(), current_user, $1::text, current_user) END)sql";
 
-// $1 the history's schema
+// $1 the history's schema, $2 its name
 constexpr const char* k_may_not_create_history = R"sql(
 SELECT format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', nspname, current_user) FROM pg_namespace n
  WHERE nspname = $1 AND NOT (has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE'))
-   AND NOT EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = n.oid AND relname = '_prisma_migrations'))sql";
+   AND NOT EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = n.oid AND relname = $2))sql";
 
-// $1 our schema, $2 the history's
+// $1 our schema, $2 the history's, $3 its name
 constexpr const char* k_missing_rights = R"sql(
 SELECT string_agg(format('%s on %I.%I', rights, nspname, relname), '; ' ORDER BY nspname, relname),
        string_agg(format('GRANT %s ON %I.%I TO %I', rights, nspname, relname, current_user), '; '
@@ -30,7 +30,7 @@ SELECT string_agg(format('%s on %I.%I', rights, nspname, relname), '; ' ORDER BY
        LATERAL (SELECT string_agg(name, ', ') AS rights FROM unnest('{SELECT,INSERT,UPDATE}'::text[]) AS name
                  WHERE NOT has_table_privilege(c.oid, name)) AS missing
  WHERE rights IS NOT NULL AND (nspname = $1 AND relname IN ('lock', 'run', 'step', 'marker')
-                               OR nspname = $2 AND relname = '_prisma_migrations'))sql";
+                               OR nspname = $2 AND relname = $3))sql";
 
 }  // namespace
 
@@ -93,32 +93,31 @@ void Bookkeeping::create_if_missing(pg::Session& session) const {
     throw Failure{
         ExitCode::refused,
         fmt::format("the role may not use or create schemagate's own tables: {}", e.message),
-        session.query(k_grant_for_tables, {name_}).at(0).at(0).value_or("")};
+        session.row(k_grant_for_tables, {name_}).text(0)};
   }
 }
 
-void Bookkeeping::check_rights(pg::Session& session, const std::string& history_schema) const {
-  const auto rows = session.query(k_missing_rights, {name_, history_schema});
-  const auto& missing = rows.at(0);
-  if (!missing.at(0)) return;
-  throw Failure{ExitCode::refused,
-                fmt::format("refused: the role lacks rights that a run needs: {}", *missing.at(0)),
-                missing.at(1).value_or("")};
-}
-
-void Bookkeeping::check_may_create_history(pg::Session& session,
-                                           const std::string& history_schema) const {
-  const auto grant = session.query(k_may_not_create_history, {history_schema});
+void Bookkeeping::check_rights(pg::Session& session,
+                               const std::optional<TableName>& history) const {
+  const auto table = history.value_or(TableName{});
+  const auto missing = session.row(k_missing_rights, {name_, table.schema, table.name});
+  if (missing.at(0))
+    throw Failure{
+        ExitCode::refused,
+        fmt::format("refused: the role lacks rights that a run needs: {}", *missing.at(0)),
+        missing.text(1)};
+  if (!history) return;
+  const auto grant = session.query(k_may_not_create_history, {table.schema, table.name});
   if (grant.empty()) return;
   throw Failure{ExitCode::refused,
                 fmt::format("refused: the role may not create tables in schema {}, and there is no "
-                            "_prisma_migrations in it yet",
-                            history_schema),
-                grant[0][0].value_or("")};
+                            "{} in it yet",
+                            table.schema, table.name),
+                grant[0].text(0)};
 }
 
 int Bookkeeping::read_version(pg::Session& session) const {
-  return std::stoi(session.query(sql(statements::k_read_version)).at(0).at(0).value_or("0"));
+  return static_cast<int>(session.row(sql(statements::k_read_version)).number(0));
 }
 
 // The start of a message that changes the tables. One message is one implicit transaction: a runner

@@ -10,6 +10,7 @@
 #include <set>
 #include <thread>
 
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/lease/statements.hpp"
@@ -37,8 +38,8 @@ std::optional<Holder> read_holder(pg::Session& session, const Bookkeeping& bookk
       session.query_within(k_look_within, bookkeeping.sql(statements::k_read_lease), {name});
   if (rows.empty()) return std::nullopt;
   const auto& row = rows.front();
-  const auto text = [&](std::size_t i) { return row.at(i).value_or(""); };
-  return Holder{text(0), text(1), text(2), text(3), text(4), text(5), text(6), text(7) == "t"};
+  return Holder{row.text(0), row.text(1), row.text(2), row.text(3),
+                row.text(4), row.text(5), row.text(6), row.flag(7)};
 }
 
 std::string describe(const Holder& holder) {
@@ -52,7 +53,7 @@ std::set<std::string> end_older_backends(pg::Session& session, const std::string
   std::set<std::string> pids;
   for (const auto& row :
        session.query(statements::k_older_backends, {prefix, std::to_string(fence)})) {
-    const auto pid = row.at(0).value_or("");
+    const auto pid = row.text(0);
     pids.insert(pid);
     const bool is_news = already_told.insert(pid).second;
     if (is_news)
@@ -140,7 +141,7 @@ bool Lease::Keeper::try_to_take(pg::Session& session) {
                                            {request_.name, holder_, request_.app, request_.release,
                                             this_host(), std::to_string(request_.ttl.count())});
     if (rows.empty()) return false;
-    fence = std::stoll(rows.front().front().value_or("0"));
+    fence = rows.front().number(0);
     trusted_until_ = sent_at + request_.ttl - request_.ttl / 3;
     return true;
   } catch (const pg::Error& e) {

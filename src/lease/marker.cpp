@@ -40,23 +40,24 @@ std::string error_text(const Failure& failure) {
   return shortened(text, k_error_size_max);
 }
 
-bool write(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+bool write(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
            Marker::Status status, const std::string& digest, const std::string& run_id,
            const Failure* failure) {
-  const auto written = session.query(
+  const auto written = transaction.query(
       bookkeeping.sql(statements::k_write_marker),
       {id.app, id.release, name_of(status), digest, run_id,
        failure == nullptr ? pg::Value{} : std::to_string(static_cast<int>(failure->code())),
        failure == nullptr ? pg::Value{} : error_text(*failure)});
   if (status != Marker::Status::running)
-    session.query("SELECT pg_notify($1, '')", {k_marker_channel});
+    transaction.query("SELECT pg_notify($1, '')", {k_marker_channel});
   return !written.empty();
 }
 
 std::optional<Marker> marker_of(const pg::Rows& rows) {
   if (rows.empty()) return std::nullopt;
-  const auto text = [&](std::size_t i) { return rows[0].at(i).value_or(""); };
-  return Marker{status_of(text(0)), text(1), std::stoi(text(2)), text(3), text(4)};
+  const auto& row = rows.front();
+  return Marker{status_of(row.text(0)), row.text(1), static_cast<int>(row.number(2)), row.text(3),
+                row.text(4)};
 }
 
 }  // namespace
@@ -77,22 +78,22 @@ std::optional<NewerRelease> find_newer_release(pg::Session& session, const Bookk
   const auto rows =
       session.query(bookkeeping.sql(statements::k_newer_release), {id.app, id.release});
   if (rows.empty()) return std::nullopt;
-  return NewerRelease{rows[0][0].value_or(""), rows[0][1].value_or("")};
+  return NewerRelease{rows[0].text(0), rows[0].text(1)};
 }
 
-void mark_running(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+void mark_running(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
                   const std::string& digest, const std::string& run_id) {
-  write(session, bookkeeping, id, Marker::Status::running, digest, run_id, nullptr);
+  write(transaction, bookkeeping, id, Marker::Status::running, digest, run_id, nullptr);
 }
 
-void mark_complete(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+void mark_complete(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
                    const Verified& verified, const std::string& run_id) {
-  write(session, bookkeeping, id, Marker::Status::complete, verified.digest(), run_id, nullptr);
+  write(transaction, bookkeeping, id, Marker::Status::complete, verified.digest(), run_id, nullptr);
 }
 
-bool mark_failed(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+bool mark_failed(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
                  const std::string& digest, const std::string& run_id, const Failure& failure) {
-  return write(session, bookkeeping, id, Marker::Status::failed, digest, run_id, &failure);
+  return write(transaction, bookkeeping, id, Marker::Status::failed, digest, run_id, &failure);
 }
 
 void write_marker_file(const std::filesystem::path& file, const ReleaseId& id,

@@ -12,33 +12,31 @@ constexpr std::size_t k_text_size_max = 4000;
 
 }  // namespace
 
-void RunRecord::begin(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+void RunRecord::begin(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
                       const std::string& mode, const std::string& digest, Fence fence) {
   bookkeeping_ = &bookkeeping;
-  run_id_ = session
-                .query(bookkeeping.sql(statements::k_begin_run),
-                       {id.app, id.release, std::to_string(static_cast<std::int64_t>(fence)), mode,
-                        digest, k_version, this_host()})
-                .at(0)
-                .at(0)
-                .value_or("0");
+  run_id_ = transaction
+                .row(bookkeeping.sql(statements::k_begin_run),
+                     {id.app, id.release, std::to_string(static_cast<std::int64_t>(fence)), mode,
+                      digest, k_version, this_host()})
+                .text(0);
 }
 
-void RunRecord::note(pg::Session& session, const std::string& text) const {
-  session.query(bookkeeping_->sql(statements::k_note_run),
-                {run_id_, shortened(log::redact(text), k_text_size_max)});
+void RunRecord::note(Fenced& transaction, const std::string& text) const {
+  transaction.query(bookkeeping_->sql(statements::k_note_run),
+                    {run_id_, shortened(log::redact(text), k_text_size_max)});
 }
 
-void RunRecord::complete(pg::Session& session, std::size_t applied) const {
-  session.query(bookkeeping_->sql(statements::k_finish_run),
-                {run_id_, "complete", std::to_string(applied), std::nullopt, std::nullopt});
+void RunRecord::complete(Fenced& transaction, std::size_t applied) const {
+  transaction.query(bookkeeping_->sql(statements::k_finish_run),
+                    {run_id_, "complete", std::to_string(applied), std::nullopt, std::nullopt});
 }
 
-void RunRecord::fail(pg::Session& session, std::size_t applied, const Failure& failure) const {
-  session.query(bookkeeping_->sql(statements::k_finish_run),
-                {run_id_, "failed", std::to_string(applied),
-                 std::to_string(static_cast<int>(failure.code())),
-                 shortened(log::redact(failure.what()), k_text_size_max)});
+void RunRecord::fail(Fenced& transaction, std::size_t applied, const Failure& failure) const {
+  transaction.query(bookkeeping_->sql(statements::k_finish_run),
+                    {run_id_, "failed", std::to_string(applied),
+                     std::to_string(static_cast<int>(failure.code())),
+                     shortened(log::redact(failure.what()), k_text_size_max)});
 }
 
 }  // namespace schemagate

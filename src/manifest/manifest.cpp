@@ -49,7 +49,8 @@ constexpr auto k_keys = std::to_array<ManifestKey>({
     {"migrations.command", Type::list, "", ""},
     {"migrations.timeout", Type::duration, "30m", ""},
     {"migrations.env", Type::map, "", ""},
-    {"migrations.history", Type::choice, "none", "none|prisma"},
+    {"migrations.history", Type::history, "none",
+     "none|prisma|django|rails|alembic|laravel|knex|typeorm|sequelize"},
     {"verify", Type::checks, "", ""},
     {"gate.match", Type::choice, "release", "release|migrations"},
     {"gate.timeout", Type::duration, "10m", ""},
@@ -90,7 +91,7 @@ void fill(Manifest::Migrations& migrations, const std::filesystem::path& file,
   migrations.command = reader.list("migrations.command");
   migrations.timeout = reader.duration("migrations.timeout");
   migrations.env = reader.map("migrations.env");
-  migrations.prisma_history = reader.choice("migrations.history") == 1;
+  migrations.history = reader.history("migrations.history");
 }
 
 // What no single key shows. A key that is wrong already is not complained about twice.
@@ -114,8 +115,8 @@ void check_consistency(const Manifest& manifest, int version, ManifestReader& re
             "tool: command needs \"migrations.command\", a list: [program, argument]");
     require(has_directory || !manifest.release.empty(), "release",
             "without \"migrations.directory\" the release needs a name: set \"release\"");
-    require(has_directory || !migrations.prisma_history, "migrations.history",
-            "history: prisma needs \"migrations.directory\" to compare with");
+    require(has_directory || migrations.history.is_none(), "migrations.history",
+            "a history needs \"migrations.directory\" to compare with");
     return;
   }
   require(has_directory, "migrations.directory",

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <regex>
 #include <set>
 #include <sstream>
 
@@ -295,6 +296,11 @@ std::size_t ManifestReader::choice(const std::string& path) {
     written = value = *forced;
     name = "$SCHEMAGATE_MODE";
   }
+  return place_of(path, name, value, written);
+}
+
+std::size_t ManifestReader::place_of(const std::string& path, const std::string& name,
+                                     const std::string& value, const std::string& written) {
   const auto choices = split(find_key(path)->choices, '|');
   const auto found = std::find(choices.begin(), choices.end(), value);
   if (found != choices.end()) return static_cast<std::size_t>(found - choices.begin());
@@ -361,6 +367,45 @@ std::vector<Check> ManifestReader::checks(const std::string& path) {
                       *what});
   }
   return checks;
+}
+
+Manifest::Migrations::History ManifestReader::history(const std::string& path) {
+  using History = Manifest::Migrations::History;
+  const auto* found = find(path);
+  if (found == nullptr || !found->IsMap()) {
+    const auto name = text(path);
+    (void)place_of(path, path, name, as_written(path));
+    return {.preset = name, .table = {}, .key = {}, .files = {}};
+  }
+  History history{.preset = {}, .table = {}, .key = {}, .files = {}};
+  const std::map<std::string, std::string*> parts = {{"preset", &history.preset},
+                                                     {"table", &history.table},
+                                                     {"key", &history.key},
+                                                     {"files", &history.files}};
+  for (const auto& entry : *found) {
+    const auto name = entry.first.IsScalar() ? entry.first.Scalar() : "";
+    const auto part = parts.find(name);
+    if (part == parts.end())
+      complain(path, entry.first.Mark(),
+               fmt::format("\"{}\" is a preset, or has table, key and files", path));
+    else if (!part->second->empty())
+      complain(path, entry.first.Mark(), fmt::format("duplicate key \"{}.{}\"", path, name));
+    else *part->second = scalar(path + "." + name, entry.second).value_or("");
+  }
+  if (!history.preset.empty())
+    (void)place_of(path, path + ".preset", history.preset, history.preset);
+  else if (history.table.empty() || history.key.empty() || history.files.empty())
+    complain(path, fmt::format("\"{}\" needs table, key and files, or a preset", path));
+  check_expression(path, history.files);
+  return history;
+}
+
+void ManifestReader::check_expression(const std::string& path, const std::string& expression) {
+  try {
+    const std::regex compiled{expression};
+  } catch (const std::regex_error& e) {
+    complain(path, fmt::format("\"{}.files\" is no regular expression: {}", path, e.what()));
+  }
 }
 
 }  // namespace schemagate

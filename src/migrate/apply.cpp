@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/lease/statements.hpp"
@@ -23,8 +24,7 @@ ExitCode exit_code_of(const StatementFailed& failure) {
 class Applier {
  public:
   Applier(pg::Session& session, const ApplyContext& context, std::vector<std::string>& applied)
-      : session_{session}, context_{context},
-        script_{session, context.database, context.lease, context.settings, context.stop},
+      : session_{session}, context_{context}, script_{session, context.connection, context.stop},
         applied_{applied} {
     attend_session();
   }
@@ -34,7 +34,7 @@ class Applier {
 
   void apply(const PlannedMigration& planned);
   void apply_as_one(const std::vector<PlannedMigration>& pending,
-                    const std::function<void()>& before_commit);
+                    const std::function<void(Fenced&)>& before_commit);
 
  private:
   void one_transaction(const PlannedMigration& planned);
@@ -50,7 +50,7 @@ class Applier {
 
   template <class Attempt> void with_retries(const Migration* const& migration, Attempt&& attempt);
   template <class Work> void in_fenced_transaction(Work&& work);
-  template <class ReadBack> void commit(pg::Transaction& transaction, ReadBack&& happened);
+  template <class ReadBack> void commit(Fenced& transaction, ReadBack&& happened);
   void reopen();
   void attend_session();
 
@@ -61,7 +61,7 @@ class Applier {
                                        const StatementFailed& failure, std::size_t index,
                                        const std::string& id);
   [[nodiscard]] Failure lock_not_had(const Migration& migration, const StatementFailed& failure);
-  void quietly(const std::function<void()>& record);
+  void quietly(const std::function<void(Fenced&)>& record);
 
   pg::Session& session_;
   const ApplyContext& context_;
@@ -78,8 +78,7 @@ void Applier::attend_session() {
 
 void Applier::reopen() {
   cancel_.reset();
-  session_ = open_script_session(context_.database, context_.lease, context_.settings,
-                                 context_.server_major_version);
+  session_ = context_.connection.open();
   attend_session();
 }
 
@@ -87,7 +86,7 @@ void Applier::reopen() {
 // `migration` is the one at work, which an attempt may change.
 template <class Attempt>
 void Applier::with_retries(const Migration* const& migration, Attempt&& attempt) {
-  const Deadline deadline{context_.settings.lock_retry};
+  const Deadline deadline{context_.connection.settings.lock_retry};
   Backoff backoff{500ms, 10s};
   for (;;) {
     try {
@@ -116,7 +115,7 @@ Failure Applier::lock_not_had(const Migration& migration, const StatementFailed&
       fmt::format(
           "{}: a lock could not be had within migrations.lock_retry ({}): {}{}\n  the open part of "
           "the migration was rolled back",
-          where, for_people(context_.settings.lock_retry), failure.error.message,
+          where, for_people(context_.connection.settings.lock_retry), failure.error.message,
           blocker.text.empty() ? "" : "\n  blocked by " + blocker.text),
       blocker.pid == 0
           ? "run again at a quieter time"
@@ -127,15 +126,14 @@ Failure Applier::lock_not_had(const Migration& migration, const StatementFailed&
 }
 
 template <class Work> void Applier::in_fenced_transaction(Work&& work) {
-  pg::Transaction transaction{session_, script_.bookkeeping_prologue()};
-  work();
-  context_.lease.check(session_);
+  Fenced transaction{session_, context_.connection.lease, script_.bookkeeping_prologue()};
+  work(transaction);
   transaction.commit();
 }
 
 // `happened` looks in a new session whether the COMMIT whose answer was lost took place. It may
 // only look once the old backend has let go of the lease row, which the fence check waits for.
-template <class ReadBack> void Applier::commit(pg::Transaction& transaction, ReadBack&& happened) {
+template <class ReadBack> void Applier::commit(Fenced& transaction, ReadBack&& happened) {
   context_.stop.check();
   try {
     transaction.commit();
@@ -145,17 +143,17 @@ template <class ReadBack> void Applier::commit(pg::Transaction& transaction, Rea
     reopen();
     bool committed = false;
     {
-      pg::Transaction look{session_, context_.lease.name_sql()};
-      context_.lease.check(session_);
+      const Fenced look{session_, context_.connection.lease};
+      context_.connection.lease.check(session_);
       committed = happened();
     }
     if (!committed) throw;
-    context_.prisma_lock.acquire();
+    context_.tool_lock.acquire();
     log::info("the COMMIT had taken place");
   }
 }
 
-void Applier::quietly(const std::function<void()>& record) {
+void Applier::quietly(const std::function<void(Fenced&)>& record) {
   try {
     script_.clean();
     in_fenced_transaction(record);
@@ -164,12 +162,13 @@ void Applier::quietly(const std::function<void()>& record) {
   }
 }
 
-// One transaction, rolled back: the row says so, and neither our next run nor Prisma's is blocked.
+// One transaction, rolled back: the row says so, and neither our next run nor the tool's is
+// blocked.
 Failure Applier::record_failure(const Migration& migration, const StatementFailed& failure) {
   const auto text = log::redact(describe(migration, failure));
-  quietly([&] {
-    context_.history.insert_rolled_back(session_, random_uuid(), migration.name, migration.checksum,
-                                        text);
+  quietly([&](Fenced& transaction) {
+    context_.history.insert_rolled_back(transaction, random_uuid(), migration.name,
+                                        migration.checksum, text);
   });
   return {exit_code_of(failure), text + "\n  nothing of this migration remains",
           advice(migration, failure.error.sqlstate)};
@@ -182,10 +181,10 @@ void Applier::one_transaction(const PlannedMigration& planned) {
   const auto* at_work = &migration;
   try {
     with_retries(at_work, [&] {
-      pg::Transaction transaction{session_, script_.prologue(segment)};
+      Fenced transaction{session_, context_.connection.lease, script_.prologue(segment)};
       script_.run(segment, migration.name);
-      script_.conclude(
-          context_.history.insert_applied_sql(id, migration.name, migration.checksum, "now()"));
+      script_.conclude(transaction, context_.history.insert_applied_sql(
+                                        id, migration.name, migration.checksum, "now()"));
       commit(transaction, [&] { return context_.history.is_finished(session_, id); });
     });
   } catch (const StatementFailed& e) {
@@ -194,23 +193,23 @@ void Applier::one_transaction(const PlannedMigration& planned) {
       throw record_failure(migration, e);
     // Only the server could tell: a procedure that commits, a partitioned table to be rebuilt.
     const auto cut = with_statement_alone(planned, *e.statement);
-    if (context_.database.pooled() && cut.sets_outside_transactions())
+    if (context_.connection.database.pooled() && cut.sets_outside_transactions())
       throw record_failure(migration, e);
     in_segments(cut);
   }
 }
 
 void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
-                           const std::function<void()>& before_commit) {
+                           const std::function<void(Fenced&)>& before_commit) {
   const auto* at_work = pending.front().migration;
   std::string last_id;
   try {
     with_retries(at_work, [&] {
-      pg::Transaction transaction{session_, context_.lease.name_sql()};
+      Fenced transaction{session_, context_.connection.lease};
       for (const auto& planned : pending) {
         at_work = planned.migration;
         last_id = random_uuid();
-        const auto started_at = session_.query("SELECT clock_timestamp()").at(0).at(0).value_or("");
+        const auto started_at = session_.row("SELECT clock_timestamp()").text(0);
         session_.execute("SET CONSTRAINTS ALL DEFERRED;" +
                          script_.prologue(planned.segments.front()));
         script_.run(planned.segments.front(), at_work->name);
@@ -219,8 +218,7 @@ void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
                                                 pg::quote_literal(started_at) + "::timestamptz"));
         log::info(fmt::format("ran {} (commits with the release)", at_work->name));
       }
-      before_commit();
-      context_.lease.check(session_);
+      before_commit(transaction);
       commit(transaction, [&] { return context_.history.is_finished(session_, last_id); });
     });
   } catch (const StatementFailed& e) {
@@ -248,9 +246,9 @@ void Applier::transactional_segment(const PlannedMigration& planned, std::size_t
                                     const std::string& id) {
   const auto& segment = planned.segments[index];
   with_retries(planned.migration, [&] {
-    pg::Transaction transaction{session_, script_.prologue(segment)};
+    Fenced transaction{session_, context_.connection.lease, script_.prologue(segment)};
     script_.run(segment, planned.migration->name);
-    script_.conclude(finish_part_sql(planned, index, id));
+    script_.conclude(transaction, finish_part_sql(planned, index, id));
     commit(transaction, [&] {
       return !session_
                   .query(context_.bookkeeping.sql(statements::k_step_is_finished),
@@ -277,7 +275,7 @@ void Applier::drop_left_invalid(const Migration& migration, const Segment& segme
   const auto names = concurrent_index::left_invalid(session_, *index, before);
   script_.clean();
   for (const auto& name : names) {
-    context_.lease.check(session_);
+    context_.connection.lease.check(session_);
     script_.wait_without_limits();
     session_.execute("DROP INDEX CONCURRENTLY " + name);
     log::warn(
@@ -328,18 +326,19 @@ void Applier::alone_segment(const PlannedMigration& planned, std::size_t index,
       before = concurrent_index::evidence(session_, *statement.index);
     }
     script_.clean();
-    in_fenced_transaction([&] {
-      session_.query(
+    in_fenced_transaction([&](Fenced& transaction) {
+      transaction.query(
           context_.bookkeeping.sql(statements::k_start_step),
           {id, planned.migration->name, std::to_string(index), segment.digest(), before});
     });
-    context_.prisma_lock.release();
+    context_.tool_lock.release();
     run_alone(planned, segment, before, resuming);
     script_.clean();
-    context_.prisma_lock.acquire();
+    context_.tool_lock.acquire();
   }
   script_.clean();
-  in_fenced_transaction([&] { session_.execute(finish_part_sql(planned, index, id)); });
+  in_fenced_transaction(
+      [&](Fenced& transaction) { transaction.execute(finish_part_sql(planned, index, id)); });
 }
 
 // Of a migration whose part `index` failed.
@@ -365,9 +364,9 @@ Failure Applier::record_failure(const PlannedMigration& planned, const Statement
   const bool leaves_nothing =
       segment.transactional || (made && made->action == Statement::Index::Action::create);
   const bool nothing_remains = index == 0 && leaves_nothing;
-  quietly([&] {
-    if (nothing_remains) context_.history.set_rolled_back(session_, id, text);
-    else context_.history.set_failed(session_, id, text);
+  quietly([&](Fenced& transaction) {
+    if (nothing_remains) context_.history.set_rolled_back(transaction, id, text);
+    else context_.history.set_failed(transaction, id, text);
   });
   const auto told =
       text + "\n  " +
@@ -386,16 +385,17 @@ void Applier::in_segments(const PlannedMigration& planned) {
   const auto& migration = *planned.migration;
   const auto id = planned.row_id.empty() ? random_uuid() : planned.row_id;
   if (planned.row_id.empty()) {
-    in_fenced_transaction([&] {
-      context_.history.insert_started(session_, id, migration.name, migration.checksum);
-      session_.query(context_.bookkeeping.sql(statements::k_start_step),
-                     {id, migration.name, "0", "", ""});
+    in_fenced_transaction([&](Fenced& transaction) {
+      context_.history.insert_started(transaction, id, migration.name, migration.checksum);
+      transaction.query(context_.bookkeeping.sql(statements::k_start_step),
+                        {id, migration.name, "0", "", ""});
     });
   } else {
     log::info(
         fmt::format("migration {}: continuing with part {} of {}, where an earlier run stopped",
                     migration.name, planned.first_segment + 1, planned.segments.size()));
-    in_fenced_transaction([&] { context_.history.forget_logs(session_, id); });
+    in_fenced_transaction(
+        [&](Fenced& transaction) { context_.history.forget_logs(transaction, id); });
   }
   for (auto index = planned.first_segment; index < planned.segments.size(); ++index) {
     try {
@@ -406,8 +406,9 @@ void Applier::in_segments(const PlannedMigration& planned) {
     }
   }
   if (planned.first_segment == planned.segments.size())
-    in_fenced_transaction(
-        [&] { session_.execute(context_.history.finish_sql(id, migration.checksum)); });
+    in_fenced_transaction([&](Fenced& transaction) {
+      transaction.execute(context_.history.finish_sql(id, migration.checksum));
+    });
 }
 
 void Applier::apply(const PlannedMigration& planned) {
@@ -424,14 +425,16 @@ void Applier::apply(const PlannedMigration& planned) {
 
 }  // namespace
 
-void apply(pg::Session& session, const Plan& plan, const ApplyContext& context,
-           std::vector<std::string>& applied, const std::function<void()>& before_commit) {
+void apply_each(pg::Session& session, const Plan& plan, const ApplyContext& context,
+                std::vector<std::string>& applied) {
   Applier applier{session, context, applied};
-  if (context.settings.atomic == Atomic::release) {
-    if (!plan.pending.empty()) applier.apply_as_one(plan.pending, before_commit);
-    return;
-  }
   for (const auto& planned : plan.pending) applier.apply(planned);
+}
+
+void apply_as_release(pg::Session& session, const Plan& plan, const ApplyContext& context,
+                      std::vector<std::string>& applied,
+                      const std::function<void(Fenced&)>& before_commit) {
+  Applier{session, context, applied}.apply_as_one(plan.pending, before_commit);
 }
 
 }  // namespace schemagate

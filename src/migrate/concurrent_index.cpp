@@ -40,8 +40,8 @@ std::vector<Found> indexes_of_table(pg::Session& session, const Statement::Index
   for (const auto& row :
        session.query(k_indexes_of_table, {text_or_null(qualified(index.schema, index.table)),
                                           text_or_null(qualified(index.schema, index.name))})) {
-    const auto name = row[1].value_or("");
-    found.push_back({qualified(row[0].value_or(""), name), name, row[2] == "t", row[3] == "t"});
+    const auto name = row.text(1);
+    found.push_back({qualified(row.text(0), name), name, row.flag(2), row.flag(3)});
   }
   return found;
 }
@@ -80,9 +80,8 @@ std::string evidence(pg::Session& session, const Statement::Index& index) {
 bool is_done(pg::Session& session, const Statement::Index& index, const std::string& before) {
   switch (index.action) {
     case Action::drop:
-      return session.query("SELECT to_regclass($1) IS NULL", {qualified(index.schema, index.name)})
-                 .at(0)
-                 .at(0) == "t";
+      return session.row("SELECT to_regclass($1) IS NULL", {qualified(index.schema, index.name)})
+          .flag(0);
     case Action::create:
       for (const auto& found : indexes_of_table(session, index)) {
         if (found.valid && is_its_own(index, found, before) && !is_in(found.name, before))

@@ -20,18 +20,6 @@ constexpr std::size_t k_last_lines = 5;  // quoted when the command fails
 constexpr std::array<std::string_view, 5> k_secret_words = {"pass", "secret", "token", "key",
                                                             "url"};
 
-// An argument may be a whole shell line.
-std::vector<std::string> words_of(const std::vector<std::string>& argv) {
-  std::vector<std::string> words;
-  for (auto argument : argv) {
-    for (auto& c : argument)
-      if (std::string_view{" \t\n\\;&|()'\"`"}.find(c) != std::string_view::npos) c = ' ';
-    for (auto& word : split(argument, ' '))
-      if (!word.empty()) words.push_back(lower_case(word));
-  }
-  return words;
-}
-
 bool names_a_secret(const std::string& name) {
   const auto lower = lower_case(name);
   return std::any_of(k_secret_words.begin(), k_secret_words.end(),
@@ -55,33 +43,6 @@ Failure failed(const Manifest& manifest, const std::string& how, const OutputTai
 }
 
 }  // namespace
-
-void refuse_destructive_command(const std::vector<std::string>& argv) {
-  const auto words = words_of(argv);
-  const auto refuse = [](const std::string& what) {
-    throw Failure{
-        ExitCode::refused,
-        fmt::format(
-            "refused: \"{}\" can drop data; schemagate never runs it against a database to be kept",
-            what),
-        "deploy with: prisma migrate deploy (or tool: prisma, which needs no command)"};
-  };
-  // Supabase's `db push` applies migration files: that is its way to deploy.
-  const bool is_supabase = std::find(words.begin(), words.end(), "supabase") != words.end();
-  const auto is_option = [](const std::string& word) { return word.starts_with('-'); };
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    if (words[i].starts_with("--force-reset") || words[i].starts_with("--accept-data-loss"))
-      refuse(words[i]);
-    if (words[i] != "migrate" && (words[i] != "db" || is_supabase)) continue;
-    // Options, each perhaps with a value, may stand between: prisma migrate --schema x reset
-    for (auto j = i + 1; j < words.size(); ++j) {
-      const auto pair = words[i] + " " + words[j];
-      if (pair == "db push" || pair == "migrate dev" || pair == "migrate reset")
-        refuse("prisma " + pair);
-      if (!is_option(words[j]) && !is_option(words[j - 1])) break;
-    }
-  }
-}
 
 void run_command(const Manifest& manifest, const std::string& release, const Database& database,
                  const Lease& lease, Stop& stop) {

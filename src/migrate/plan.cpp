@@ -18,14 +18,12 @@ Failure cannot_be_executed(const Migration& migration, const std::string& why,
           fmt::format("{}: {}; nothing was applied", display_path(migration), why), hint};
 }
 
-void check_readable(const Migration& migration) {
+void check_readable(const Folder& folder, const Migration& migration) {
   if (migration.file_missing) {
-    throw Failure{
-        ExitCode::history,
-        fmt::format(
-            "{} does not exist, but its directory does (Prisma: P3015); nothing was applied",
-            display_path(migration)),
-        "restore the file, or remove the directory"};
+    throw Failure{ExitCode::history,
+                  fmt::format("{} does not exist, but its directory does{}; nothing was applied",
+                              display_path(migration), folder.code_of(Problem::no_script)),
+                  "restore the file, or remove the directory"};
   }
   if (migration.sql.find('\0') != std::string::npos) {
     throw cannot_be_executed(
@@ -42,8 +40,8 @@ void check_readable(const Migration& migration) {
   }
 }
 
-std::vector<Segment> segments_of(const Migration& migration) {
-  check_readable(migration);
+std::vector<Segment> segments_of(const Folder& folder, const Migration& migration) {
+  check_readable(folder, migration);
   try {
     return split_into_segments(parse_script(migration.sql));
   } catch (const ScriptRefused& e) {
@@ -52,22 +50,6 @@ std::vector<Segment> segments_of(const Migration& migration) {
         fmt::format("{}: {}; nothing was applied", location(migration, e.line, e.column), e.what()),
         e.hint};
   }
-}
-
-Failure blocked_by_failed_rows(const std::vector<const HistoryRow*>& failed) {
-  std::string text =
-      fmt::format("{} in the history failed and must be settled first (Prisma: P3009):",
-                  counted(failed.size(), "migration"));
-  for (const auto* row : failed) {
-    text += fmt::format("\n  {} started at {}", row->name, row->started_at);
-    text += row->logs.empty() ? ": no reason was recorded (killed, or still running)"
-                              : ": " + shortened(trim(row->logs), 600);
-  }
-  return {
-      ExitCode::history, text,
-      fmt::format(
-          "schemagate status shows the evidence; schemagate resolve {} --auto settles what it proves",
-          shell_word(failed.front()->name))};
 }
 
 // Where the earlier run stopped, if what it finished is still the same in this cut of the script.
@@ -124,7 +106,7 @@ std::optional<PlannedMigration> resumed(const HistoryRow& row, const History& hi
   const auto* migration = folder.find(row.name);
   if (steps == history.steps.end() || migration == nullptr) return std::nullopt;
   const PlannedMigration whole{.migration = migration,
-                               .segments = segments_of(*migration),
+                               .segments = segments_of(folder, *migration),
                                .row_id = row.id,
                                .first_segment = 0,
                                .interrupted = {},
@@ -152,18 +134,6 @@ std::optional<PlannedMigration> resumed(const HistoryRow& row, const History& hi
                             display_path(*migration),
                             counted(static_cast<std::size_t>(done), "part")),
                 "restore the part that was applied; what follows it may be changed"};
-}
-
-std::vector<PlannedMigration> settle_unfinished(const Folder& folder, const History& history) {
-  std::vector<PlannedMigration> resumable;
-  std::vector<const HistoryRow*> failed;
-  for (const auto& row : history.rows) {
-    if (!row.failed()) continue;
-    if (auto planned = resumed(row, history, folder)) resumable.push_back(std::move(*planned));
-    else failed.push_back(&row);
-  }
-  if (!failed.empty()) throw blocked_by_failed_rows(failed);
-  return resumable;
 }
 
 std::vector<std::string> warnings_or_throw(const std::vector<Discrepancy>& found,
@@ -300,7 +270,7 @@ std::vector<Discrepancy> discrepancies(const Folder& folder, const History& hist
     const auto row = applied.find(migration.name);
     if (row == applied.end()) continue;
     last_applied = migration.name;
-    if (!migration.file_missing && !same_content(migration, row->second->checksum))
+    if (!migration.file_missing && !folder.has_content(migration, row->second->checksum))
       found.push_back(
           {Kind::edited, migration.name,
            fmt::format("{}: the file was edited after it was applied", display_path(migration))});
@@ -325,17 +295,12 @@ std::vector<Discrepancy> discrepancies(const Folder& folder, const History& hist
 }
 
 Plan make_plan(const Folder& folder, const History& history, const Manifest::Migrations& policies) {
-  if (!history.foreign_tables.empty()) {
-    throw Failure{
-        ExitCode::history,
-        fmt::format(
-            "the schema is not empty, but has no migration history (Prisma: P3005); tables: {}",
-            shortened(join(history.foreign_tables, ", "), 200)),
-        "schemagate status tells which migrations they came from; if they belong to something else, use a "
-        "schema of your own (migrations.schema)"};
-  }
   Plan plan;
-  plan.pending = settle_unfinished(folder, history);
+  for (const auto& row : history.rows) {
+    if (!row.failed()) continue;
+    if (auto planned = resumed(row, history, folder)) plan.pending.push_back(std::move(*planned));
+    else plan.blocking.push_back(&row);
+  }
   plan.warnings = warnings_or_throw(discrepancies(folder, history), policies);
   std::set<std::string> known;
   for (const auto& row : history.rows)
@@ -343,13 +308,12 @@ Plan make_plan(const Folder& folder, const History& history, const Manifest::Mig
   for (const auto& migration : folder.migrations) {
     if (known.contains(migration.name)) continue;
     plan.pending.push_back({.migration = &migration,
-                            .segments = segments_of(migration),
+                            .segments = segments_of(folder, migration),
                             .row_id = {},
                             .interrupted = {}});
     if (migration.was_invalid_utf8)
       plan.warnings.push_back(
-          fmt::format("{}: invalid UTF-8 in a comment is read as U+FFFD, as Prisma does",
-                      display_path(migration)));
+          fmt::format("{}: invalid UTF-8 in a comment is read as U+FFFD", display_path(migration)));
   }
   if (policies.atomic == Atomic::release) check_one_transaction_is_possible(plan);
   return plan;

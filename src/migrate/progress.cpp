@@ -93,11 +93,11 @@ void Progress::observe(const Job& job) {
   if (!is_current(job)) return;
   bool news = false;
   if (!blockers.empty()) {
-    const auto text = [&](std::size_t i) { return blockers[0][i].value_or(""); };
-    const Blocker blocker{fmt::format("pid {} (user {}{}, {} for {} s): {}", text(0), text(1),
-                                      text(2).empty() ? "" : ", " + text(2), text(3), text(4),
-                                      trim(text(5))),
-                          std::stoi(text(0))};
+    const auto& row = blockers.front();
+    const Blocker blocker{fmt::format("pid {} (user {}{}, {} for {} s): {}", row.text(0),
+                                      row.text(1), row.text(2).empty() ? "" : ", " + row.text(2),
+                                      row.text(3), row.text(4), trim(row.text(5))),
+                          static_cast<int>(row.number(0))};
     const std::lock_guard lock{mutex_};
     news = blocker_.pid != blocker.pid;
     blocker_ = blocker;
@@ -111,7 +111,7 @@ void Progress::observe(const Job& job) {
   }
   const auto how_far = session_->query(k_how_far, {pid});
   log::info(fmt::format("{}: still running after {}{}", job.label, for_people(running),
-                        how_far.empty() ? "" : " (" + how_far[0][0].value_or("") + ")"));
+                        how_far.empty() ? "" : " (" + how_far[0].text(0) + ")"));
 }
 
 }  // namespace schemagate

@@ -21,7 +21,7 @@ Database::Settings our_settings(const Manifest::Migrations& settings) {
       {"lock_timeout", std::to_string(settings.lock_timeout.count())},
       {"statement_timeout", std::to_string(settings.statement_timeout.count())},
   };
-  // Given explicitly; else the role's own search_path holds, as under Prisma.
+  // Given explicitly; else the role's own search_path holds.
   if (!settings.schema.empty())
     ours.emplace_back("search_path", pg::quote_identifier(settings.schema));
   return ours;
@@ -29,8 +29,7 @@ Database::Settings our_settings(const Manifest::Migrations& settings) {
 
 }  // namespace
 
-pg::Session open_script_session(const Database& database, const Lease& lease,
-                                const Manifest::Migrations& settings, int server_major_version) {
+pg::Session ScriptConnection::open() const {
   if (database.pooled()) return database.open_with("schemagate", {});
   auto defaults = our_settings(settings);
   // A server that does not look whether its client lives goes on with a killed client's statement,
@@ -47,10 +46,10 @@ pg::Session open_script_session(const Database& database, const Lease& lease,
   return database.open_with(lease.application_name(), defaults);
 }
 
-ScriptSession::ScriptSession(pg::Session& session, const Database& database, const Lease& lease,
-                             const Manifest::Migrations& settings, const Stop& stop)
-    : session_{session}, database_{database}, lease_{lease}, settings_{settings}, stop_{stop},
-      progress_{database} {}
+ScriptSession::ScriptSession(pg::Session& session, const ScriptConnection& connection,
+                             const Stop& stop)
+    : session_{session}, database_{connection.database}, lease_{connection.lease},
+      settings_{connection.settings}, stop_{stop}, progress_{connection.database} {}
 
 std::string ScriptSession::clean_sql() const {
   std::string sql = k_reset;
@@ -93,18 +92,23 @@ void ScriptSession::run(const Segment& segment, const std::string& label) {
   for (const auto& statement : segment.statements) execute(statement, label);
 }
 
-void ScriptSession::conclude(const std::string& bookkeeping) {
-  lease_.judge(conclude_part(bookkeeping + ";" + lease_.check_sql()));
-}
-
-pg::Rows ScriptSession::conclude_part(const std::string& bookkeeping) {
+// What the server says at the end is the script's doing: deferred constraints, for example.
+template <class Work> auto ScriptSession::at_the_end(Work&& work) {
   stop_.check();
   try {
-    return session_.query("SET CONSTRAINTS ALL IMMEDIATE;" + clean_sql() + bookkeeping);
+    return work("SET CONSTRAINTS ALL IMMEDIATE;" + clean_sql());
   } catch (const pg::Error& e) {
     stop_.check();
     throw StatementFailed{e, nullptr};
   }
+}
+
+void ScriptSession::conclude(Fenced& transaction, const std::string& bookkeeping) {
+  at_the_end([&](const std::string& end) { transaction.conclude(end + bookkeeping); });
+}
+
+pg::Rows ScriptSession::conclude_part(const std::string& bookkeeping) {
+  return at_the_end([&](const std::string& end) { return session_.query(end + bookkeeping); });
 }
 
 void ScriptSession::clean() {

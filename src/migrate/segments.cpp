@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
 
 namespace schemagate {

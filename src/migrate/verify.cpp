@@ -18,9 +18,7 @@ std::string why_not(pg::Session& session, const Check& check, const Expectation&
   auto parts = split(check.text, '.');
   switch (check.kind) {
     case Check::Kind::table:
-      if (session.query("SELECT to_regclass($1) IS NOT NULL", {quoted_table(parts, schema)})
-              .at(0)
-              .at(0) == "t")
+      if (session.row("SELECT to_regclass($1) IS NOT NULL", {quoted_table(parts, schema)}).flag(0))
         return {};
       return fmt::format("table {} does not exist", check.text);
     case Check::Kind::column: {
@@ -51,13 +49,14 @@ std::vector<std::string> not_applied(const Folder& folder, const History& histor
   std::map<std::string, const HistoryRow*> applied;
   for (const auto& row : history.rows)
     if (row.applied()) applied[row.name] = &row;
+  const auto remark = history.remark.empty() ? "" : ": " + history.remark;
   std::vector<std::string> missing;
   for (const auto& migration : folder.migrations) {
     const auto found = applied.find(migration.name);
     if (found == applied.end())
-      missing.push_back(fmt::format("migration {} is not applied", migration.name));
+      missing.push_back(fmt::format("migration {} is not applied{}", migration.name, remark));
     else if (edited == Policy::fail && !migration.file_missing &&
-             !same_content(migration, found->second->checksum))
+             !folder.has_content(migration, found->second->checksum))
       missing.push_back(
           fmt::format("migration {} is applied with another content", migration.name));
   }

@@ -84,4 +84,8 @@ pg::Session Database::open_maintenance(const std::string& database) const {
       {.application_name = "schemagate", .connect_timeout = connect_timeout_})};
 }
 
+std::string current_schema(pg::Session& session) {
+  return session.row("SELECT coalesce(current_schema(), 'public')").text(0);
+}
+
 }  // namespace schemagate

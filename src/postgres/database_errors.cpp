@@ -17,12 +17,12 @@ Failure explained(const pg::Error& e) {
     return {
         ExitCode::refused, text,
         "give the role the right: GRANT USAGE ON SCHEMA schemagate (or what database.bookkeeping_schema "
-        "says); GRANT SELECT, INSERT, UPDATE on its tables and on _prisma_migrations; psql -v role=ROLE -f "
+        "says); GRANT SELECT, INSERT, UPDATE on its tables and on the history; psql -v role=ROLE -f "
         "deploy/sql/run-role.sql gives all that a run needs"};
   // 55P03 lock_not_available, 40P01 deadlock_detected, 40001 serialization_failure
   if (e.sqlstate == "55P03" || e.sqlstate == "40P01" || e.sqlstate == "40001")
     return {ExitCode::lock_timeout,
-            "somebody holds a lock on _prisma_migrations or on schemagate's own tables: " + error,
+            "somebody holds a lock on the history or on schemagate's own tables: " + error,
             std::string{"see who is in a transaction: "} + k_open_transactions +
                 "; then run again"};
   if (e.sqlstate == "25006")

@@ -26,14 +26,14 @@ SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', cur
 
 // Empty when it can be worked with; else what is in the way.
 std::string not_writable(const pg::Row& state) {
-  if (state.at(0) == "t") return "the server is in recovery (a standby, or still starting)";
-  if (state.at(1) == "t") return "the database is read-only (default_transaction_read_only is on)";
+  if (state.flag(0)) return "the server is in recovery (a standby, or still starting)";
+  if (state.flag(1)) return "the database is read-only (default_transaction_read_only is on)";
   return {};
 }
 
 void check_expected(const pg::Row& state, const Manifest::Database::Expect& expect) {
-  const auto name = state.at(2).value_or("");
-  const int version = std::stoi(state.at(3).value_or("0"));
+  const auto name = state.text(2);
+  const int version = static_cast<int>(state.number(3));
   if (!expect.name.empty() && name != expect.name) {
     throw Failure{
         ExitCode::refused,
@@ -50,7 +50,7 @@ void check_expected(const pg::Row& state, const Manifest::Database::Expect& expe
   }
 }
 
-// As Prisma does: from the first maintenance database that lets us in.
+// From the first maintenance database that lets us in.
 void create_database(const Database& database) {
   const auto name = database.address().database();
   std::string last_error;

@@ -137,6 +137,10 @@ class Listener : public pqxx::notification_receiver {
 
 }  // namespace
 
+std::int64_t Row::number(std::size_t column) const {
+  return at(column) ? std::stoll(*at(column)) : 0;
+}
+
 struct Session::Impl {
   explicit Impl(const std::string& conninfo) : conn{conninfo}, notices{conn} {
 #if PQXX_VERSION_MAJOR < 7
@@ -181,6 +185,10 @@ Session& Session::operator=(Session&&) noexcept = default;
 
 Rows Session::query(const std::string& sql, const std::vector<Value>& parameters) {
   return impl_->ask(impl_->answer_limit, sql, parameters);
+}
+
+Row Session::row(const std::string& sql, const std::vector<Value>& parameters) {
+  return query(sql, parameters).at(0);
 }
 
 void Session::limit_answers(Milliseconds limit) { impl_->answer_limit = limit; }

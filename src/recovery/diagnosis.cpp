@@ -18,53 +18,44 @@ constexpr std::size_t k_report_lines_max = 40;
 constexpr std::size_t k_names_max = 400;
 constexpr std::size_t k_reason_lines_max = 12;
 
-// Whoever holds Prisma's lock alone is a Prisma at work. With that lock switched off, or through a
-// pooler, only its last statement tells; and that is hidden from other roles.
+// Whoever holds the tool's lock ($1) alone is that tool at work. With that lock switched off, or
+// through a pooler, only its last statement tells; and that is hidden from other roles.
 constexpr const char* k_others = R"sql(
 SELECT pid, coalesce(usename, '?'), coalesce(application_name, ''), coalesce(left(query, 500), ''),
        EXISTS (SELECT 1 FROM pg_locks l
-                WHERE l.pid = a.pid AND locktype = 'advisory' AND classid = 0 AND objid = 72707369
-                  AND mode = 'ExclusiveLock' AND granted),
+                WHERE l.pid = a.pid AND locktype = 'advisory' AND objsubid = 1
+                  AND (classid::bigint << 32 | objid::bigint) = $1::bigint AND mode = 'ExclusiveLock' AND granted),
        state IS NULL AND query = '<insufficient privilege>',
        to_char(coalesce(xact_start, query_start, backend_start) AT TIME ZONE 'UTC', 'HH24:MI:SS "UTC"')
   FROM pg_stat_activity a
  WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
  ORDER BY pid)sql";
 
-// Prisma writes the escapes of a terminal into the logs; nobody else's are wanted either.
-std::string printable(const std::string& text) {
-  std::string plain;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (c == '\x1b') i = std::min(text.find('m', i), text.size());
-    else if (c >= ' ' || c == '\n' || c == '\t') plain += text[i];
-  }
-  return plain;
-}
-
 constexpr std::size_t k_query_size_min = 12;  // shorter ones are in every script
 
 struct Others {
   std::string working;      // who executes the script, or has just executed a part of it
-  std::string pid_of_lock;  // of who holds Prisma's lock
+  std::string pid_of_lock;  // of who holds the tool's lock
   bool all_visible = true;
 };
 
-Others look_at_others(pg::Session& session, const std::string& scripts) {
+Others look_at_others(pg::Session& session, const Format& format, const std::string& scripts) {
   Others others;
-  for (const auto& row : session.query(k_others)) {
-    const auto text = [&](std::size_t i) { return row[i].value_or(""); };
-    const auto query = trim(text(3));
-    const bool holds_lock = row[4] == "t";
+  const auto key = format.advisory_lock();
+  for (const auto& row :
+       session.query(k_others, {key ? pg::Value{std::to_string(*key)} : std::nullopt})) {
+    const auto query = trim(row.text(3));
+    const bool holds_lock = row.flag(4);
     const bool executes =
         query.size() >= k_query_size_min && scripts.find(query) != std::string::npos;
-    others.all_visible = others.all_visible && row[5] != "t";
+    others.all_visible = others.all_visible && !row.flag(5);
     if (!holds_lock && !executes) continue;
-    others.working = fmt::format("pid {}, user {}{}, since {}, {}", text(0), text(1),
-                                 text(2).empty() ? "" : " (" + text(2) + ")", text(6),
-                                 holds_lock ? "holds Prisma's migration lock"
-                                            : "has sent a statement of this script");
-    if (holds_lock) others.pid_of_lock = text(0);
+    others.working =
+        fmt::format("pid {}, user {}{}, since {}, {}", row.text(0), row.text(1),
+                    row.text(2).empty() ? "" : " (" + row.text(2) + ")", row.text(6),
+                    holds_lock ? fmt::format("holds {}'s migration lock", format.title())
+                               : "has sent a statement of this script");
+    if (holds_lock) others.pid_of_lock = row.text(0);
   }
   return others;
 }
@@ -135,7 +126,7 @@ void judge_unclear(Settlement& settlement, const std::string& because) {
 
 bool complains_of_something_missing(const std::string& logs) {
   return logs.find("does not exist") != std::string::npos ||
-         logs.find("No such ") != std::string::npos;  // Prisma's own words
+         logs.find("No such ") != std::string::npos;
 }
 
 bool has_dropped(const Script& script, const Evidence& evidence) {
@@ -148,17 +139,17 @@ bool has_dropped(const Script& script, const Evidence& evidence) {
 }
 
 // `writer_is_gone`: nobody can be executing the script any more.
-void judge(Settlement& settlement, const Script& script, const Evidence& evidence,
-           bool writer_is_gone) {
+void judge(Settlement& settlement, const Folder& folder, const Script& script,
+           const Evidence& evidence, bool writer_is_gone) {
   const auto& row = *settlement.row;
-  const bool completed = row.steps > 0;  // Prisma counts a script when it has ended
+  const bool completed = row.steps > 0;
   const bool ended = !trim(row.logs).empty();
   const bool is_one = script.statements.size() == 1 && !script.effects.front().opaque &&
                       script.statements.front().kind != Statement::Kind::alone;
   const bool may_be_repeated = evidence.repeats_safely || (ended && is_one);
   if (evidence.verdict != Verdict::none_there || !may_be_repeated)
     settlement.report = report(evidence, k_report_lines_max);
-  if (!row.checksum.empty() && !same_content(*settlement.migration, row.checksum))
+  if (!row.checksum.empty() && !folder.has_content(*settlement.migration, row.checksum))
     return judge_unclear(settlement, "its file was changed since, so that what is there may come "
                                      "from the script as it was");
   if (completed && evidence.verdict != Verdict::none_there)
@@ -246,7 +237,7 @@ void judge_all(pg::Session& session, const Target& target, std::vector<Settlemen
     scripts.push_back(is_open(settlement) ? script_of(settlement.migration->sql) : Script{});
     if (settlement.migration != nullptr) texts += settlement.migration->sql + "\n";
   }
-  const auto others = look_at_others(session, texts);
+  const auto others = look_at_others(session, *target.folder.format, texts);
   const auto catalogue = catalogue_for(session, target, scripts);
   const bool writer_is_gone = !target.database.pooled() && others.all_visible;
   for (std::size_t i = 0; i < settlements.size(); ++i) {
@@ -263,7 +254,7 @@ void judge_all(pg::Session& session, const Target& target, std::vector<Settlemen
               : fmt::format("wait for it; if its process is gone: SELECT pg_terminate_backend({})",
                             others.pid_of_lock);
     } else if (is_open(settlement)) {
-      judge(settlement, scripts[i], judge(scripts[i], catalogue), writer_is_gone);
+      judge(settlement, target.folder, scripts[i], judge(scripts[i], catalogue), writer_is_gone);
     }
   }
 }
@@ -288,33 +279,23 @@ Settlement examine(pg::Session& session, const Target& target, const Migration& 
   return one.front();
 }
 
-std::vector<std::string> reason_in(const std::string& logs) {
-  std::vector<std::string> lines;
-  for (const auto& coloured : split(trim(logs), '\n')) {
-    const auto line = printable(coloured);
-    if (line.starts_with("DbError {") || line.starts_with("   0: ")) break;
-    if (!trim(line).empty() && !line.starts_with("A migration failed to apply."))
-      lines.push_back(line);
-  }
-  return lines;
-}
-
 std::vector<std::string> describe(const Settlement& settlement) {
   const auto& row = *settlement.row;
   std::vector<std::string> lines = {
       row.id.empty() ? row.name + " has no row in the history"
                      : fmt::format("{} started at {}{}", row.name, row.started_at,
                                    row.logs.empty() ? ": no reason was recorded" : "")};
-  for (const auto& line : reason_in(row.logs))
+  for (const auto& line : row.reason)
     if (lines.size() < k_reason_lines_max) lines.push_back("  " + shortened(line, 300));
   lines.push_back("  " + settlement.because);
   for (const auto& line : settlement.report) lines.push_back("    " + line);
   return lines;
 }
 
-Failure blocked_by(const std::vector<Settlement>& settlements) {
-  auto text = fmt::format("{} in the history failed and must be settled first (Prisma: P3009):",
-                          counted(settlements.size(), "migration"));
+Failure blocked_by(const Target& target, const std::vector<Settlement>& settlements) {
+  auto text =
+      fmt::format("{} in the history failed and must be settled first{}:",
+                  counted(settlements.size(), "migration"), target.folder.code_of(Problem::failed));
   for (const auto& settlement : settlements)
     for (const auto& line : describe(settlement)) text += "\n  " + line;
   for (const auto& settlement : settlements)
@@ -348,20 +329,22 @@ Existing examine_pending(pg::Session& session, const Target& target, const Histo
 }
 
 Failure not_baselined(const Target& target, const History& history, const Existing& existing) {
-  auto text = fmt::format(
-      "the schema {} of {} is not empty, but has no migration history (Prisma: P3005); tables: {}",
-      target.history().schema(), target.database.address().display(),
-      shortened(join(history.foreign_tables, ", "), k_names_max));
+  auto text =
+      fmt::format("the schema {} of {} is not empty, but has no migration history{}; tables: {}",
+                  target.schema(), target.database.address().display(),
+                  target.folder.code_of(Problem::not_baselined),
+                  shortened(join(history.foreign_tables, ", "), k_names_max));
   const auto all = existing.pending.size();
   if (existing.there > 0) {
     const auto& last = existing.pending[existing.there - 1]->name;
-    text += fmt::format(
-        "\n  what {} makes is there already, in the same shape: `prisma db push`, or the migrations "
-        "themselves without their history",
-        existing.there == 1 ? "migration " + last
-        : existing.there == all
-            ? fmt::format("each of the {} migrations", all)
-            : fmt::format("each of the first {} of {} migrations", existing.there, all));
+    text +=
+        fmt::format("\n  what {} makes is there already, in the same shape: {}, or the migrations "
+                    "themselves without their history",
+                    existing.there == 1 ? "migration " + last
+                    : existing.there == all
+                        ? fmt::format("each of the {} migrations", all)
+                        : fmt::format("each of the first {} of {} migrations", existing.there, all),
+                    target.folder.format->way_around());
     return {
         ExitCode::history, text,
         existing.there == 1
@@ -393,21 +376,19 @@ Failure not_baselined(const Target& target, const History& history, const Existi
       "NAME..."};
 }
 
-std::vector<Remainder> remainders_of(pg::Session& session, const Target& target,
-                                     const std::vector<const Migration*>& applied) {
+std::vector<MigrationRemainder> remainders_of(pg::Session& session, const Target& target,
+                                              const std::vector<const Migration*>& applied) {
   std::vector<Script> scripts;
   for (const auto* migration : applied)
     scripts.push_back(migration->file_missing ? Script{} : script_of(migration->sql));
   const auto remains = remains_of(pointers_to(scripts), catalogue_for(session, target, scripts));
-  std::vector<Remainder> remainders;
-  for (std::size_t i = 0; i < applied.size(); ++i)
-    remainders.push_back({applied[i], remains[i].expected, remains[i].missing,
-                          remains[i].is_certain, remains[i].changes_data});
+  std::vector<MigrationRemainder> remainders;
+  for (std::size_t i = 0; i < applied.size(); ++i) remainders.push_back({remains[i], applied[i]});
   return remainders;
 }
 
-std::vector<Remainder> examine_marked(pg::Session& session, const Target& target,
-                                      const History& history) {
+std::vector<MigrationRemainder> examine_marked(pg::Session& session, const Target& target,
+                                               const History& history) {
   std::vector<const Migration*> applied;
   bool any_marked = false;
   for (const auto& migration : target.folder.migrations) {

@@ -1,6 +1,9 @@
 #include "schemagate/recovery/target.hpp"
 
-#include "schemagate/base/text.hpp"
+#include <fmt/core.h>
+
+#include "schemagate/formats/prisma.hpp"
+#include "schemagate/migrate/verify.hpp"
 
 namespace schemagate {
 namespace {
@@ -14,34 +17,44 @@ Manifest::Migrations with_schema(Manifest::Migrations settings, const Database& 
 }  // namespace
 
 Folder folder_of(const Manifest& manifest) {
-  if (manifest.migrations.directory.empty())
-    return {.directory = {}, .migrations = {}, .digest = sha256_hex("")};
-  return read_folder(manifest.migrations.directory, manifest.migrations.allow_empty);
+  const auto& settings = manifest.migrations;
+  if (settings.directory.empty())
+    return {.directory = {}, .migrations = {}, .digest = digest_of({})};
+  // Without a history the folder is there for its digest.
+  const auto format = format_of(settings);
+  return (format ? format : prisma::format())
+      ->read_folder(settings.directory, settings.allow_empty);
 }
 
-std::string release_of(const Manifest& manifest, const std::string& folder_digest) {
-  return manifest.release.empty() ? "migrations-" + folder_digest.substr(0, 12) : manifest.release;
+ReleaseId release_of(const Manifest& manifest, const std::string& folder_digest) {
+  return {manifest.app, manifest.release.empty() ? "migrations-" + folder_digest.substr(0, 12)
+                                                 : manifest.release};
 }
 
-Target::Target(const Manifest& the_manifest, Folder the_folder)
-    : manifest{the_manifest}, folder{std::move(the_folder)},
-      database{manifest.database, Database::Purpose::work},
+Target::Target(const Manifest& the_manifest, Folder the_folder, Database::Purpose purpose)
+    : manifest{the_manifest}, folder{std::move(the_folder)}, database{manifest.database, purpose},
       settings{with_schema(manifest.migrations, database)},
-      bookkeeping{manifest.database.bookkeeping_schema},
-      id{manifest.app, release_of(manifest, folder.digest)} {}
+      bookkeeping{manifest.database.bookkeeping_schema}, id{release_of(manifest, folder.digest)},
+      format_{format_of(settings)} {}
 
 void Target::find_history(pg::Session& session) {
   search_path_.clear();
   if (!settings.schema.empty()) search_path_ = {settings.schema};
   else
     for (const auto& row : session.query("SELECT unnest(current_schemas(false))"))
-      search_path_.push_back(row[0].value_or("public"));
+      search_path_.push_back(row.text(0));
   if (search_path_.empty()) search_path_ = {"public"};  // where it will be looked for
-  history_.emplace(search_path_.front(), bookkeeping);
+  if (format_) history_ = format_->history(search_path_, bookkeeping, folder);
+}
+
+std::vector<std::string> Target::missing_in_history(pg::Session& session) const {
+  if (!history_) return {};
+  return not_applied(folder, history_->read(session), settings.edited);
 }
 
 LeaseRequest Target::lease_request() const {
-  const auto what = has_history() ? "prisma:" + history().schema() : "app:" + manifest.app;
+  const auto what = format_ ? fmt::format("{}:{}", format_->name(), schema())
+                            : fmt::format("app:{}", manifest.app);
   return {.name = manifest.lease.name.empty() ? what : manifest.lease.name,
           .app = id.app,
           .release = id.release,

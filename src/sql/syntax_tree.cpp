@@ -1,14 +1,47 @@
 #include "schemagate/sql/syntax_tree.hpp"
 
 #include <algorithm>
+#include <cctype>
 
 #include "schemagate/base/text.hpp"
 
 namespace schemagate::syntax {
+namespace {
+
+bool is_of_word(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' ||
+         static_cast<unsigned char>(c) >= 0x80;
+}
+
+// PostgreSQL 16 and later read 1_000 and 0x1F; to the scanner of 15 they are mistakes, after which
+// it tells nothing of the whole text. In strings and comments the change does no harm: the texts of
+// the tokens are not taken from here.
+std::string with_plain_numbers(std::string sql) {
+  constexpr std::string_view k_bases = "xXoObB";
+  for (auto at = sql.begin(); at != sql.end();) {
+    const auto end = std::find_if_not(at, sql.end(), is_of_word);
+    if (at == end) {
+      ++at;
+      continue;
+    }
+    const bool has_base =
+        end - at > 1 && *at == '0' && k_bases.find(at[1]) != std::string_view::npos;
+    if (has_base) std::fill(at, end, '1');
+    else if (std::isdigit(static_cast<unsigned char>(*at)) != 0) std::replace(at, end, '_', '1');
+    at = end;
+  }
+  return sql;
+}
+
+}  // namespace
 
 std::vector<Token> tokens_of(const std::string& sql) {
   std::vector<Token> tokens;
-  const auto result = ::pg_query_scan(sql.c_str());
+  auto result = ::pg_query_scan(sql.c_str());
+  if (result.error != nullptr) {
+    ::pg_query_free_scan_result(result);
+    result = ::pg_query_scan(with_plain_numbers(sql).c_str());
+  }
   if (result.error == nullptr) {
     auto* scan = ::pg_query__scan_result__unpack(
         nullptr, result.pbuf.len, reinterpret_cast<const std::uint8_t*>(result.pbuf.data));

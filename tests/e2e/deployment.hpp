@@ -9,18 +9,9 @@
 #include "support/process.hpp"
 #include "support/server.hpp"
 #include "support/temp_dir.hpp"
+#include "support/text.hpp"
 
 namespace testing {
-
-inline bool holds(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-inline std::string joined(const std::vector<std::string>& parts) {
-  std::string all;
-  for (const auto& part : parts) all += (all.empty() ? "" : ", ") + part;
-  return all;
-}
 
 // The manifest's sections, written as the inside of YAML's {...}.
 struct Settings {

@@ -13,6 +13,7 @@
 #include "support/process.hpp"
 #include "support/server.hpp"
 #include "support/temp_dir.hpp"
+#include "support/text.hpp"
 
 namespace testing {
 
@@ -138,10 +139,6 @@ class TestRole {
  private:
   std::string name_;
 };
-
-inline bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 class Stopwatch {
  public:

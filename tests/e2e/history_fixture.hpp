@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "e2e/deployment.hpp"
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
 
 namespace testing {
@@ -81,31 +82,33 @@ inline void check_agreement(const Seen& seen) {
   INFO(seen.text << seen.json.dump(2) << seen.err);
   CHECK(seen.json.at("exit_code") == seen.exit_code);
   CHECK(seen.json.at("healthy") == (seen.exit_code == 0));
-  CHECK(holds(seen.text, "healthy and up to date") == (seen.exit_code == 0));
-  CHECK_FALSE(holds(seen.text, "\x1b"));
+  CHECK((seen.text == contains("healthy and up to date")) == (seen.exit_code == 0));
+  CHECK(seen.text != contains("\x1b"));
   int lowest = 0;
   for (const auto& one : seen.json.at("findings")) {
     const auto code = one.at("exit_code").get<int>();
     if (code != 0 && (lowest == 0 || code < lowest)) lowest = code;
-    CHECK(holds(seen.text, one.at("subject").get<std::string>()));
-    for (const auto& line : one.at("evidence")) CHECK(holds(seen.text, line.get<std::string>()));
+    CHECK(seen.text == contains(one.at("subject").get<std::string>()));
+    for (const auto& line : one.at("evidence"))
+      CHECK(seen.text == contains(line.get<std::string>()));
     const auto hint = one.at("hint").get<std::string>();
     const bool goes_without_saying =
         hint.empty() || hint == "schemagate run" || one.at("state") == "gate-closed";
-    if (!goes_without_saying) CHECK(holds(seen.text, "hint: " + hint));
+    if (!goes_without_saying) CHECK(seen.text == contains("hint: " + hint));
     const auto what = schemagate::split(one.at("what").get<std::string>(), '\n').front();
     const bool is_said_shorter = one.at("state") == "pending" || one.at("state") == "gate-closed";
-    if (!is_said_shorter) CHECK(holds(seen.text, what));
+    if (!is_said_shorter) CHECK(seen.text == contains(what));
   }
   CHECK(seen.exit_code == lowest);
-  if (lowest != 0) CHECK(holds(seen.text, "exit code " + std::to_string(lowest)));
+  if (lowest != 0) CHECK(seen.text == contains("exit code " + std::to_string(lowest)));
   for (const auto& one : seen.json.at("migrations"))
-    if (one.at("state") != "applied") CHECK(holds(seen.text, one.at("name").get<std::string>()));
+    if (one.at("state") != "applied")
+      CHECK(seen.text == contains(one.at("name").get<std::string>()));
   for (const auto& run : seen.json.at("runs"))
-    CHECK(holds(seen.text, "#" + std::to_string(run.at("id").get<int>())));
+    CHECK(seen.text == contains("#" + std::to_string(run.at("id").get<int>())));
   for (const auto& marker : seen.json.at("markers"))
-    CHECK(holds(seen.text, marker.at("release").get<std::string>() + ": " +
-                               marker.at("status").get<std::string>()));
+    CHECK(seen.text == contains(marker.at("release").get<std::string>() + ": " +
+                                marker.at("status").get<std::string>()));
 }
 
 class Shop : public Deployment {
@@ -167,7 +170,7 @@ class Shop : public Deployment {
     seen.text = text.out;
     seen.err = text.err;
     CHECK(text.exit_code == json.exit_code);
-    CHECK_FALSE(holds(text.out + text.err + json.out + json.err, k_url_password));
+    CHECK(text.out + text.err + json.out + json.err != contains(k_url_password));
     INFO(json.out << json.err);
     REQUIRE(nlohmann::json::accept(json.out));
     seen.json = nlohmann::json::parse(json.out);
@@ -176,7 +179,7 @@ class Shop : public Deployment {
   }
   [[nodiscard]] Result resolve(const std::string& name, const std::string& decision) const {
     const auto result = call({"resolve", name, decision});
-    CHECK_FALSE(holds(result.out + result.err, k_url_password));
+    CHECK(result.out + result.err != contains(k_url_password));
     return result;
   }
 

@@ -16,6 +16,7 @@
 #include "support/process.hpp"
 #include "support/server.hpp"
 #include "support/temp_dir.hpp"
+#include "support/text.hpp"
 
 namespace testing {
 
@@ -38,7 +39,7 @@ inline nlohmann::json toml(const std::string& path) {
                            "json.dump(tomllib.load(open(sys.argv[1], 'rb')), sys.stdout)",
                            std::string{SCHEMAGATE_SOURCE_DIR} + "/" + path});
   if (result.exit_code == 0) return nlohmann::json::parse(result.out);
-  if (result.exit_code == 127 || result.err.find("'tomllib'") != std::string::npos)
+  if (result.exit_code == 127 || result.err == contains("'tomllib'"))
     MESSAGE("SKIPPED: no python3 with tomllib (3.11) to read " << path);
   else FAIL(path << ": " << result.err);
   return {};

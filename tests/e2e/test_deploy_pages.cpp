@@ -130,7 +130,7 @@ TEST_CASE("the page of the platforms links every directory of deploy/ that is fo
     const auto name = entry.path().filename().string();
     if (!std::filesystem::exists(entry.path() / "README.md") || name == "example") continue;
     INFO(name);
-    CHECK(page.find("(../deploy/" + name + "/README.md)") != std::string::npos);
+    CHECK(page == contains("(../deploy/" + name + "/README.md)"));
   }
 }
 

@@ -17,10 +17,6 @@ using schemagate::trim;
 
 namespace {
 
-bool holds(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 std::string page(const std::string& name) {
   return read_text(std::string{SCHEMAGATE_SOURCE_DIR} + "/" + name);
 }
@@ -121,7 +117,7 @@ TEST_CASE(
       const auto result = testing::schemagate(arguments, project.options());
       INFO(arguments.front());
       CHECK(result.exit_code == 2);
-      CHECK(holds(result.err, "database.url is missing or empty"));
+      CHECK(result.err == contains("database.url is missing or empty"));
     }
   }
 }
@@ -141,7 +137,7 @@ TEST_CASE("the manifest's page names each variable that a migration command is g
   }
   const auto named = first_column("docs/manifest.md", "What a command is given");
   CHECK(given == std::set<std::string>{named.begin(), named.end()});
-  CHECK(holds(read_text(project.file("env")), "SCHEMAGATE_APP=mine\n"));  // added last
+  CHECK(read_text(project.file("env")) == contains("SCHEMAGATE_APP=mine\n"));  // added last
   CHECK(trim(read_text(project.file("pwd"))) == project.files.path().string());
   CHECK(trim(read_text(project.file("stdin"))) == "/dev/null");
 }
@@ -149,7 +145,7 @@ TEST_CASE("the manifest's page names each variable that a migration command is g
 TEST_CASE("the manifest's page names each environment variable that the sources read") {
   std::string all;
   for (const auto& entry :
-       std::filesystem::directory_iterator{std::string{SCHEMAGATE_SOURCE_DIR} + "/src"})
+       std::filesystem::recursive_directory_iterator{std::string{SCHEMAGATE_SOURCE_DIR} + "/src"})
     all += read_text(entry.path());
   std::set<std::string> read;
   const std::regex variable{R"re((?:getenv|envname|environment_)\("([A-Z_]+)"\))re"};
@@ -188,7 +184,7 @@ TEST_CASE("what is refused before the lease is taken writes no marker, and gates
   const auto waits = [](const GateProject& project) {
     const auto look = project.gate({"--once"});
     CHECK(look.exit_code == 30);
-    CHECK(holds(look.err, "no run has happened on this database yet"));
+    CHECK(look.err == contains("no run has happened on this database yet"));
   };
   Shop check_only;
   refused(check_only.set("mode", "check"), 20);
@@ -214,7 +210,7 @@ TEST_CASE("the JSON document of a run says what its mode did") {
     project.environment["SCHEMAGATE_MODE"] = mode;
     const auto out = project.run({"--json"}).out;
     for (const std::string word : {"complete", "failed", "checked", "skipped"})
-      if (holds(out, "\"status\": \"" + word + "\"")) return word;
+      if (out == contains("\"status\": \"" + word + "\"")) return word;
     return out;
   };
   CHECK(status("off") == "skipped");
@@ -239,7 +235,7 @@ TEST_CASE("a marker file that cannot be written is code 2 though the database is
   project.set("marker.file", project.file("nowhere/marker.json"));
   const auto result = project.run();
   CHECK(result.exit_code == 2);
-  CHECK(holds(result.err, "cannot write marker.file"));
+  CHECK(result.err == contains("cannot write marker.file"));
   CHECK(project.look() == 0);
 }
 

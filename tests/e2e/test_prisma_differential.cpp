@@ -60,14 +60,14 @@ void expect_same_but_failed(const TestDatabase& theirs, const TestDatabase& ours
   const auto in_its_own_transaction =
       failed.done_when_split() < failed.failing &&
       failed.statements.at(failed.done_when_split()).nature == Nature::begin;
-  if (!in_its_own_transaction) REQUIRE(last.find("logs text") != std::string::npos);
+  if (!in_its_own_transaction) REQUIRE(last == contains("logs text"));
   const auto replace = [&](const std::string& what, const std::string& with) {
     if (const auto at = last.find(what); at != std::string::npos)
       last.replace(at, what.size(), with);
   };
   replace("rolled back NULL", "rolled back later");
   replace("logs NULL", "logs text");
-  REQUIRE(last.find("finished NULL") != std::string::npos);
+  REQUIRE(last == contains("finished NULL"));
   REQUIRE(lines(history_rows(ours)) == lines(rows));
   expect_same(theirs, ours);
 }
@@ -90,8 +90,8 @@ bool is_replaced_later(const GeneratedMigration& migration, std::size_t index) {
 bool shows_that_nothing_is_done(const GeneratedMigration& migration) {
   if (migration.failure == Failure::conflicting) return false;
   for (const auto& statement : migration.statements) {
-    const bool converts = statement.sql.find(" TYPE ") != std::string::npos &&
-                          statement.sql.starts_with("ALTER TABLE");
+    const bool converts =
+        statement.sql == contains(" TYPE ") && statement.sql.starts_with("ALTER TABLE");
     const bool writes = statement.sql.starts_with("INSERT") || statement.sql.starts_with("UPDATE");
     if (statement.nature == Nature::unseen || converts || writes || statement.is_do_block())
       return false;
@@ -122,7 +122,7 @@ void expect_repair(const SharedFolder& folder, const TestDatabase& failed_there,
   } else {
     REQUIRE(result.exit_code == retried);
     auto rows = history_rows(*database);
-    REQUIRE(rows.at(before.size() - 1).find("rolled back later") != std::string::npos);
+    REQUIRE(rows.at(before.size() - 1) == contains("rolled back later"));
   }
   put(folder, migration.mended());
   expect_run(folder, *database, 0);
@@ -269,11 +269,11 @@ bool is_harmless(const GeneratedStatement& statement) {
 // `done`: so many statements were really executed.
 void expect_true(const Claim& claim, const GeneratedMigration& migration, std::size_t done) {
   const auto& all = migration.statements;
-  const bool nothing = claim.text.find("nothing of it is there") != std::string::npos ||
-                       claim.text.find("its one statement failed") != std::string::npos;
+  const bool nothing = claim.text == contains("nothing of it is there") ||
+                       claim.text == contains("its one statement failed");
   if (nothing)
     REQUIRE(std::all_of(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(done), is_harmless));
-  if (claim.text.find("all of it is there") != std::string::npos) {
+  if (claim.text == contains("all of it is there")) {
     // All but the failed statement, which cannot do any more than is done.
     REQUIRE((migration.failure == Failure::conflicting || is_harmless(all[migration.failing]) ||
              all[migration.failing].sql == "SELECT 1/0"));

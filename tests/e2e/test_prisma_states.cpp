@@ -5,7 +5,9 @@
 
 #include <functional>
 
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
+#include "support/text.hpp"
 #include "support/two_tools.hpp"
 
 using namespace testing;
@@ -164,7 +166,7 @@ TEST_CASE("the page tells what `prisma migrate status` and `schemagate status` s
     CHECK(said_by_us(status) == row.ours);
     CHECK(history_rows(shop.database) == before);
     const auto line = "| " + row.history + " | " + row.prisma + " | " + row.ours + " |\n";
-    CHECK_MESSAGE(page.find(line) != std::string::npos, line);
+    CHECK(page == contains(line));
     ++lines;
   }
   std::size_t rows_of_page = 0;

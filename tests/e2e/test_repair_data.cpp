@@ -4,8 +4,7 @@
 
 #include "e2e/history_fixture.hpp"
 
-using testing::holds;
-using testing::Shop;
+using namespace testing;
 
 namespace {
 
@@ -36,7 +35,7 @@ void check_not_repeated(const Script& one, const std::string& sql, const std::st
   const auto failed =
       testing::run({"psql", "-qX", "-v", "ON_ERROR_STOP=1", "-d", database.url(), "-f", file});
   REQUIRE(failed.exit_code == 3);
-  REQUIRE(holds(failed.err, "fk"));
+  REQUIRE(failed.err == contains("fk"));
   REQUIRE(database.value(value) == expected);
   shop.row("1_init", "failed");
   database.execute("INSERT INTO other VALUES (1)");

@@ -7,11 +7,7 @@
 #include "faults/server_fixture.hpp"
 #include "support/pgbouncer.hpp"
 
-using testing::eventually;
-using testing::Exported;
-using testing::holds;
-using testing::joined;
-using testing::Shop;
+using namespace testing;
 
 namespace {
 
@@ -46,8 +42,8 @@ TEST_CASE("--auto records as applied what is all there, and as rolled back what 
     INFO(applied.err);
     CHECK(applied.exit_code == 0);
     CHECK(joined(all.history()) == "1_a 0 rolled-back" + logs + ", 1_a 0 finished empty-logs");
-    CHECK(holds(applied.err, "all of it is there"));
-    CHECK(holds(all.notes(), "all of it is there"));
+    CHECK(applied.err == contains("all of it is there"));
+    CHECK(all.notes() == contains("all of it is there"));
     CHECK(all.run().exit_code == 0);
 
     const Shop none;
@@ -57,8 +53,8 @@ TEST_CASE("--auto records as applied what is all there, and as rolled back what 
     INFO(rolled_back.err);
     CHECK(rolled_back.exit_code == 0);
     CHECK(joined(none.history()) == "1_a 0 rolled-back" + logs);
-    CHECK(holds(rolled_back.err, "nothing of it is there"));
-    CHECK(holds(none.notes(), "nothing of it is there"));
+    CHECK(rolled_back.err == contains("nothing of it is there"));
+    CHECK(none.notes() == contains("nothing of it is there"));
     CHECK(none.run().exit_code == 0);
     CHECK(none.tables() == "a, b");
   }
@@ -98,10 +94,10 @@ TEST_CASE("--auto decides nothing that the catalogue does not show: code 20, not
   const auto result = shop.resolve("1_a", "--auto");
   INFO(result.err);
   CHECK(result.exit_code == 20);
-  for (const auto& text : said) CHECK(holds(result.err, text));
-  CHECK(holds(result.err, "hint: "));
-  CHECK(holds(result.err, "schemagate resolve 1_a --applied"));
-  CHECK(holds(result.err, "schemagate resolve 1_a --rolled-back"));
+  for (const auto& text : said) CHECK(result.err == contains(text));
+  CHECK(result.err == contains("hint: "));
+  CHECK(result.err == contains("schemagate resolve 1_a --applied"));
+  CHECK(result.err == contains("schemagate resolve 1_a --rolled-back"));
   check_untouched(shop, before);
 }
 
@@ -131,7 +127,7 @@ TEST_CASE("--auto leaves a script that was edited since to a person") {
   const auto result = shop.resolve("1_a", "--auto");
   INFO(result.err);
   CHECK(result.exit_code == 20);
-  CHECK(holds(result.err, "its file was changed since"));
+  CHECK(result.err == contains("its file was changed since"));
   check_untouched(shop, before);
   CHECK(shop.resolve("1_a", "--rolled-back").exit_code == 0);
   CHECK(joined(shop.history()) == "1_a 0 rolled-back logs");
@@ -187,8 +183,8 @@ TEST_CASE("a recorded migration of which nothing is there runs after --auto took
   shop.migration("1_a", k_two);
   shop.row("1_a", "baselined");
   REQUIRE(shop.resolve("1_a", "--auto").exit_code == 0);
-  CHECK(holds(shop.notes(), "1_a marked as rolled back by "));
-  CHECK(holds(shop.notes(), "nothing of it is there"));
+  CHECK(shop.notes() == contains("1_a marked as rolled back by "));
+  CHECK(shop.notes() == contains("nothing of it is there"));
   CHECK(shop.run().exit_code == 0);
   CHECK(shop.tables() == "a, b");
 }
@@ -209,8 +205,8 @@ TEST_CASE("while somebody executes the migration nothing is settled: code 11") {
     const auto result = shop.resolve("1_a", decision);
     INFO(result.err);
     CHECK(result.exit_code == 11);
-    CHECK(holds(result.err, "somebody is at work: pid "));
-    CHECK(holds(result.err, "hint: wait"));
+    CHECK(result.err == contains("somebody is at work: pid "));
+    CHECK(result.err == contains("hint: wait"));
     check_untouched(shop, before);
   }
 }
@@ -225,7 +221,7 @@ TEST_CASE("resolve waits for Prisma's own lock, and gives up with 11 after lease
   prisma.execute("SELECT pg_advisory_lock(72707369)");
   const auto result = shop.resolve("1_a", "--auto");
   CHECK(result.exit_code == 11);
-  CHECK(holds(result.err, "Prisma's migration lock"));
+  CHECK(result.err == contains("Prisma's migration lock"));
   check_untouched(shop, before);
   shop.settings.lease = "";
   auto waiting = shop.start_call({"resolve", "1_a", "--auto"});
@@ -290,7 +286,7 @@ TEST_CASE("a resolve that is killed or loses its connection anywhere has settled
     // From the first row of the run table on; what comes before writes nothing of the history.
     bool writing = false;
     for (const auto& line : schemagate::split(testing::read_text(file), '\n')) {
-      writing = writing || holds(line, ".run (app");
+      writing = writing || line == contains(".run (app");
       if (writing && line.starts_with("postgres."))
         points.push_back(line.substr(0, line.find('\t')));
     }
@@ -353,7 +349,7 @@ TEST_CASE("SIGTERM in the middle of a resolve leaves nothing half done, and ends
     INFO(result.err);
     CHECK(result.exit_code == 143);
     // Not when the platform's patience ends.
-    CHECK_FALSE(holds(result.err, "giving up on a connection that does not answer"));
+    CHECK(result.err != contains("giving up on a connection that does not answer"));
   }
   check_untouched(shop, before);
 }
@@ -370,7 +366,7 @@ TEST_CASE(
   const auto result = shop.resolve("1_a", "--auto");
   INFO(result.err);
   CHECK(result.exit_code == 0);
-  CHECK(holds(result.err, "do not run prisma migrate at the same time"));
+  CHECK(result.err == contains("do not run prisma migrate at the same time"));
   CHECK(joined(shop.history()) == "1_a 0 rolled-back logs, 1_a 0 finished empty-logs");
   CHECK(shop.is_lease_free());
 }

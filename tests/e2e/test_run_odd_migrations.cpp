@@ -8,9 +8,7 @@
 
 namespace {
 
-using testing::Deployment;
-using testing::holds;
-using testing::joined;
+using namespace testing;
 
 struct Odd {
   std::string folder;
@@ -175,7 +173,7 @@ void check_twice(const Odd& odd) {
   CHECK(result.exit_code == odd.exit_code);
   CHECK(shop.tables() == odd.tables);
   CHECK(joined(shop.history()) == odd.history);
-  for (const auto& word : odd.words) CHECK_MESSAGE(holds(result.err, word), word);
+  for (const auto& word : odd.words) CHECK(result.err == contains(word));
   if (!odd.query.empty()) CHECK(shop.database().value(odd.query) == odd.answer);
 
   const auto again = shop.run();
@@ -183,7 +181,7 @@ void check_twice(const Odd& odd) {
   CHECK(again.exit_code == odd.exit_code);
   CHECK(shop.tables() == odd.tables);
   if (odd.exit_code == 0) {
-    CHECK(holds(again.err, "nothing to do"));
+    CHECK(again.err == contains("nothing to do"));
     CHECK(joined(shop.history()) == odd.history);
   }
 }
@@ -207,7 +205,7 @@ TEST_CASE("every folder of odd migrations has an answer here and a line in the d
   for (const auto& entry : std::filesystem::directory_iterator{k_source / "tests/odd"}) {
     const auto name = entry.path().filename().string();
     on_disk.insert(name);
-    CHECK_MESSAGE(holds(document, "`" + name + "`"), name);
+    CHECK(document == contains("`" + name + "`"));
   }
   CHECK(answered == on_disk);
 }

@@ -49,7 +49,7 @@ TEST_SUITE("regressions") {
     const auto result = process.wait();
     INFO(result.err);
     CHECK(result.exit_code == 143);
-    CHECK_FALSE(holds(result.out, "APP STARTED"));
+    CHECK(result.out != contains("APP STARTED"));
     CHECK(shop.tables().empty());
   }
 
@@ -74,7 +74,7 @@ TEST_SUITE("regressions") {
         shop.run();  // part 1 is done; whether the procedure did something, nobody knows
     INFO(again.err);
     CHECK(again.exit_code == 20);
-    CHECK(holds(again.err, "cannot be told"));
+    CHECK(again.err == contains("cannot be told"));
     CHECK(log_rows(shop) == "3");
   }
 
@@ -106,7 +106,7 @@ TEST_SUITE("regressions") {
     const auto again = shop.run();
     INFO(again.err);
     CHECK(again.exit_code == 21);
-    CHECK(holds(again.err, "42P04"));
+    CHECK(again.err == contains("42P04"));
   }
 
   TEST_CASE(
@@ -116,7 +116,7 @@ TEST_SUITE("regressions") {
     const auto result = shop.run();
     INFO(result.err);
     CHECK(result.exit_code == 21);
-    CHECK(holds(result.err, "no route"));
+    CHECK(result.err == contains("no route"));
   }
 
   TEST_CASE("a role whose transactions are REPEATABLE READ by default can run long migrations") {
@@ -224,7 +224,7 @@ TEST_SUITE("regressions") {
     const auto result = shop.run();
     INFO(result.err);
     CHECK(result.exit_code == 21);
-    CHECK_FALSE(holds(result.err, "hunter2secret"));
+    CHECK(result.err != contains("hunter2secret"));
     CHECK(shop.database().value(
               "SELECT count(*) FROM _prisma_migrations WHERE logs LIKE '%hunter2%'") == "0");
     CHECK(shop.database().value(

@@ -6,10 +6,7 @@
 
 #include "e2e/deployment.hpp"
 
-using testing::Deployment;
-using testing::eventually;
-using testing::holds;
-using testing::joined;
+using namespace testing;
 using namespace std::chrono_literals;
 
 namespace {
@@ -70,9 +67,9 @@ TEST_CASE(
   const auto result = shop.run();
   INFO(result.err);
   CHECK(result.exit_code == 13);
-  CHECK(holds(result.err, "2_alter/migration.sql:2:1"));
-  CHECK(holds(result.err, "lock_retry"));
-  CHECK(holds(result.err, "pg_terminate_backend(" + blocker->pid() + ")"));
+  CHECK(result.err == contains("2_alter/migration.sql:2:1"));
+  CHECK(result.err == contains("lock_retry"));
+  CHECK(result.err == contains("pg_terminate_backend(" + blocker->pid() + ")"));
   CHECK(joined(shop.history()) == "1_init 1 finished");
   blocker.reset();
   CHECK(shop.database().dump_schema() == before);
@@ -95,7 +92,7 @@ TEST_CASE("the blocker is named every time, also when lock_timeout is short") {
     const auto result = shop.run();
     INFO(result.err);
     CHECK(result.exit_code == 13);
-    if (holds(result.err, "pg_terminate_backend(" + blocker.pid() + ")")) ++named;
+    if (result.err == contains("pg_terminate_backend(" + blocker.pid() + ")")) ++named;
   }
   CHECK(named == 3);
   MESSAGE("named in " << named << " of " << rounds);  // a machine may stand still for that moment
@@ -227,6 +224,6 @@ TEST_CASE("a run gives up with 11 when Prisma's lock stays held for lease.wait")
   const auto result = shop.run();
   INFO(result.err);
   CHECK(result.exit_code == 11);
-  CHECK(holds(result.err, "pid " + std::to_string(holder.backend_pid())));
+  CHECK(result.err == contains("pid " + std::to_string(holder.backend_pid())));
   CHECK(shop.tables().empty());
 }

@@ -2,9 +2,7 @@
 
 #include "e2e/history_fixture.hpp"
 
-using testing::holds;
-using testing::Seen;
-using testing::Shop;
+using namespace testing;
 
 TEST_CASE("status of a migrated database is healthy and up to date, with code 0") {
   const Shop shop;
@@ -42,12 +40,12 @@ TEST_CASE("status shows a failed migration with its logs, and Prisma's trace is 
   const auto none = shop.status();
   CHECK(none.exit_code == 20);
   CHECK(none.findings() == "failed 2_colour 20");
-  CHECK(holds(none.what("failed"), "P3009"));
-  CHECK(holds(none.what("failed"), "2026-01-02 03:04:01 UTC"));
-  CHECK(holds(none.evidence("failed"), "column \"colour\" does not exist"));
-  CHECK(holds(none.evidence("failed"), "42703"));
-  CHECK_FALSE(holds(none.evidence("failed"), "sql_schema_connector"));
-  CHECK(holds(none.hint("failed"), "schemagate run"));
+  CHECK(none.what("failed") == contains("P3009"));
+  CHECK(none.what("failed") == contains("2026-01-02 03:04:01 UTC"));
+  CHECK(none.evidence("failed") == contains("column \"colour\" does not exist"));
+  CHECK(none.evidence("failed") == contains("42703"));
+  CHECK(none.evidence("failed") != contains("sql_schema_connector"));
+  CHECK(none.hint("failed") == contains("schemagate run"));
   CHECK(none.migrations() == "1_users: applied, 2_colour: failed");
 }
 
@@ -62,13 +60,13 @@ TEST_CASE("status shows a half-applied migration statement by statement and wher
   CHECK(seen.exit_code == 20);
   CHECK(seen.findings() == "half-applied 1_half 20");
   const auto evidence = seen.evidence("half-applied");
-  CHECK(holds(evidence, "1 of 3 statements done"));
-  CHECK(holds(evidence, "line 1: done: CREATE TABLE users"));
-  CHECK(holds(evidence, "line 2: not done: CREATE TABLE orders"));
-  CHECK(holds(evidence, "line 3: not done: CREATE TABLE bills"));
-  CHECK(holds(seen.hint("half-applied"), "from line 2"));
-  CHECK(holds(seen.hint("half-applied"), "schemagate resolve 1_half --applied"));
-  CHECK(holds(seen.hint("half-applied"), "schemagate resolve 1_half --rolled-back"));
+  CHECK(evidence == contains("1 of 3 statements done"));
+  CHECK(evidence == contains("line 1: done: CREATE TABLE users"));
+  CHECK(evidence == contains("line 2: not done: CREATE TABLE orders"));
+  CHECK(evidence == contains("line 3: not done: CREATE TABLE bills"));
+  CHECK(seen.hint("half-applied") == contains("from line 2"));
+  CHECK(seen.hint("half-applied") == contains("schemagate resolve 1_half --applied"));
+  CHECK(seen.hint("half-applied") == contains("schemagate resolve 1_half --rolled-back"));
 }
 
 TEST_CASE("status says what only resolve, and what the next run by itself, can settle") {
@@ -77,19 +75,19 @@ TEST_CASE("status says what only resolve, and what the next run by itself, can s
   shop.database().execute("CREATE TABLE done (id int); CREATE TABLE more (id int)");
   SUBCASE("all of it is there, but the row says that it failed") {
     shop.row("1_done", "failed");
-    CHECK(holds(shop.status().hint("failed"), "schemagate resolve 1_done --auto"));
+    CHECK(shop.status().hint("failed") == contains("schemagate resolve 1_done --auto"));
   }
   SUBCASE("the script had run to its end: proven") {
     shop.row("1_done", "completed");
-    CHECK(holds(shop.status().hint("failed"), "schemagate run"));
+    CHECK(shop.status().hint("failed") == contains("schemagate run"));
     shop.settings.migrations = "repair: off";
-    CHECK(holds(shop.status().hint("failed"), "schemagate resolve 1_done --auto"));
+    CHECK(shop.status().hint("failed") == contains("schemagate resolve 1_done --auto"));
   }
   SUBCASE("a script of data only tells nothing") {
     shop.migration("1_done", "INSERT INTO done VALUES (1);\nDELETE FROM done;\n");
     shop.row("1_done", "failed");
-    CHECK(holds(shop.status().hint("failed"), "--applied"));
-    CHECK(holds(shop.status().hint("failed"), "--rolled-back"));
+    CHECK(shop.status().hint("failed") == contains("--applied"));
+    CHECK(shop.status().hint("failed") == contains("--rolled-back"));
   }
   const auto seen = shop.status();
   CHECK(seen.exit_code == 20);
@@ -106,7 +104,7 @@ TEST_CASE("status shows each of several failed rows") {
   const auto seen = shop.status();
   CHECK(seen.exit_code == 20);
   CHECK(seen.findings() == "failed 1_a 20, half-applied 2_b 20");
-  CHECK(holds(seen.evidence("failed", "1_a"), "nothing of it is there"));
+  CHECK(seen.evidence("failed", "1_a") == contains("nothing of it is there"));
 }
 
 TEST_CASE("status says why the last attempt at a pending migration was rolled back") {
@@ -114,7 +112,7 @@ TEST_CASE("status says why the last attempt at a pending migration was rolled ba
   shop.migration("1_bad", "CREATE TABLE t (id int);\nSELECT nope;\n");
   REQUIRE(shop.run().exit_code == 21);
   const auto seen = shop.status();
-  CHECK(holds(seen.evidence("pending", "1_bad"), "column \"nope\" does not exist"));
+  CHECK(seen.evidence("pending", "1_bad") == contains("column \"nope\" does not exist"));
   CHECK(seen.exit_code == 20);
 }
 
@@ -125,19 +123,19 @@ TEST_CASE("status names an edited migration, and one with other line ends is non
   shop.migration("1_users", "CREATE TABLE users (\r\n  id int\r\n);\r\n");
   auto seen = shop.status();
   CHECK(seen.migrations() == "1_users: applied");
-  CHECK_FALSE(holds(seen.findings(), "edited"));
+  CHECK(seen.findings() != contains("edited"));
 
   shop.settings.rest = "release: fixed\n";
   shop.migration("1_users", "CREATE TABLE users (\n  id bigint\n);\n");
   seen = shop.status();
-  CHECK(holds(seen.findings(), "edited 1_users 20"));
+  CHECK(seen.findings() == contains("edited 1_users 20"));
   CHECK(seen.migrations() == "1_users: edited");
-  CHECK(holds(seen.hint("edited"), "undo the edit"));
+  CHECK(seen.hint("edited") == contains("undo the edit"));
   CHECK(seen.exit_code == 20);
   shop.settings.migrations = "edited: warn";
-  CHECK(holds(shop.status().findings(), "edited 1_users 0"));
+  CHECK(shop.status().findings() == contains("edited 1_users 0"));
   shop.settings.migrations = "edited: allow";
-  CHECK_FALSE(holds(shop.status().findings(), "edited"));
+  CHECK(shop.status().findings() != contains("edited"));
 }
 
 TEST_CASE("status names an applied migration that is not in the folder, as its policy says") {
@@ -150,7 +148,7 @@ TEST_CASE("status names an applied migration that is not in the folder, as its p
   CHECK(seen.findings() == "not-in-folder 0_gone 0");
   CHECK(seen.migrations() == "1_users: applied, 0_gone: not-in-folder");
   CHECK_FALSE(seen.hint("not-in-folder").empty());
-  CHECK_FALSE(holds(seen.hint("not-in-folder"), "DELETE"));
+  CHECK(seen.hint("not-in-folder") != contains("DELETE"));
   shop.settings.migrations = "missing: fail";
   seen = shop.status();
   CHECK(seen.exit_code == 20);
@@ -171,11 +169,11 @@ TEST_CASE("status names a pending migration that sorts before an applied one, as
   shop.settings.migrations = "out_of_order: fail";
   const auto seen = shop.status();
   CHECK(seen.findings() == "out-of-order 1_late 20, pending 1_late 20");
-  CHECK(holds(seen.what("out-of-order"), "2_users"));
+  CHECK(seen.what("out-of-order") == contains("2_users"));
   // A run refuses it, so a run alone is not what settles it.
   CHECK(seen.hint("out-of-order") !=
         "a run applies it all the same (migrations.out_of_order: warn)");
-  CHECK(holds(seen.hint("out-of-order"), "migrations.out_of_order: warn"));
+  CHECK(seen.hint("out-of-order") == contains("migrations.out_of_order: warn"));
   CHECK(shop.run().exit_code == 20);
   shop.settings.migrations = "out_of_order: allow";
   CHECK(shop.status().findings() == "gate-closed 20, pending 1_late 20");
@@ -194,10 +192,10 @@ TEST_CASE("status tells duplicate rows, baselined ones and those written by hand
   const auto seen = shop.status();
   CHECK(seen.exit_code == 0);
   CHECK(seen.findings() == "duplicate 1_twice 0, written-by-hand 3_by_hand 0");
-  CHECK(holds(seen.what("duplicate"), "2 times"));
-  CHECK(holds(seen.migrations(), "2_baselined: applied (baselined)"));
-  CHECK(holds(seen.migrations(), "3_by_hand: applied (written by hand)"));
-  for (const auto& one : seen.json.at("findings")) CHECK_FALSE(holds(one.dump(), "DELETE"));
+  CHECK(seen.what("duplicate") == contains("2 times"));
+  CHECK(seen.migrations() == contains("2_baselined: applied (baselined)"));
+  CHECK(seen.migrations() == contains("3_by_hand: applied (written by hand)"));
+  for (const auto& one : seen.json.at("findings")) CHECK(one.dump() != contains("DELETE"));
 }
 
 TEST_CASE("status names what is recorded as applied but is not there, all of it or a part") {
@@ -215,13 +213,13 @@ TEST_CASE("status names what is recorded as applied but is not there, all of it 
   const auto seen = shop.status();
   CHECK(seen.exit_code == 20);
   CHECK(seen.findings() == "not-there 2_gone 20, not-there 3_part 20");
-  CHECK(holds(seen.what("not-there", "2_gone"), "nothing of it is there"));
-  CHECK(holds(seen.evidence("not-there", "2_gone"), "gone"));
-  CHECK(holds(seen.evidence("not-there", "2_gone"), "age"));
-  CHECK(holds(seen.hint("not-there", "2_gone"), "schemagate resolve 2_gone --auto"));
-  CHECK(holds(seen.what("not-there", "3_part"), "part of it is missing"));
-  CHECK(holds(seen.evidence("not-there", "3_part"), "part_id"));
-  CHECK_FALSE(holds(seen.hint("not-there", "3_part"), "--auto"));
+  CHECK(seen.what("not-there", "2_gone") == contains("nothing of it is there"));
+  CHECK(seen.evidence("not-there", "2_gone") == contains("gone"));
+  CHECK(seen.evidence("not-there", "2_gone") == contains("age"));
+  CHECK(seen.hint("not-there", "2_gone") == contains("schemagate resolve 2_gone --auto"));
+  CHECK(seen.what("not-there", "3_part") == contains("part of it is missing"));
+  CHECK(seen.evidence("not-there", "3_part") == contains("part_id"));
+  CHECK(seen.hint("not-there", "3_part") != contains("--auto"));
 }
 
 TEST_CASE("a pending migration whose objects are there already is told from an ordinary one") {
@@ -233,8 +231,8 @@ TEST_CASE("a pending migration whose objects are there already is told from an o
   shop.row("1_users", "applied");
   const auto seen = shop.status();
   CHECK(seen.findings() == "pending 2_pushed 20, pending 3_next 20");
-  CHECK(holds(seen.what("pending", "2_pushed"), "there already"));
-  CHECK(holds(seen.hint("pending", "2_pushed"), "schemagate resolve 2_pushed --auto"));
+  CHECK(seen.what("pending", "2_pushed") == contains("there already"));
+  CHECK(seen.hint("pending", "2_pushed") == contains("schemagate resolve 2_pushed --auto"));
   CHECK(seen.hint("pending", "3_next") == "schemagate run");
 }
 
@@ -249,8 +247,8 @@ TEST_CASE("status names a directory without migration.sql, P3015, unless it is a
   const auto seen = shop.status();
   CHECK(seen.exit_code == 20);
   CHECK(seen.findings() == "no-script 3_empty 20");
-  CHECK(holds(seen.what("no-script"), "P3015"));
-  CHECK(holds(seen.migrations(), "3_empty: no-script"));
+  CHECK(seen.what("no-script") == contains("P3015"));
+  CHECK(seen.migrations() == contains("3_empty: no-script"));
 }
 
 TEST_CASE("a folder for another database, P3019, is a finding beside what the history says") {
@@ -260,11 +258,11 @@ TEST_CASE("a folder for another database, P3019, is a finding beside what the hi
   shop.dir().write("migrations/migration_lock.toml", "provider = \"mysql\"\n");
   const auto seen = shop.status();
   CHECK(seen.exit_code == 20);
-  CHECK(holds(seen.what("folder"), "P3019"));
-  CHECK(holds(seen.what("folder"), "mysql"));
-  CHECK(holds(seen.hint("folder"), "provider = \"postgresql\""));
-  CHECK(holds(seen.findings(), "failed 1_users 20"));
-  CHECK(holds(seen.evidence("failed"), "column \"colour\" does not exist"));
+  CHECK(seen.what("folder") == contains("P3019"));
+  CHECK(seen.what("folder") == contains("mysql"));
+  CHECK(seen.hint("folder") == contains("provider = \"postgresql\""));
+  CHECK(seen.findings() == contains("failed 1_users 20"));
+  CHECK(seen.evidence("failed") == contains("column \"colour\" does not exist"));
 }
 
 TEST_CASE("a missing or empty folder is a finding beside what the history says") {
@@ -274,10 +272,10 @@ TEST_CASE("a missing or empty folder is a finding beside what the history says")
   SUBCASE("empty") {}
   const auto seen = shop.status();
   CHECK(seen.exit_code == 2);
-  CHECK(holds(seen.findings(), "folder 2"));
-  CHECK(holds(seen.hint("folder"), "COPY"));
+  CHECK(seen.findings() == contains("folder 2"));
+  CHECK(seen.hint("folder") == contains("COPY"));
   CHECK(seen.migrations() == "1_users: applied");
-  CHECK_FALSE(holds(seen.findings(), "not-in-folder"));
+  CHECK(seen.findings() != contains("not-in-folder"));
 }
 
 TEST_CASE("tables without a history, P3005, come with the command that records what is there") {
@@ -300,9 +298,9 @@ TEST_CASE("tables without a history, P3005, come with the command that records w
   }
   const auto seen = shop.status();
   CHECK(seen.exit_code == 20);
-  CHECK(holds(seen.findings(), "not-baselined 20"));
-  CHECK(holds(seen.what("not-baselined"), "P3005"));
-  CHECK(holds(seen.hint("not-baselined"), hint));
+  CHECK(seen.findings() == contains("not-baselined 20"));
+  CHECK(seen.what("not-baselined") == contains("P3005"));
+  CHECK(seen.hint("not-baselined") == contains(hint));
 }
 
 TEST_CASE("status names an INVALID index and a constraint that is NOT VALID, with their remedies") {
@@ -316,9 +314,9 @@ TEST_CASE("status names an INVALID index and a constraint that is NOT VALID, wit
   const auto seen = shop.status();
   CHECK(seen.exit_code == 20);
   CHECK(seen.findings() == "invalid-index I i 20, not-validated Big 0");
-  CHECK(holds(seen.hint("invalid-index"), "REINDEX INDEX CONCURRENTLY \"public\".\"I i\""));
-  CHECK(holds(seen.hint("not-validated"),
-              "ALTER TABLE \"public\".\"T t\" VALIDATE CONSTRAINT \"Big\""));
+  CHECK(seen.hint("invalid-index") == contains("REINDEX INDEX CONCURRENTLY \"public\".\"I i\""));
+  CHECK(seen.hint("not-validated") ==
+        contains("ALTER TABLE \"public\".\"T t\" VALIDATE CONSTRAINT \"Big\""));
   // The remedies are what they say.
   shop.database().execute("UPDATE \"T t\" SET x = 2");
   shop.database().execute(seen.hint("not-validated"));

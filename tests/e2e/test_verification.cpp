@@ -172,8 +172,8 @@ TEST_CASE("verification: a wrong password") {
   const Project project{server.url("shop")};
   const auto seen = follow(project, k_headings[5]);
   CHECK(codes(seen) == row("a wrong password"));
-  CHECK_FALSE(holds(seen, k_password));
-  CHECK_FALSE(holds(seen, ":wrong@"));
+  CHECK(seen != contains(k_password));
+  CHECK(seen != contains(":wrong@"));
   project.deployed();
 }
 
@@ -211,7 +211,7 @@ TEST_CASE("verification: the codes of a killed run are those of the table") {
   // Until lease.ttl is over.
   database.execute("UPDATE schemagate.lock SET expires_at = clock_timestamp() + interval '1 s'");
   CHECK(eventually([&] { return code("schemagate status") == "20"; }));
-  CHECK(holds(project.shell("schemagate status").out, "  killed  "));
+  CHECK(project.shell("schemagate status").out == contains("  killed  "));
 }
 
 TEST_SUITE_END();

@@ -147,7 +147,7 @@ inline void three_kinds(GateProject& project) {
   project.migration("20240103000000_settings",
                     "SET search_path = pg_catalog;\nSET lock_timeout = '7s';\n"
                     "SET statement_timeout = '99s';\nSET default_transaction_isolation = "
-                    "'serializable';\nSET ROLE pg_read_all_data;\nRESET ROLE;\n"
+                    "'serializable';\nSET ROLE pg_read_all_stats;\nRESET ROLE;\n"
                     "INSERT INTO public.users VALUES (3, 'three');\n"
                     "CREATE TEMP TABLE scratch ON COMMIT DROP AS SELECT 1;\n"
                     "SET ROLE pg_monitor;");

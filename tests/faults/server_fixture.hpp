@@ -41,11 +41,11 @@ inline std::string state(const std::string& url) {
 }
 
 inline bool tells(const Result& result, const std::string& cause, const std::string& hint) {
-  return holds(result.err, cause) && holds(result.err, "hint: ") &&
+  return result.err == contains(cause) && result.err == contains("hint: ") &&
          result.err.find(hint, result.err.find("hint: ")) != std::string::npos;
 }
 inline bool keeps_secret(const Result& result) {
-  return !holds(result.out + result.err, k_password);
+  return result.out + result.err != contains(k_password);
 }
 
 // An environment variable of the programs that are started while this lives.
@@ -78,9 +78,9 @@ class Trace {
                                   const std::string& after = {}) const {
     bool reached = after.empty();
     for (const auto& line : lines_) {
-      if (reached && line.starts_with(name + ":") && holds(line, text))
+      if (reached && line.starts_with(name + ":") && line == contains(text))
         return line.substr(0, line.find('\t'));
-      reached = reached || holds(line, after);
+      reached = reached || line == contains(after);
     }
     FAIL("no such point: " << name << " " << text);
     return {};
@@ -113,7 +113,7 @@ class HeldRun {
                       std::ifstream stat{"/proc/" + std::to_string(process_.pid()) + "/stat"};
                       std::string line;
                       std::getline(stat, line);
-                      return holds(line, ") T ");
+                      return line == contains(") T ");
                     }),
                     "not reached: " << point << "\n"
                                     << process_.output_so_far());

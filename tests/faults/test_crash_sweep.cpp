@@ -38,7 +38,7 @@ struct Site {
   }
   [[nodiscard]] std::filesystem::path trace() const { return shop.dir().path() / "trace"; }
   [[nodiscard]] bool has_passed(const std::string& point) const {
-    return holds("\n" + read_text(trace()), "\n" + point + "\t");
+    return "\n" + read_text(trace()) == contains("\n" + point + "\t");
   }
 
   Deployment shop;
@@ -104,7 +104,7 @@ std::vector<Point> points_in(const std::filesystem::path& trace, Part part) {
       continue;
     }
     for (const auto& [sign, begun] : k_stages)
-      if (holds(statement, sign)) stage = begun;
+      if (statement == contains(sign)) stage = begun;
     if (name.starts_with("child")) stage = "around an external command";
     const auto where = statement == "COMMIT"             ? "at a COMMIT"
                        : name.starts_with("marker_file") ? "writing the marker's file"

@@ -8,11 +8,7 @@
 #include "support/proxy.hpp"
 #include "support/trials.hpp"
 
-using testing::Deployment;
-using testing::eventually;
-using testing::holds;
-using testing::joined;
-using testing::Proxy;
+using namespace testing;
 using Lines = std::vector<std::string>;
 
 namespace {
@@ -246,7 +242,7 @@ TEST_CASE("run and gate work through a network that is slow or delivers single b
   const auto second = shop.deployment.run();
   INFO(second.err);
   CHECK(second.exit_code == 0);
-  CHECK(holds(second.err, "nothing to do"));
+  CHECK(second.err == contains("nothing to do"));
   const auto gate =
       testing::schemagate({"gate"}, {.environment = {}, .directory = shop.deployment.dir().path()});
   INFO(gate.err);
@@ -309,7 +305,7 @@ TEST_CASE("a COMMIT whose answer is lost is read back where work hangs on it") {
     const Proxy proxy{Proxy::Plan{
         .fault = Proxy::Fault::answer_lost,
         .when = [text = std::string{commit.before}, seen = false](const auto& message) mutable {
-          seen = seen || holds(std::string{message.bytes}, text);
+          seen = seen || std::string{message.bytes} == contains(text);
           return seen && message.type == 'Q' &&
                  message.bytes.substr(5) == std::string_view{"COMMIT\0", 7};
         }}};
@@ -319,8 +315,8 @@ TEST_CASE("a COMMIT whose answer is lost is read back where work hangs on it") {
     INFO(commit.where, "\n", result.err);
     CHECK(proxy.has_struck());
     CHECK(result.exit_code == (commit.read_back ? 0 : 14));
-    const bool says_so = holds(result.err, "the COMMIT had taken place") ||
-                         holds(result.err, "is complete, as read back after");
+    const bool says_so = result.err == contains("the COMMIT had taken place") ||
+                         result.err == contains("is complete, as read back after");
     CHECK(says_so == commit.read_back);
     shop.check_history_agrees();
     CHECK(shop.run_undisturbed().exit_code == 0);

@@ -8,11 +8,7 @@
 #include "support/proxy.hpp"
 #include "support/trials.hpp"
 
-using testing::Deployment;
-using testing::eventually;
-using testing::holds;
-using testing::joined;
-using testing::Proxy;
+using namespace testing;
 using namespace std::chrono_literals;
 
 namespace {
@@ -24,8 +20,8 @@ Proxy::Plan at(const std::string& text, Proxy::Fault fault) {
           .when = [text, is_complete = false](const Proxy::Message& message) mutable {
             const std::string bytes{message.bytes};
             // Of all COMMITs, that of the last transaction.
-            is_complete = is_complete || holds(bytes, "pg_notify");
-            return holds(bytes, text) && (text != "COMMIT" || is_complete);
+            is_complete = is_complete || bytes == contains("pg_notify");
+            return bytes == contains(text) && (text != "COMMIT" || is_complete);
           }};
 }
 
@@ -235,7 +231,7 @@ TEST_CASE("a gate whose network stands still stays closed, and opens once it is 
     CHECK(site.run_elsewhere().exit_code == 0);
     std::this_thread::sleep_for(2s);
     CHECK(t.process.is_running());
-    CHECK(!holds(t.process.output_so_far(), "gate open"));
+    CHECK(t.process.output_so_far() != contains("gate open"));
     site.proxy.set(Network::normal);
     const auto result = end_of(t);
     INFO(how.fault, ":\n", result.err);

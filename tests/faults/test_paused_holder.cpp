@@ -60,7 +60,8 @@ std::vector<std::string> points_of(void (*fill)(const Deployment&)) {
   const auto result = start_with(shop, "SCHEMAGATE_FAULT_TRACE", file).wait();
   REQUIRE_MESSAGE(result.exit_code == 0, result.err);
   auto points = split(read_text(file), '\n');
-  std::erase_if(points, [](const auto& line) { return line.empty() || holds(line, "/postgres."); });
+  std::erase_if(points,
+                [](const auto& line) { return line.empty() || line == contains("/postgres."); });
   return points;
 }
 
@@ -69,7 +70,7 @@ std::vector<std::string> points_of(void (*fill)(const Deployment&)) {
 std::size_t find(const std::vector<std::string>& points, std::size_t after, const std::string& name,
                  const std::string& detail) {
   for (auto i = after; i < points.size(); ++i)
-    if (points[i].starts_with(name + ":") && holds(points[i], detail)) return i;
+    if (points[i].starts_with(name + ":") && points[i] == contains(detail)) return i;
   FAIL("no point " << name << " with " << detail);
   return 0;
 }
@@ -142,7 +143,7 @@ TEST_CASE(
     // All done and committed: whether the lost lease is still noticed is a matter of moments.
     const bool may_be_content = all[i].complete && woken.exit_code == 0;
     REQUIRE_MESSAGE((woken.exit_code == 12 || may_be_content), woken.err);
-    if (!may_be_content) REQUIRE(holds(woken.err, "lease"));
+    if (!may_be_content) REQUIRE(woken.err == contains("lease"));
     // The one that had finished gives back the lease that nobody else wanted.
     if (!all[i].complete) REQUIRE(difference(after, content(shops[i]->database())).empty());
     if (all[i].complete) REQUIRE(shops[i]->run().exit_code == 0);

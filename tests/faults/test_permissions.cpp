@@ -3,15 +3,7 @@
 #include "e2e/gate_fixture.hpp"
 #include "faults/server_fixture.hpp"
 
-using testing::Deployment;
-using testing::eventually;
-using testing::holds;
-using testing::keeps_secret;
-using testing::record;
-using testing::Result;
-using testing::state;
-using testing::tells;
-using testing::TestRole;
+using namespace testing;
 
 namespace {
 
@@ -184,9 +176,9 @@ TEST_CASE(
   }
   const auto result = case_.shop.run();
   check_told(result, 21, "ERROR 42501: " + cause, "give the role this right");
-  CHECK(holds(result.err, "migrations/2_next/migration.sql:"));
-  CHECK_FALSE(holds(result.err, "hint: fix"));
-  CHECK(holds(case_.now(), "failed"));
+  CHECK(result.err == contains("migrations/2_next/migration.sql:"));
+  CHECK(result.err != contains("hint: fix"));
+  CHECK(case_.now() == contains("failed"));
   case_.execute(repair);
   case_.check_completes();
   record({.fault = name,
@@ -205,7 +197,7 @@ TEST_CASE(
   const auto result = case_.shop.run();
   const auto pid = std::to_string(left.backend_pid());
   check_told(result, 11, "do not end: pid " + pid, "pg_terminate_backend");
-  CHECK(holds(result.err, "backend " + pid + " of role " + other.name() + " cannot be ended"));
+  CHECK(result.err == contains("backend " + pid + " of role " + other.name() + " cannot be ended"));
   CHECK(case_.now() == "1_init | t | complete");
   case_.execute("GRANT pg_signal_backend TO $role");
   case_.check_completes();

@@ -59,7 +59,7 @@ TEST_CASE("a pooler killed under a run is named, and the next run completes") {
   pooled.pooler.kill();
   const auto cut = run.wait();
   CHECK(cut.exit_code == 14);
-  CHECK(contains(cut.err, "connection lost"));
+  CHECK(cut.err == contains("connection lost"));
   expire_lease(pooled.project.database);
   auto waiting = pooled.project.start_run();
   REQUIRE(waiting.says("waiting for the database"));
@@ -186,7 +186,7 @@ TEST_CASE("where the pooler takes no more clients a run waits, and says so when 
   pooled.project.set("database.wait", "1s");
   const auto refused = pooled.project.run();
   CHECK(refused.exit_code == 10);
-  CHECK(contains(refused.err, "no more connections allowed"));
+  CHECK(refused.err == contains("no more connections allowed"));
   pooled.project.set("database.wait", "2m");
   auto run = pooled.project.start_run();
   REQUIRE(run.says("no more connections allowed"));
@@ -240,8 +240,7 @@ TEST_CASE("CONCURRENTLY in a busy pool is refused, and where allowed sets nothin
   project.set("lease.unfenced", "allow");
   const auto setting = project.run();
   CHECK(setting.exit_code == 24);
-  CHECK(setting.err.find("what the script SETs cannot be set through a pooler") !=
-        std::string::npos);
+  CHECK(setting.err == contains("what the script SETs cannot be set through a pooler"));
   project.migration("20240102000000_index", "CREATE INDEX CONCURRENTLY users_id ON users (id);");
   const auto result = project.run();
   CHECK_MESSAGE(result.exit_code == 0, result.err);

@@ -7,9 +7,7 @@
 #include "e2e/gate_fixture.hpp"
 #include "support/trials.hpp"
 
-using testing::eventually;
-using testing::GateProject;
-using testing::holds;
+using namespace testing;
 
 namespace {
 
@@ -33,7 +31,8 @@ void stop_at(GateProject& project, const std::string& point) {
 
 bool is_stopped(const testing::Process& process) {
   return eventually([&] {
-    return holds(testing::read_text("/proc/" + std::to_string(process.pid()) + "/stat"), ") T ");
+    return testing::read_text("/proc/" + std::to_string(process.pid()) + "/stat") ==
+           contains(") T ");
   });
 }
 
@@ -51,9 +50,9 @@ Lines points_before_the_statement() {
   REQUIRE(rehearsal.run().exit_code == 0);
   Lines points;
   for (const auto& line : traced(rehearsal)) {
-    if (line.starts_with("postgres.send") && holds(line, "DO $$")) return points;
+    if (line.starts_with("postgres.send") && line == contains("DO $$")) return points;
     if (!line.starts_with("postgres.answer")) continue;
-    if (holds(line, "FOR UPDATE")) points.clear();
+    if (line == contains("FOR UPDATE")) points.clear();
     points.push_back(line);
   }
   return {};
@@ -89,7 +88,7 @@ TEST_CASE(
     const auto second = project.set("lease.ttl", "30s").run();
     INFO(second.err);
     CHECK(second.exit_code == 20);  // nobody can tell how far a DO block with COMMIT came
-    CHECK(holds(second.err, "ending backend"));
+    CHECK(second.err == contains("ending backend"));
     first.signal(SIGCONT);
     CHECK(first.wait().exit_code == 12);
     CHECK(project.database.value("SELECT count(*) FROM calls") == "0");

@@ -2,19 +2,7 @@
 
 #include "faults/server_fixture.hpp"
 
-using testing::Deployment;
-using testing::eventually;
-using testing::HeldRun;
-using testing::holds;
-using testing::keeps_secret;
-using testing::let_lease_expire;
-using testing::OwnServer;
-using testing::record;
-using testing::Result;
-using testing::SmallDisk;
-using testing::state;
-using testing::tells;
-using testing::Trace;
+using namespace testing;
 
 namespace {
 
@@ -107,8 +95,8 @@ TEST_CASE(
   server.execute("CREATE SCHEMA aside; CREATE TABLE aside.load AS SELECT 100000 AS rows");
   const auto full = shop.run();
   check_told(full, 14, "ERROR 53100: could not extend file", "free what is missing");
-  CHECK(holds(full.err, "migration 2_big failed at migrations/2_big/migration.sql:2:1"));
-  CHECK(holds(full.err, "nothing of this migration remains"));
+  CHECK(full.err == contains("migration 2_big failed at migrations/2_big/migration.sql:2:1"));
+  CHECK(full.err == contains("nothing of this migration remains"));
   CHECK(state(server.url()) == "1_init | t | running");
   server.execute("UPDATE aside.load SET rows = 10");
   check_completes(shop, server, "1_init, 2_big | t, u | complete");
@@ -193,7 +181,7 @@ TEST_CASE(
   server.execute("ALTER ROLE deployer CONNECTION LIMIT -1");
   const auto second = shop.run();
   CHECK(second.exit_code == 0);
-  CHECK_FALSE(holds(second.err, "waiting for the lease"));
+  CHECK(second.err != contains("waiting for the lease"));
   CHECK(state(server.url()) == k_one_done);
   record({.fault = "no free connection (max_connections, a role's or a database's limit)",
           .where = "the connection for the scripts",
@@ -325,7 +313,7 @@ TEST_CASE(
   shop.migration("2_bad", "CREATE TABLE u (x int);\nSELECT 1\n  FROM nirgends;\n");
   const auto failed = shop.run();
   check_told(failed, 21, "ERROR 42P01: Relation »nirgends« existiert nicht", "fix");
-  CHECK(holds(failed.err, "migrations/2_bad/migration.sql:3:8"));
+  CHECK(failed.err == contains("migrations/2_bad/migration.sql:3:8"));
   CHECK(state(server.url()) == "1_init | t | failed");
   server.execute("ALTER ROLE deployer NOLOGIN");
   check_told(shop.run(), 10, "Rolle »deployer« hat keine Berechtigung zum Einloggen",

@@ -5,13 +5,16 @@
 
 #include "fuzz.hpp"
 #include "schemagate/base/error.hpp"
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
-#include "schemagate/formats/migrations.hpp"
+#include "schemagate/formats/prisma.hpp"
 
 namespace {
 
 using namespace schemagate;
 using fuzz::promise;
+using prisma::read_folder;
+using prisma::same_content;
 
 void check_migration(const Migration& migration, const std::string& bytes) {
   promise(migration.sql == valid_utf8(bytes), "a script is read as Prisma does");

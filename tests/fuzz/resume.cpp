@@ -9,7 +9,9 @@
 
 #include "fuzz.hpp"
 #include "schemagate/base/error.hpp"
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
+#include "schemagate/formats/prisma.hpp"
 #include "schemagate/migrate/plan.hpp"
 
 namespace {
@@ -134,7 +136,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Folder folder{.directory = "/m",
                 .migrations = {is_edited ? migration_of("1_first", texts[2]) : ran,
                                migration_of("2_second", "SELECT 1")},
-                .digest = "digest"};
+                .digest = "digest",
+                .format = prisma::format()};
   History history;
   history.exists = true;
   history.rows.push_back({.id = k_row,
@@ -147,7 +150,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!steps->empty()) history.steps[k_row] = *steps;
   try {
     const auto plan = make_plan(folder, history, {});
-    promise(!steps->empty(), "what was not recorded is not continued");
+    promise(plan.blocking.empty() == !steps->empty(), "what was not recorded is not continued");
+    if (!plan.blocking.empty()) return 0;
     check_plan(plan, folder, *steps);
     promise(make_plan(folder, history, {}).pending[0].first_segment ==
                 plan.pending[0].first_segment,

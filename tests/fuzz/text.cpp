@@ -3,6 +3,7 @@
 #include "schemagate/base/text.hpp"
 
 #include "fuzz.hpp"
+#include "schemagate/formats/prisma.hpp"
 #include "schemagate/manifest/manifest.hpp"
 #include "schemagate/postgres/session.hpp"
 
@@ -13,10 +14,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto texts = fuzz::texts_of(data, size, 3);
   const auto &a = texts[0], &b = texts[1], &c = texts[2];
 
-  promise(!locale_less(a, a), "nothing sorts before itself");
-  promise(!(locale_less(a, b) && locale_less(b, a)), "an order has one direction");
-  promise(!(locale_less(a, b) && locale_less(b, c)) || locale_less(a, c), "an order is transitive");
-  promise(a == b || locale_less(a, b) || locale_less(b, a), "different names have an order");
+  promise(!prisma::locale_less(a, a), "nothing sorts before itself");
+  promise(!(prisma::locale_less(a, b) && prisma::locale_less(b, a)), "an order has one direction");
+  promise(!(prisma::locale_less(a, b) && prisma::locale_less(b, c)) || prisma::locale_less(a, c),
+          "an order is transitive");
+  promise(a == b || prisma::locale_less(a, b) || prisma::locale_less(b, a),
+          "different names have an order");
 
   const auto valid = valid_utf8(a);
   promise(valid_utf8(valid) == valid, "what is valid stays");

@@ -10,9 +10,10 @@
 #include "schemagate/lease/statements.hpp"
 #include "support/process.hpp"
 #include "support/server.hpp"
+#include "support/text.hpp"
 
 using schemagate::Bookkeeping;
-using testing::TestDatabase;
+using namespace testing;
 
 TEST_CASE("ten runners create the tables at once, and each finds them") {
   for (int round = 0; round < 5; ++round) {
@@ -99,7 +100,7 @@ TEST_CASE("tables that a newer schemagate made are refused") {
     FAIL("accepted");
   } catch (const schemagate::Failure& failure) {
     CHECK(failure.code() == schemagate::ExitCode::refused);
-    CHECK(std::string{failure.what()}.find("version 99") != std::string::npos);
+    CHECK(failure.what() == contains("version 99"));
   }
 }
 

@@ -3,11 +3,14 @@
 
 #include <doctest/doctest.h>
 
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/catalogue/evidence.hpp"
 #include "support/server.hpp"
+#include "support/text.hpp"
 
 using namespace schemagate;
+using namespace testing;
 using Verdict = Evidence::Verdict;
 
 namespace {
@@ -117,7 +120,7 @@ TEST_CASE("an INVALID index is neither there nor not there") {
   const auto script = script_of("CREATE UNIQUE INDEX CONCURRENTLY i ON t (id)");
   const auto evidence = look(session, script);
   CHECK(evidence.verdict == Verdict::contradictory);
-  CHECK(report(evidence, 1).front().find("relation i is INVALID") != std::string::npos);
+  CHECK(report(evidence, 1).front() == contains("relation i is INVALID"));
 }
 
 TEST_CASE("names with quotes, backslashes, commas and braces are found") {

@@ -7,10 +7,12 @@
 #include "schemagate/catalogue/evidence.hpp"
 #include "schemagate/manifest/manifest.hpp"
 #include "schemagate/recovery/diagnosis.hpp"
-#include "support/server.hpp"
+#include "support/leased.hpp"
 #include "support/temp_dir.hpp"
+#include "support/text.hpp"
 
 using namespace schemagate;
+using namespace testing;
 using Verdict = Evidence::Verdict;
 
 namespace {
@@ -82,13 +84,17 @@ Settlement examined(const testing::TestDatabase& database, const std::string& sq
                                        database.url() + "\"}\nmigrations: {directory: m}\n");
   const auto manifest = read_manifest(file, process_environment());
   Target target{manifest, folder_of(manifest)};
-  auto session = database.connect();
+  testing::Leased leased{database};
+  auto& session = leased.session;
   target.find_history(session);
-  target.history().create_if_missing(session);
-  target.history().insert_started(session, "1", "20240101000000_a",
-                                  target.folder.migrations.front().checksum);
-  target.history().set_failed(session, "1", "ERROR: something");
-  const auto history = target.history().read(session);
+  leased.write([&](Fenced& transaction) {
+    const auto& table = *target.writable_history();
+    table.create_if_missing(transaction);
+    table.insert_started(transaction, "1", "20240101000000_a",
+                         target.folder.migrations.front().checksum);
+    table.set_failed(transaction, "1", "ERROR: something");
+  });
+  const auto history = target.history()->read(session);
   auto settlement = examine_failed(session, target, history).at(0);
   settlement.row = nullptr;
   settlement.migration = nullptr;
@@ -276,7 +282,7 @@ TEST_CASE("evidence does not repeat a password of the script") {
   database.execute(k_data);
   const auto settlement = examined(
       database, "CREATE ROLE r PASSWORD 'hunter2'; UPDATE t SET x = 1; CREATE TABLE a (id int);");
-  CHECK(join(settlement.report, "\n").find("hunter2") == std::string::npos);
+  CHECK(join(settlement.report, "\n") != contains("hunter2"));
 }
 
 TEST_CASE("what comes next begins with the first statement that may not have been executed") {
@@ -285,7 +291,7 @@ TEST_CASE("what comes next begins with the first statement that may not have bee
   const auto settlement = examined(database, "CREATE TABLE a (id int);\nUPDATE t SET x = x / 0;\n"
                                              "CREATE TABLE b (id int);");
   INFO(settlement.hint);
-  CHECK(settlement.hint.find("from line 3") == std::string::npos);
+  CHECK(settlement.hint != contains("from line 3"));
 }
 
 TEST_CASE("the evidence waits for nobody") {

@@ -17,8 +17,7 @@ using schemagate::Fence;
 using schemagate::Lease;
 using schemagate::LeaseRequest;
 using schemagate::Stop;
-using testing::eventually;
-using testing::TestDatabase;
+using namespace testing;
 using namespace std::chrono_literals;
 
 namespace {

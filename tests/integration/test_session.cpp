@@ -12,8 +12,7 @@ using schemagate::pg::ConnectionLost;
 using schemagate::pg::Error;
 using schemagate::pg::Session;
 using schemagate::pg::Transaction;
-using testing::eventually;
-using testing::TestDatabase;
+using namespace testing;
 
 namespace {
 

@@ -76,10 +76,6 @@ std::string source(const std::string& path) {
   return text;
 }
 
-bool holds(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 std::string shop_image(const std::string& release, const std::string& image_lines) {
   const auto lines = image_lines.empty() ? last_lines_of_one_image() : image_lines;
   const auto manifest = source("deploy/one-image/schemagate.yaml");
@@ -169,7 +165,9 @@ std::string ComposeProject::log(const std::string& service) const {
 }
 
 bool ComposeProject::app_runs() const {
-  const auto runs = [&] { return status("app") == "running" && holds(log("app"), "the app runs"); };
+  const auto runs = [&] {
+    return status("app") == "running" && log("app") == contains("the app runs");
+  };
   return eventually(runs, std::chrono::seconds{120});
 }
 

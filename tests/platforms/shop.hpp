@@ -10,12 +10,12 @@
 
 #include "docker.hpp"
 #include "support/page.hpp"
+#include "support/text.hpp"
 
 namespace testing {
 
 // A file of this repository.
 [[nodiscard]] std::string source(const std::string& path);
-[[nodiscard]] bool holds(const std::string& text, const std::string& part);
 
 // For a database in which a migration of release `slow` waits.
 inline constexpr const char* k_let_slow_go = "CREATE SCHEMA go";

@@ -9,6 +9,7 @@
 #include "schemagate/base/text.hpp"
 #include "schemagate/base/version.hpp"
 #include "schemagate/manifest/manifest.hpp"
+#include "support/text.hpp"
 
 using namespace testing;
 using namespace testing::kube;
@@ -321,8 +322,8 @@ TEST_SUITE("Helm chart") {
       const auto job = containers(pods({only(all, "Job")}).at(0).spec).at(0);
       CHECK(gate.at("args") == json::array({"gate"}));
       CHECK(gate.at("image") == job.at("image"));
-      CHECK(gate.at("env").dump().find("shop-database") != std::string::npos);
-      CHECK(job.at("env").dump().find("shop-migrate-database") != std::string::npos);
+      CHECK(gate.at("env").dump() == contains("shop-database"));
+      CHECK(job.at("env").dump() == contains("shop-migrate-database"));
     }
   }
 
@@ -334,7 +335,7 @@ TEST_SUITE("Helm chart") {
     const auto spec = pods({only(all, "Deployment")}).at(0).spec;
     const auto& init = spec.at("initContainers").at(0);
     CHECK(init.at("args") == json::array({"run", "--hold", "5m"}));
-    CHECK(init.at("env").dump().find("shop-migrate-database") != std::string::npos);
+    CHECK(init.at("env").dump() == contains("shop-migrate-database"));
   }
 
   TEST_CASE("two databases are two aliases, each with a Job and a gate of its own") {
@@ -397,7 +398,7 @@ TEST_SUITE("Helm chart") {
     CHECK(images == 4);  // app, gate, Job, and the Pod of helm test
     const auto refused = render(example.path, {"--set", "image.tag=1.5.0"});
     CHECK(refused.exit_code != 0);
-    CHECK(refused.err.find("set schemagate.image.tag") != std::string::npos);
+    CHECK(refused.err == contains("set schemagate.image.tag"));
   }
 
   TEST_CASE("the example takes a volume `tmp` for the gate, and leaves replicas to an autoscaler") {
@@ -469,7 +470,7 @@ TEST_SUITE("Helm chart") {
     // Without the condition it would make the Job all the same: refused.
     const auto alone = render(k_chart, {"-f", values_file("job"), "--set", "enabled=false"});
     CHECK(alone.exit_code != 0);
-    CHECK(alone.err.find("`condition: schemagate.enabled`") != std::string::npos);
+    CHECK(alone.err == contains("`condition: schemagate.enabled`"));
   }
 
   TEST_CASE("the example's page waits longer than the Job may take") {
@@ -512,7 +513,7 @@ TEST_SUITE("Helm chart") {
       argv.insert(argv.begin(), {"-f", values_file("job")});
       const auto result = render(k_chart, argv);
       CHECK_MESSAGE(result.exit_code != 0, arguments[1]);
-      CHECK_MESSAGE(result.err.find(words) != std::string::npos, result.err);
+      CHECK(result.err == contains(words));
     }
     // A digest decides, whatever the tag beside it.
     CHECK(render(k_chart, {"-f", values_file("job"), "--set",
@@ -524,7 +525,7 @@ TEST_SUITE("Helm chart") {
                             "{{ include \"schemagate.gate\" .Subcharts.schemgate }}");
     example.update();
     const auto result = render(example.path, {});
-    CHECK(result.err.find("no such dependency here") != std::string::npos);
+    CHECK(result.err == contains("no such dependency here"));
   }
 
   TEST_CASE("the notes say what happens next, and where a hook must not be used") {
@@ -540,12 +541,12 @@ TEST_SUITE("Helm chart") {
         if (name_of(document) == "notes") return document.at("data").at("text");
       return "";
     };
-    CHECK(notes("job").find("logs -f job/" + job_name({})) != std::string::npos);
-    CHECK(notes("hook").find("Do not use mode \"hook\"") != std::string::npos);
-    CHECK(notes("hook").find("Secret \"shop-migrate-database\"") != std::string::npos);
-    CHECK(notes("initContainer").find("No Job") != std::string::npos);
+    CHECK(notes("job") == contains("logs -f job/" + job_name({})));
+    CHECK(notes("hook") == contains("Do not use mode \"hook\""));
+    CHECK(notes("hook") == contains("Secret \"shop-migrate-database\""));
+    CHECK(notes("initContainer") == contains("No Job"));
     for (const auto& mode : k_modes)
-      CHECK(notes(mode).find("helm -n default test shop --logs") != std::string::npos);
+      CHECK(notes(mode) == contains("helm -n default test shop --logs"));
   }
 
   TEST_CASE("the README's table, values.yaml and values.schema.json know the same values") {
@@ -569,8 +570,8 @@ TEST_SUITE("Helm chart") {
     for (const auto* line :
          {R"({{- include "schemagate.gate" .Subcharts.schemagate | nindent 8 }})",
           R"({{- include "schemagate.volumes" .Subcharts.schemagate | nindent 8 }})"}) {
-      CHECK(page.find(line) != std::string::npos);
-      CHECK(deployment.find(line) != std::string::npos);
+      CHECK(page == contains(line));
+      CHECK(deployment == contains(line));
     }
     const auto begin = page.find("dependencies:\n");
     const auto shown = only_document(page.substr(begin, page.find("```", begin) - begin));

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "docker.hpp"
+#include "support/text.hpp"
 
 using namespace testing;
 using namespace std::chrono_literals;
@@ -14,10 +15,6 @@ namespace {
 constexpr const char* k_program = "/opt/schemagate/bin/schemagate";
 constexpr const char* k_table = "CREATE TABLE users (id int PRIMARY KEY);";
 constexpr long k_image_size_max = 30'000'000;
-
-bool holds(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 // The user's own job image: FROM schemagate, the manifest, the migrations.
 class JobImage {
@@ -74,8 +71,8 @@ TEST_CASE("a job image run without root, rights and a writable disk migrates the
   const auto second = Docker::run(arguments(network, image.name()));
   INFO(second.err);
   CHECK(second.exit_code == 0);
-  CHECK(holds(second.err, "nothing to do"));
-  CHECK_FALSE(holds(second.err, "docker exec"));
+  CHECK(second.err == contains("nothing to do"));
+  CHECK(second.err != contains("docker exec"));
   CHECK(Docker::run(arguments(network, image.name(), {"gate", "--once"})).exit_code == 0);
   CHECK(Docker::run(arguments(network, image.name(), {"status"})).exit_code == 0);
 }
@@ -88,7 +85,7 @@ TEST_CASE("the job's container ends with each documented exit code") {
     const JobImage image{sql, more_manifest};
     const auto result = Docker::run(arguments(network, image.name(), {}, url));
     INFO(result.err);
-    if (result.exit_code != 0) CHECK(holds(result.err, "hint:"));
+    if (result.exit_code != 0) CHECK(result.err == contains("hint:"));
     return result.exit_code;
   };
   CHECK(code_of(k_table, "no_such_key: 1\n") == 2);
@@ -117,7 +114,7 @@ TEST_CASE("SIGTERM in the middle of a long statement ends it, gives the lease ba
   INFO(result.err);
   CHECK(result.exit_code == 143);
   // It was not killed, nor did it give up waiting for the server.
-  CHECK_FALSE(holds(result.err, "giving up"));
+  CHECK(result.err != contains("giving up"));
   CHECK_FALSE(sleeps());
   CHECK(network.value("SELECT to_regclass('half') IS NULL") == "t");
   CHECK(network.value("SELECT count(*) FROM schemagate.lock WHERE expires_at > now()") == "0");
@@ -146,7 +143,7 @@ TEST_CASE("every library in the image is in its bill of materials, with its lice
   for (const auto* package : {"libpq5", "libc6", "libssl3t64", "libpqxx-7.10", "libyaml-cpp0.8",
                               "libpg-query-dev", "libcli11-dev"}) {
     INFO(package);
-    CHECK(holds(bill, "\"name\": \"" + std::string{package} + "\""));
+    CHECK(bill == contains("\"name\": \"" + std::string{package} + "\""));
     CHECK(std::filesystem::file_size(dir.path() / "share/licenses" / package) > 0);
   }
 }
@@ -178,7 +175,7 @@ void expect_verified_run(const std::string& base) {
   const auto stranger = Docker::run(arguments(network, image, {k_program, "run"}, url + "system"));
   INFO(stranger.err);
   CHECK(stranger.exit_code == 10);
-  CHECK(holds(stranger.err, "certificate verify failed"));
+  CHECK(stranger.err == contains("certificate verify failed"));
   const auto other_name = Docker::run(arguments(
       network, image, {k_program, "run"},
       "postgresql://postgres:geheim@" +
@@ -223,7 +220,7 @@ TEST_CASE("sslrootcert=system trusts the authorities that the image has") {
                             DockerNetwork::url() + "?sslmode=verify-full&sslrootcert=system"));
   INFO(gate.err);
   CHECK(gate.exit_code == 30);
-  CHECK(holds(gate.err, "no run has happened on this database yet"));
+  CHECK(gate.err == contains("no run has happened on this database yet"));
   (void)Docker::run({"rmi", "-f", image});
 }
 

@@ -8,6 +8,7 @@
 #include "kube.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/manifest/manifest.hpp"
+#include "support/text.hpp"
 
 using namespace testing;
 using namespace testing::kube;
@@ -85,8 +86,7 @@ TEST_SUITE("Kubernetes manifests") {
     for (const auto& mistake : mistakes) {
       const auto result = validate(replaced(text_of(mistake[0]), mistake[1], mistake[2]));
       CHECK_MESSAGE(result.exit_code != 0, mistake[2]);
-      CHECK_MESSAGE((result.out + result.err).find(mistake[3]) != std::string::npos,
-                    result.out << result.err);
+      CHECK(result.out + result.err == contains(mistake[3]));
     }
   }
 
@@ -252,13 +252,12 @@ TEST_SUITE("Kubernetes manifests") {
         ++places;
     }
     CHECK(places == 3);
-    CHECK(text_of("README.md").find("in three places") != std::string::npos);
+    CHECK(text_of("README.md") == contains("in three places"));
   }
 
   TEST_CASE("the README's lines that make a Job for status make one anew, that tries once") {
     const auto page = text_of("README.md");
-    CHECK(page.find("kubectl -n shop delete job shop-status --ignore-not-found\nsed '") !=
-          std::string::npos);
+    CHECK(page == contains("kubectl -n shop delete job shop-status --ignore-not-found\nsed '"));
     const auto begin = page.find("sed '");
     const auto line = page.substr(begin, page.find(" |\n", begin) - begin);
     const auto result = run({"sh", "-c", line}, {.environment = {}, .directory = k_root.string()});

@@ -5,10 +5,9 @@
 
 #include "support/process.hpp"
 #include "support/temp_dir.hpp"
+#include "support/text.hpp"
 
-using testing::read_text;
-using testing::run;
-using testing::TempDir;
+using namespace testing;
 
 namespace {
 
@@ -64,5 +63,5 @@ TEST_CASE("the tarball unpacks to a directory that runs where there is nothing e
 TEST_CASE("deploy/package does not install into the root of this machine") {
   const auto refused = run({k_package, testing::tested_program(), "/"});
   CHECK(refused.exit_code == 2);
-  CHECK(refused.err.find("unpack the tarball") != std::string::npos);
+  CHECK(refused.err == contains("unpack the tarball"));
 }

@@ -7,6 +7,7 @@
 #include "kube.hpp"
 #include "schemagate/base/text.hpp"
 #include "support/own_server.hpp"
+#include "support/text.hpp"
 
 using namespace testing;
 using namespace testing::kube;
@@ -105,10 +106,6 @@ void prepare(const Podman& podman, const OwnServer& server) {
                                        secret("shop-database", "shop_app"));
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 // Some templates of the example chart, with a manifest that is not the image's.
 std::string chart(const ExampleChart& example, const Arguments& templates) {
   Arguments arguments{"--set-json",
@@ -147,12 +144,12 @@ TEST_SUITE("Kubernetes manifests played by podman") {
     CHECK(job.at("HostConfig").at("ReadonlyRootfs") == true);
     CHECK(job.at("Config").at("User") == "65532:65532");
     CHECK(job.at("EffectiveCaps").empty());
-    CHECK(contains(job.at("HostConfig").at("SecurityOpt").dump(), "no-new-privileges"));
+    CHECK(job.at("HostConfig").at("SecurityOpt").dump() == contains("no-new-privileges"));
 
     CHECK(podman.state(k_gate) == "running");  // nobody has let the app's role look
     CHECK(podman.state(k_app) == "created");
     CHECK(eventually([&] {  // once it has looked after the Job
-      return contains(podman.log(k_gate), "gate closed: permission denied for schema schemagate");
+      return podman.log(k_gate) == contains("gate closed: permission denied for schema schemagate");
     }));
     sql_script(server, "gate-role.sql", "shop_app");
     CHECK(app.wait().exit_code == 0);
@@ -167,13 +164,13 @@ TEST_SUITE("Kubernetes manifests played by podman") {
     podman.must_play("job.yaml", manifest("job.yaml"));
     REQUIRE(podman.comes_to(k_job, "exited"));
     CHECK(podman.inspect(k_job).at("State").at("ExitCode") == 21);
-    CHECK(contains(podman.log(k_job), "20250801000000_broken"));
-    CHECK(contains(podman.log(k_job), "division by zero"));
+    CHECK(podman.log(k_job) == contains("20250801000000_broken"));
+    CHECK(podman.log(k_job) == contains("division by zero"));
 
     sql_script(server, "gate-role.sql", "shop_app");
     const auto app = podman.play("deployment.yaml", manifest("deployment.yaml")).wait();
     CHECK(app.exit_code != 0);
-    CHECK(contains(app.err, "31"));
+    CHECK(app.err == contains("31"));
     CHECK(podman.state(k_app) != "running");
   }
 

@@ -27,11 +27,4 @@ namespace schemagate {
 // Invalid UTF-8 becomes U+FFFD, as in the WHATWG decoder (and so in Node's fs.readFile).
 [[nodiscard]] std::string valid_utf8(std::string_view bytes);
 
-// Prisma's order of migration directories: JavaScript's localeCompare, that is the ICU root
-// collation, for printable ASCII. Other characters sort after these, by code point.
-[[nodiscard]] bool locale_less(std::string_view a, std::string_view b);
-
-[[nodiscard]] std::string sha256_hex(std::string_view bytes);
-[[nodiscard]] std::string random_uuid();  // version 4, lower case
-
 }  // namespace schemagate

@@ -70,13 +70,15 @@ struct Prefix {
 
 // All of `scripts` are recorded as applied. For each: how much of what it made, and later ones did
 // not change again, is missing?
-struct Remains {
+struct Remainder {
   std::size_t expected = 0;
   std::vector<std::string> missing;  // what is not there at all, whatever its shape
   bool is_certain = true;     // false: a statement, here or later, may have changed it unseen
   bool changes_data = false;  // it does more than the catalogue shows
+
+  [[nodiscard]] bool is_nothing() const { return missing.size() == expected; }
 };
-[[nodiscard]] std::vector<Remains> remains_of(const std::vector<const Script*>& scripts,
-                                              const Catalogue& catalogue);
+[[nodiscard]] std::vector<Remainder> remains_of(const std::vector<const Script*>& scripts,
+                                                const Catalogue& catalogue);
 
 }  // namespace schemagate

@@ -1,13 +1,13 @@
 #pragma once
-// Prisma's table `_prisma_migrations`, read and written so that Prisma's own engine finds nothing
-// unusual. Its DDL, the meaning of its columns and the order of its checks: Prisma 7.10,
-// schema-engine (flavour/postgres.rs, sql_migration_persistence.rs); docs/prisma.md lists them.
+// A migration tool's own table: what it says is applied. Every format reads one; a tool whose
+// folders we apply, or whose history we may correct, has one that can be written, too.
 
 #include <map>
 #include <string>
 #include <vector>
 
 #include "schemagate/lease/bookkeeping.hpp"
+#include "schemagate/lease/fenced.hpp"
 #include "schemagate/postgres/session.hpp"
 
 namespace schemagate {
@@ -15,12 +15,13 @@ namespace schemagate {
 struct HistoryRow {
   std::string id;
   std::string name;
-  std::string checksum;
+  std::string checksum;  // empty: the tool keeps none
   std::string logs;
-  std::string started_at;        // only of rows that did not finish, or with Times::all
-  std::string finished_at = {};  // only with Times::all
-  int steps = 1;                 // applied_steps_count: 0 also where a person said so (resolve)
-  bool by_resolve = false;       // as `resolve --applied` writes it, Prisma's and ours
+  std::vector<std::string> reason = {};  // the lines of a failure's logs that tell why
+  std::string started_at;                // only of rows that did not finish, or with Times::all
+  std::string finished_at = {};          // only with Times::all
+  int steps = 1;                         // 0: no script was executed, or not to its end
+  bool by_resolve = false;               // a person or a baseline wrote it, by a command for that
   bool finished = false;
   bool rolled_back = false;
 
@@ -36,55 +37,67 @@ struct Step {
 
 struct History {
   bool exists = false;
-  std::vector<HistoryRow> rows;             // by start
-  std::vector<std::string> foreign_tables;  // the schema's tables when `exists` is false (P3005)
+  std::vector<HistoryRow> rows;                      // by start
+  std::vector<std::string> foreign_tables;           // the schema's tables when `exists` is false
   std::map<std::string, std::map<int, Step>> steps;  // row id → segment → progress
+  std::string remark = {};  // what whoever misses a migration in it should know
 
   [[nodiscard]] const HistoryRow* applied(const std::string& name) const;
 };
 
-// Where Prisma puts its table when no schema is given: the first existing one of the search_path.
-[[nodiscard]] std::string current_schema(pg::Session& session);
+// What bookkeeping knows of migrations that cannot be one transaction; nothing for a role that may
+// not look.
+[[nodiscard]] std::map<std::string, std::map<int, Step>> read_steps(pg::Session& session,
+                                                                    const Bookkeeping& bookkeeping);
+
+class WritableHistory;
 
 class HistoryTable {
  public:
-  HistoryTable(const std::string& schema, const Bookkeeping& bookkeeping);
+  virtual ~HistoryTable() = default;
 
   enum class Times { unfinished, all };
-  [[nodiscard]] History read(pg::Session& session, Times times = Times::unfinished) const;
+  // Throws Failure (usage) where the manifest's description of the table is wrong.
+  [[nodiscard]] virtual History read(pg::Session& session,
+                                     Times times = Times::unfinished) const = 0;
+  [[nodiscard]] virtual TableName name() const = 0;
+  // Null where only the tool itself writes it.
+  [[nodiscard]] virtual const WritableHistory* writable() const { return nullptr; }
+};
 
-  // Under the lease:
-  void create_if_missing(pg::Session& session) const;  // the schema too, as Prisma does
+// Rows as the tool itself would write them.
+class WritableHistory : public HistoryTable {
+ public:
+  [[nodiscard]] const WritableHistory* writable() const override { return this; }
+
+  virtual void create_if_missing(Fenced& transaction) const = 0;  // the schema too
 
   // As text, to be sent with other bookkeeping in one message. `started_at`: an SQL expression.
-  [[nodiscard]] std::string insert_applied_sql(const std::string& id, const std::string& name,
-                                               const std::string& checksum,
-                                               const std::string& started_at) const;
-  [[nodiscard]] std::string finish_sql(const std::string& id, const std::string& checksum) const;
+  [[nodiscard]] virtual std::string insert_applied_sql(const std::string& id,
+                                                       const std::string& name,
+                                                       const std::string& checksum,
+                                                       const std::string& started_at) const = 0;
+  [[nodiscard]] virtual std::string finish_sql(const std::string& id,
+                                               const std::string& checksum) const = 0;
 
-  // The following belong into the transaction of the work they describe.
-  void insert_started(pg::Session& session, const std::string& id, const std::string& name,
-                      const std::string& checksum) const;
-  void insert_rolled_back(pg::Session& session, const std::string& id, const std::string& name,
-                          const std::string& checksum, const std::string& logs) const;
-  void set_failed(pg::Session& session, const std::string& id, const std::string& logs) const;
-  void forget_logs(pg::Session& session, const std::string& id) const;  // it is tried again
-  void set_rolled_back(pg::Session& session, const std::string& id, const std::string& logs) const;
+  virtual void insert_started(Fenced& transaction, const std::string& id, const std::string& name,
+                              const std::string& checksum) const = 0;
+  virtual void insert_rolled_back(Fenced& transaction, const std::string& id,
+                                  const std::string& name, const std::string& checksum,
+                                  const std::string& logs) const = 0;
+  virtual void set_failed(Fenced& transaction, const std::string& id,
+                          const std::string& logs) const = 0;
+  virtual void forget_logs(Fenced& transaction, const std::string& id) const = 0;  // tried again
+  virtual void set_rolled_back(Fenced& transaction, const std::string& id,
+                               const std::string& logs) const = 0;
 
-  // A person's or the evidence's word, as Prisma's `migrate resolve` writes it (Prisma 7.10,
-  // mark_migration_applied.rs, mark_migration_rolled_back.rs).
-  // mark_applied() adds a row; unfinished ones of the name are to be marked rolled back before.
-  void mark_applied(pg::Session& session, const std::string& name,
-                    const std::string& checksum) const;
-  void mark_rolled_back(pg::Session& session, const std::string& id) const;
+  // A person's or the evidence's word. mark_applied() adds a row; unfinished ones of the name are
+  // to be marked rolled back before.
+  virtual void mark_applied(Fenced& transaction, const std::string& name,
+                            const std::string& checksum) const = 0;
+  virtual void mark_rolled_back(Fenced& transaction, const std::string& id) const = 0;
 
-  [[nodiscard]] bool is_finished(pg::Session& session, const std::string& id) const;
-  [[nodiscard]] const std::string& schema() const { return schema_; }
-
- private:
-  std::string schema_;
-  std::string table_;  // qualified and quoted: scripts may leave any search_path behind
-  const Bookkeeping& bookkeeping_;
+  [[nodiscard]] virtual bool is_finished(pg::Session& session, const std::string& id) const = 0;
 };
 
 }  // namespace schemagate

@@ -1,11 +1,22 @@
 #pragma once
 // Our own tables: which schema they are in, and how they come into being.
 
+#include <optional>
 #include <string>
 
 #include "schemagate/postgres/session.hpp"
 
 namespace schemagate {
+
+// A table as it is called, not as it is written in SQL.
+struct TableName {
+  std::string schema;
+  std::string name;
+
+  [[nodiscard]] std::string quoted() const {
+    return pg::quote_identifier(schema) + "." + pg::quote_identifier(name);
+  }
+};
 
 class Bookkeeping {
  public:
@@ -25,10 +36,9 @@ class Bookkeeping {
   // role may not create them.
   void create_if_missing(pg::Session& session) const;
   // Throws Failure (refused), with the GRANT, when the role lacks a right on one of our tables or
-  // on the history in `history_schema`: better now than between two migrations.
-  void check_rights(pg::Session& session, const std::string& history_schema) const;
-  // The same for the right to create the history, where there is none yet.
-  void check_may_create_history(pg::Session& session, const std::string& history_schema) const;
+  // on `history`, a table that it is to write; better now than between two migrations. Where that
+  // does not exist yet, the right to create it.
+  void check_rights(pg::Session& session, const std::optional<TableName>& history) const;
 
  private:
   void create(pg::Session& session) const;

@@ -11,6 +11,7 @@
 
 #include "schemagate/base/error.hpp"
 #include "schemagate/lease/bookkeeping.hpp"
+#include "schemagate/lease/fenced.hpp"
 #include "schemagate/lease/verified.hpp"
 
 namespace schemagate {
@@ -46,13 +47,12 @@ struct NewerRelease {
 [[nodiscard]] std::optional<NewerRelease>
 find_newer_release(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id);
 
-// These belong into a transaction that ends with the lease's fence check.
-void mark_running(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+void mark_running(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
                   const std::string& digest, const std::string& run_id);
-void mark_complete(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id,
+void mark_complete(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
                    const Verified& verified, const std::string& run_id);
 // False where it stays complete: what was completed for the same content is not taken back.
-[[nodiscard]] bool mark_failed(pg::Session& session, const Bookkeeping& bookkeeping,
+[[nodiscard]] bool mark_failed(Fenced& transaction, const Bookkeeping& bookkeeping,
                                const ReleaseId& id, const std::string& digest,
                                const std::string& run_id, const Failure& failure);
 

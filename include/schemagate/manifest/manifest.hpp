@@ -73,7 +73,12 @@ struct Manifest {
     std::vector<std::string> command;
     Milliseconds timeout{};
     std::map<std::string, std::string> env;
-    bool prisma_history = false;  // tool: command, history: prisma
+    // tool: command: which table tells afterwards what is applied.
+    struct History {
+      std::string preset = "none";    // empty: the three below, which else replace the preset's
+      std::string table, key, files;  // formats/generic.hpp
+      [[nodiscard]] bool is_none() const { return preset == "none"; }
+    } history;
   } migrations;
 
   std::vector<Check> verify;
@@ -97,11 +102,11 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
                                       const Environment& environment);
 
 struct ManifestKey {
-  enum class Type { integer, text, secret, boolean, duration, choice, list, map, checks };
+  enum class Type { integer, text, secret, boolean, duration, choice, list, map, checks, history };
   std::string_view path;  // "database.url"
   Type type;
   std::string_view fallback;  // as written in YAML; empty: none
-  std::string_view choices;   // "fail|warn|allow", for Type::choice
+  std::string_view choices;   // "fail|warn|allow", for Type::choice and Type::history
 };
 [[nodiscard]] std::span<const ManifestKey> manifest_keys();
 

@@ -40,6 +40,8 @@ class ManifestReader {
   std::vector<std::string> list(const std::string& path);
   std::map<std::string, std::string> map(const std::string& path);
   std::vector<Check> checks(const std::string& path);
+  Manifest::Migrations::History
+  history(const std::string& path);  // one of the choices, or described
 
   // False when a mistake in its value, or in the section around it, was found already.
   [[nodiscard]] bool is_good(const std::string& path) const;
@@ -66,6 +68,10 @@ class ManifestReader {
   [[nodiscard]] const ManifestKey* find_key(const std::string& path) const;
   [[nodiscard]] bool is_section(const std::string& path) const;
   [[nodiscard]] std::vector<std::string> names_below(const std::string& section) const;
+  void check_expression(const std::string& path, const std::string& expression);
+  // Its place among the choices; else complains.
+  std::size_t place_of(const std::string& path, const std::string& name, const std::string& value,
+                       const std::string& written);
   // Of the value `node` of `path`:
   std::optional<std::string> expand(const std::string& path, const YAML::Node& node,
                                     const std::string& text);

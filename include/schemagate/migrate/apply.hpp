@@ -7,32 +7,34 @@
 #include <string>
 #include <vector>
 
-#include "schemagate/formats/history.hpp"
-#include "schemagate/formats/prisma_lock.hpp"
-#include "schemagate/lease/lease.hpp"
+#include "schemagate/formats/tool_lock.hpp"
 #include "schemagate/migrate/plan.hpp"
+#include "schemagate/migrate/script_session.hpp"
 
 namespace schemagate {
 
 struct ApplyContext {
-  const Database& database;
+  const ScriptConnection& connection;
   const Bookkeeping& bookkeeping;
-  const HistoryTable& history;
-  const Lease& lease;
-  PrismaLock& prisma_lock;
-  const Manifest::Migrations& settings;
+  const WritableHistory& history;
+  ToolLock& tool_lock;
   Stop& stop;
-  int server_major_version;
   bool may_run_alone;  // a direct connection, or lease.unfenced: allow
 };
 
-// Applies plan.pending in order on `session` (from open_script_session; replaced by a new one if
-// the connection was lost during a COMMIT that turns out to have happened). Appends each finished
-// migration's name to `applied`, also when a later one fails (with atomic: release all or none).
-// With atomic: release all of it is one transaction and `before_commit` runs inside it, last but
-// for the fence check; otherwise it is not called. Throws Failure: migration_failed, lock_timeout,
-// connection_lost, lease_lost, or the Stop's reason.
-void apply(pg::Session& session, const Plan& plan, const ApplyContext& context,
-           std::vector<std::string>& applied, const std::function<void()>& before_commit);
+// Both work on `session` (opened by the connection; replaced by a new one if it was lost during a
+// COMMIT that turns out to have happened) and append the names of what is applied to `applied`.
+// Throw Failure: migration_failed, lock_timeout, connection_lost, lease_lost, or the Stop's reason.
+
+// plan.pending in order, each a transaction of its own where it can be. What is done stays done
+// when a later one fails.
+void apply_each(pg::Session& session, const Plan& plan, const ApplyContext& context,
+                std::vector<std::string>& applied);
+
+// plan.pending, which must not be empty, in one transaction, or none of it. `before_commit` runs in
+// it, last but for the fence check.
+void apply_as_release(pg::Session& session, const Plan& plan, const ApplyContext& context,
+                      std::vector<std::string>& applied,
+                      const std::function<void(Fenced&)>& before_commit);
 
 }  // namespace schemagate

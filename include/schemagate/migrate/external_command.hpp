@@ -1,7 +1,7 @@
 #pragma once
-// tool: command. Runs any migration command under our readiness, lease and marker, and refuses the
-// ones that reset or push. What such a tool does cannot be fenced by transactions: it gets a direct
-// connection whose application_name lets a successor end it.
+// tool: command. Runs any migration command under our readiness, lease and marker. What such a tool
+// does cannot be fenced by transactions: it gets a direct connection whose application_name lets a
+// successor end it.
 
 #include <string>
 #include <vector>
@@ -11,10 +11,6 @@
 #include "schemagate/postgres/database.hpp"
 
 namespace schemagate {
-
-// Throws Failure (refused) for prisma db push, migrate dev, migrate reset, --force-reset and
-// --accept-data-loss, also inside `sh -c "..."`.
-void refuse_destructive_command(const std::vector<std::string>& argv);
 
 // The child's output goes into the log line by line; its environment holds DATABASE_URL,
 // DIRECT_URL, SCHEMAGATE_DATABASE_URL, SCHEMAGATE_RELEASE, SCHEMAGATE_APP and PGAPPNAME, then

@@ -8,8 +8,7 @@
 #include <vector>
 
 #include "schemagate/base/error.hpp"
-#include "schemagate/formats/history.hpp"
-#include "schemagate/formats/migrations.hpp"
+#include "schemagate/formats/format.hpp"
 #include "schemagate/manifest/manifest.hpp"
 #include "schemagate/migrate/segments.hpp"
 
@@ -34,6 +33,7 @@ struct PlannedMigration {
 struct Plan {
   std::vector<PlannedMigration> pending;
   std::vector<std::string> warnings;
+  std::vector<const HistoryRow*> blocking;  // failed, and nothing recorded to continue from
 
   [[nodiscard]] bool needs_direct_connection() const;
   [[nodiscard]] bool sets_outside_transactions() const;
@@ -48,9 +48,10 @@ struct Discrepancy {
 [[nodiscard]] std::vector<Discrepancy> discrepancies(const Folder& folder, const History& history);
 [[nodiscard]] Policy policy_for(Discrepancy::Kind kind, const Manifest::Migrations& policies);
 
-// Throws Failure: (history) failed rows (P3009), a non-empty schema without history (P3005), a
-// pending directory without migration.sql (P3015), or what a policy forbids; (migration_failed) a
-// script that cannot be executed; (refused) atomic: release where PostgreSQL does not allow it.
+// Whether the history can be worked with at all (recovery/diagnosis.hpp) is not asked here. Throws
+// Failure: (history) a pending migration without its file, or what a policy forbids;
+// (migration_failed) a script that cannot be executed; (refused) atomic: release where PostgreSQL
+// does not allow it.
 [[nodiscard]] Plan make_plan(const Folder& folder, const History& history,
                              const Manifest::Migrations& policies);
 

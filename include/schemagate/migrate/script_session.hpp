@@ -1,11 +1,11 @@
 #pragma once
 // The session that scripts run on, and its hygiene: whatever a script sets (search_path, role,
 // time-outs) reaches neither the next migration nor our bookkeeping, and nothing stays behind on a
-// pooled backend. Temporary tables live as long as the session, as they do under Prisma.
+// pooled backend. Temporary tables live as long as the session.
 
 #include <string>
 
-#include "schemagate/lease/lease.hpp"
+#include "schemagate/lease/fenced.hpp"
 #include "schemagate/manifest/manifest.hpp"
 #include "schemagate/migrate/progress.hpp"
 #include "schemagate/migrate/segments.hpp"
@@ -13,25 +13,30 @@
 
 namespace schemagate {
 
-// A session for scripts under this lease. Direct: its connection carries our name and limits, so
-// that RESET ALL brings them back. Pooled: an ordinary one; everything is set for each transaction.
-[[nodiscard]] pg::Session open_script_session(const Database& database, const Lease& lease,
-                                              const Manifest::Migrations& settings,
-                                              int server_major_version);
+// How a session for scripts under this lease is opened, and opened again. Direct: its connection
+// carries our name and limits, so that RESET ALL brings them back. Pooled: an ordinary one;
+// everything is set for each transaction. All that is referred to must outlive it.
+struct ScriptConnection {
+  const Database& database;
+  const Lease& lease;
+  const Manifest::Migrations& settings;
+  int server_major_version;
+
+  [[nodiscard]] pg::Session open() const;  // throws pg::ConnectionLost
+};
 
 class ScriptSession {
  public:
-  // Everything must outlive this; `session` (from open_script_session) may be replaced by another
-  // one between calls.
-  ScriptSession(pg::Session& session, const Database& database, const Lease& lease,
-                const Manifest::Migrations& settings, const Stop& stop);
+  // Everything must outlive this; `session`, which `connection` opened, may be replaced by another
+  // such one between calls.
+  ScriptSession(pg::Session& session, const ScriptConnection& connection, const Stop& stop);
 
   // In a transaction, in this order:
   [[nodiscard]] std::string prologue(const Segment& segment) const;  // goes with BEGIN
   void run(const Segment& segment, const std::string& label);
   // Checks deferred constraints, cleans the session, runs `bookkeeping` (SQL) and the fence check,
   // all in one message: COMMIT has no surprises left.
-  void conclude(const std::string& bookkeeping);
+  void conclude(Fenced& transaction, const std::string& bookkeeping);
   // The same without the fence check, where the transaction goes on for long: the check locks the
   // lease's row, and the lease could not be renewed until the COMMIT. Returns what `bookkeeping`
   // did.
@@ -55,6 +60,7 @@ class ScriptSession {
  private:
   [[nodiscard]] std::string clean_sql() const;
   void execute(const Statement& statement, const std::string& label);
+  template <class Work> auto at_the_end(Work&& work);
 
   pg::Session& session_;
   const Database& database_;

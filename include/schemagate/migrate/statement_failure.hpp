@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "schemagate/formats/migrations.hpp"
+#include "schemagate/formats/folder.hpp"
 #include "schemagate/postgres/session.hpp"
 #include "schemagate/sql/sql_script.hpp"
 

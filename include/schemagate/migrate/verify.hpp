@@ -5,8 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "schemagate/formats/history.hpp"
-#include "schemagate/formats/migrations.hpp"
+#include "schemagate/formats/format.hpp"
 #include "schemagate/lease/verified.hpp"
 #include "schemagate/manifest/manifest.hpp"
 

@@ -37,4 +37,7 @@ class Database {
   bool pooled_;
 };
 
+// The first existing schema of the session's search_path, where a table without one is made.
+[[nodiscard]] std::string current_schema(pg::Session& session);
+
 }  // namespace schemagate

@@ -4,6 +4,7 @@
 // backend would have lost its settings and locks without telling. One thread at a time per Session,
 // except for cancel(), which any thread may call.
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -17,7 +18,14 @@
 namespace schemagate::pg {
 
 using Value = std::optional<std::string>;  // SQL text or NULL
-using Row = std::vector<Value>;
+
+// One row of an answer. The getters know how libpq writes a value; NULL is empty, false, 0.
+struct Row : std::vector<Value> {
+  using std::vector<Value>::vector;
+  [[nodiscard]] std::string text(std::size_t column) const { return at(column).value_or(""); }
+  [[nodiscard]] bool flag(std::size_t column) const { return at(column) == "t"; }
+  [[nodiscard]] std::int64_t number(std::size_t column) const;
+};
 using Rows = std::vector<Row>;
 
 struct Position {  // 1-based, in the SQL text that was sent
@@ -59,10 +67,11 @@ class Session {
 
   // One statement with $n parameters; autocommitted unless a Transaction is open on this session.
   Rows query(const std::string& sql, const std::vector<Value>& parameters = {});
-  // The same, but the server ends it after `limit`, waiting for locks included (57014 or 55P03);
-  // where it does not answer even then, the connection is lost.
-  // One message, so that a client that is paused half-way leaves nothing open. Not inside a
-  // Transaction.
+  // The same, for what answers with one row: that row.
+  Row row(const std::string& sql, const std::vector<Value>& parameters = {});
+  // The same as query(), but the server ends it after `limit`, waiting for locks included (57014 or
+  // 55P03); where it does not answer even then, the connection is lost. One message, so that a
+  // client that is paused half-way leaves nothing open. Not inside a Transaction.
   Rows query_within(Milliseconds limit, const std::string& sql,
                     const std::vector<Value>& parameters = {});
   // One message of the simple protocol: several statements without parameters are one implicit

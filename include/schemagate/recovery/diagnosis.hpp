@@ -7,19 +7,19 @@
 #include <vector>
 
 #include "schemagate/catalogue/evidence.hpp"
-#include "schemagate/formats/history.hpp"
+#include "schemagate/formats/format.hpp"
 #include "schemagate/recovery/target.hpp"
 
 namespace schemagate {
 
-// A failed row: neither finished nor rolled back (Prisma's P3009).
+// A failed row: neither finished nor rolled back.
 struct Settlement {
   enum class Outcome {
     running,       // somebody is executing it now
     resumable,     // an earlier run of ours recorded how far it came; the next one continues
     rolled_back,   // nothing of it is there
     applied,       // all of it is there
-    half_applied,  // some statements are done, as Prisma 7.4 and later leave it
+    half_applied,  // some statements are done
     unclear,
   };
   const HistoryRow* row = nullptr;       // in the History
@@ -37,13 +37,11 @@ struct Settlement {
                                  const Migration& migration, const HistoryRow& row);
 
 // With the evidence of each. Exit code lease_held while somebody is at work, else history.
-[[nodiscard]] Failure blocked_by(const std::vector<Settlement>& settlements);
-// The lines of a row's logs that tell why. Prisma adds advice, colours and what its engine thought.
-[[nodiscard]] std::vector<std::string> reason_in(const std::string& logs);
+[[nodiscard]] Failure blocked_by(const Target& target, const std::vector<Settlement>& settlements);
 // One settlement for people: a line, then its evidence.
 [[nodiscard]] std::vector<std::string> describe(const Settlement& settlement);
 
-// Pending migrations whose objects are there already, as `prisma db push` leaves them.
+// Pending migrations whose objects are there already: made past the history.
 struct Existing {
   std::vector<const Migration*> pending;
   std::size_t there = 0;                 // the first so many of them
@@ -52,25 +50,21 @@ struct Existing {
 };
 [[nodiscard]] Existing examine_pending(pg::Session& session, const Target& target,
                                        const History& history);
-// P3005: tables, but no history. With the command that records what is there.
+// Tables, but no history. With the command that records what is there.
 [[nodiscard]] Failure not_baselined(const Target& target, const History& history,
                                     const Existing& existing);
 
 // What a migration should have made, no later one took away, and is missing.
-struct Remainder {
-  const Migration* migration;
-  std::size_t expected;
-  std::vector<std::string> missing;
-  bool is_certain;    // false: something may have taken it away unseen
-  bool changes_data;  // the catalogue does not show all that it does
-  [[nodiscard]] bool is_nothing() const { return missing.size() == expected; }
+struct MigrationRemainder : Remainder {
+  const Migration* migration = nullptr;
 };
 // One for each of `applied`, if exactly these are applied, in this order.
-[[nodiscard]] std::vector<Remainder> remainders_of(pg::Session& session, const Target& target,
-                                                   const std::vector<const Migration*>& applied);
-// Of those whose rows a person wrote or had written (applied_steps_count 0), where something is
+[[nodiscard]] std::vector<MigrationRemainder>
+remainders_of(pg::Session& session, const Target& target,
+              const std::vector<const Migration*>& applied);
+// Of those whose rows a person wrote or had written, where something is
 // certainly missing.
-[[nodiscard]] std::vector<Remainder> examine_marked(pg::Session& session, const Target& target,
-                                                    const History& history);
+[[nodiscard]] std::vector<MigrationRemainder>
+examine_marked(pg::Session& session, const Target& target, const History& history);
 
 }  // namespace schemagate

@@ -1,11 +1,12 @@
 #pragma once
-// What a command works on: the manifest's folder, database, history and release, put together once.
-// The same for every command, so that `status` sees what `run` would see.
+// What a command works on: the manifest's tool, folder, database, history and release, put together
+// once. The same for every command, so that `status` and the gate see what `run` would see.
 
-#include <optional>
+#include <memory>
+#include <string>
+#include <vector>
 
-#include "schemagate/formats/history.hpp"
-#include "schemagate/formats/migrations.hpp"
+#include "schemagate/formats/format.hpp"
 #include "schemagate/lease/bookkeeping.hpp"
 #include "schemagate/lease/lease.hpp"
 #include "schemagate/lease/marker.hpp"
@@ -18,22 +19,32 @@ namespace schemagate {
 [[nodiscard]] Folder folder_of(const Manifest& manifest);
 
 // The release that a run and its gate mean: the manifest's, or the folder's digest.
-[[nodiscard]] std::string release_of(const Manifest& manifest, const std::string& folder_digest);
+[[nodiscard]] ReleaseId release_of(const Manifest& manifest, const std::string& folder_digest);
 
 class Target {
  public:
   // `manifest` must outlive the target. Throws what Database throws.
-  Target(const Manifest& manifest, Folder folder);
+  Target(const Manifest& manifest, Folder folder,
+         Database::Purpose purpose = Database::Purpose::work);
+  Target(const Target&) = delete;
+  Target& operator=(const Target&) = delete;
 
-  // Needed before history() and lease_request(): where no schema is given, the server knows it.
+  // Needed before the following: where no schema is given, the server knows it.
   void find_history(pg::Session& session);
 
-  [[nodiscard]] const HistoryTable& history() const { return *history_; }
-  [[nodiscard]] bool is_external() const { return settings.tool == Tool::command; }
-  [[nodiscard]] bool has_history() const { return !is_external() || settings.prisma_history; }
+  // Null: an external command of which nobody can tell what it has done.
+  [[nodiscard]] const HistoryTable* history() const { return history_.get(); }
+  // Null also where only the tool itself may write it.
+  [[nodiscard]] const WritableHistory* writable_history() const {
+    return history_ ? history_->writable() : nullptr;
+  }
+  // Of the folder that cannot be seen in the history as applied with its content; nothing where
+  // there is no history to look into.
+  [[nodiscard]] std::vector<std::string> missing_in_history(pg::Session& session) const;
   [[nodiscard]] LeaseRequest lease_request() const;
   // The schemas of names without one in scripts; never empty.
   [[nodiscard]] const std::vector<std::string>& search_path() const { return search_path_; }
+  [[nodiscard]] const std::string& schema() const { return search_path_.front(); }
   // For the start of a transaction that looks at what unqualified names mean to scripts.
   [[nodiscard]] std::string search_path_sql() const;
 
@@ -45,7 +56,8 @@ class Target {
   ReleaseId id;
 
  private:
-  std::optional<HistoryTable> history_;
+  std::shared_ptr<const Format> format_;
+  std::unique_ptr<HistoryTable> history_;
   std::vector<std::string> search_path_;
 };
 

@@ -7,7 +7,7 @@
 
 using namespace schemagate;
 using namespace std::chrono_literals;
-using testing::TempDir;
+using namespace testing;
 
 namespace {
 

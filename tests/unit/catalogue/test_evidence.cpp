@@ -4,8 +4,10 @@
 #include <doctest/doctest.h>
 
 #include "schemagate/catalogue/evidence.hpp"
+#include "support/text.hpp"
 
 using namespace schemagate;
+using namespace testing;
 using Kind = SchemaObject::Kind;
 using Verdict = Evidence::Verdict;
 
@@ -84,7 +86,7 @@ TEST_CASE("what a script makes and takes away again is not told to be done") {
       "SELECT f();\nCREATE TABLE a (id int);\nDROP TABLE a;\nCREATE TABLE b (id int);";
   const auto evidence = judged(sql, Live{});
   CHECK(evidence.verdict == Verdict::not_visible);
-  for (const auto& line : report(evidence, 10)) CHECK(line.find(": done: ") == std::string::npos);
+  for (const auto& line : report(evidence, 10)) CHECK(line != contains(": done: "));
 }
 
 TEST_CASE("at no stage of a script, nothing is said of what other statements rename or drop") {
@@ -102,7 +104,7 @@ TEST_CASE("at no stage of a script, nothing is said of what other statements ren
   for (const auto& line : report(evidence, 10)) {
     INFO(line);
     CHECK((line.starts_with("line 3: there") || line.starts_with("line 4: ") ||
-           line.find("cannot be seen") != std::string::npos));
+           line == contains("cannot be seen")));
   }
 }
 
@@ -253,7 +255,7 @@ TEST_CASE("a column of another type, or default, is not what the script makes") 
   price.type->modifier = "12,2";
   const auto evidence = judged(sql, Live{}.with_table("t").with_column("t", "price", price));
   CHECK(evidence.verdict == Verdict::contradictory);
-  CHECK(report(evidence, 1).at(0).find("is numeric(12,2), not numeric(10,0)") != std::string::npos);
+  CHECK(report(evidence, 1).at(0) == contains("is numeric(12,2), not numeric(10,0)"));
 }
 
 TEST_CASE("of several scripts the first that are there are counted, as db push leaves them") {

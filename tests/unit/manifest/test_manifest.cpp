@@ -10,8 +10,10 @@
 #include "schemagate/base/error.hpp"
 #include "schemagate/base/text.hpp"
 #include "support/temp_dir.hpp"
+#include "support/text.hpp"
 
 using namespace schemagate;
+using namespace testing;
 using namespace std::chrono_literals;
 
 template <> struct doctest::StringMaker<std::vector<std::string>> {
@@ -97,7 +99,7 @@ TEST_SUITE("manifest") {
     CHECK(manifest.migrations.command.empty());
     CHECK(manifest.migrations.timeout == 30min);
     CHECK(manifest.migrations.env.empty());
-    CHECK_FALSE(manifest.migrations.prisma_history);
+    CHECK(manifest.migrations.history.is_none());
     CHECK(manifest.verify.empty());
     CHECK(manifest.gate.match == GateMatch::release);
     CHECK(manifest.gate.timeout == 10min);
@@ -169,7 +171,7 @@ TEST_SUITE("manifest") {
     CHECK(manifest.migrations.command == Messages{"npx", "prisma", "migrate", "deploy"});
     CHECK(manifest.migrations.timeout == 6min);
     CHECK(manifest.migrations.env == Variables{{"A", "1"}, {"B", ""}});
-    CHECK(manifest.migrations.prisma_history);
+    CHECK(manifest.migrations.history.preset == "prisma");
     REQUIRE(manifest.verify.size() == 3);
     CHECK(manifest.verify[0].kind == Check::Kind::column);
     CHECK(manifest.verify[0].text == "users.email");
@@ -514,13 +516,13 @@ TEST_SUITE("manifest") {
     CHECK(parse(k_smallest + "mode: check\n", {{"SCHEMAGATE_MODE", ""}}).mode == Mode::check);
     const auto found = mistakes(k_smallest, {{"SCHEMAGATE_MODE", "of"}});
     REQUIRE(found.size() == 1);
-    CHECK(found.front().find("did you mean \"off\"?") != std::string::npos);
+    CHECK(found.front() == contains("did you mean \"off\"?"));
   }
 
   TEST_CASE("a wrong SCHEMAGATE_MODE is named as the thing to be corrected") {
     const auto found = mistakes(k_smallest + "mode: apply\n", {{"SCHEMAGATE_MODE", "dry"}});
     REQUIRE(found.size() == 1);
-    CHECK(found.front().find("SCHEMAGATE_MODE") != std::string::npos);
+    CHECK(found.front() == contains("SCHEMAGATE_MODE"));
   }
 
   TEST_CASE("tool: command needs a command, and a release or a directory") {
@@ -538,7 +540,7 @@ TEST_SUITE("manifest") {
               .empty());
     CHECK(mistakes("version: 1\nrelease: r\ndatabase: {url: x}\n"
                    "migrations: {tool: command, command: [c], history: prisma}\n") ==
-          Messages{"m.yaml:4:52: history: prisma needs \"migrations.directory\" to compare with"});
+          Messages{"m.yaml:4:52: a history needs \"migrations.directory\" to compare with"});
     CHECK(mistakes("version: 1\nrelease: r\ndatabase: {url: x}\n"
                    "migrations: {tool: command, command: []}\n")
               .size() == 1);
@@ -574,7 +576,7 @@ TEST_SUITE("manifest") {
       for (const auto& message :
            mistakes("version: 1\ndatabase: {url: '${DATABASE_URL}', " + std::string{rest} + "}\n",
                     set)) {
-        CHECK(message.find("hunter2") == std::string::npos);
+        CHECK(message != contains("hunter2"));
       }
     }
   }
@@ -587,12 +589,12 @@ TEST_SUITE("manifest") {
       const auto said = mistakes(
           "version: 1\nmigrations: {directory: d}\ndatabase: {" + std::string{rest} + "}\n", set);
       REQUIRE(said.size() == 1);
-      CHECK(said[0].find("hunter2") == std::string::npos);
-      CHECK(said[0].find("${DATABASE_URL}") != std::string::npos);
+      CHECK(said[0] != contains("hunter2"));
+      CHECK(said[0] == contains("${DATABASE_URL}"));
     }
     const auto said = mistakes(k_smallest + "mode: ${DATABASE_URL}\n", set);
     REQUIRE(said.size() == 1);
-    CHECK(said[0].find("hunter2") == std::string::npos);
+    CHECK(said[0] != contains("hunter2"));
   }
 
   TEST_CASE("a stray comma is a mistake and ends nothing else") {
@@ -614,7 +616,7 @@ TEST_SUITE("manifest") {
         FAIL("no failure");
       } catch (const Failure& failure) {
         CHECK(failure.code() == ExitCode::usage);
-        CHECK(std::string{failure.what()}.find(file.string()) != std::string::npos);
+        CHECK(failure.what() == contains(file.string()));
         CHECK_FALSE(failure.hint().empty());
       }
     }

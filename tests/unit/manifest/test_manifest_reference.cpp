@@ -52,6 +52,7 @@ std::string name_of(Type type) {
     case Type::list: return "list";
     case Type::map: return "map";
     case Type::checks: return "checks";
+    case Type::history: return "history";
   }
   return "";
 }
@@ -131,10 +132,12 @@ TEST_SUITE("manifest reference") {
         CHECK(property.at("const") == 1);
         continue;
       }
-      if (key.type == Type::choice) {
+      if (key.type == Type::choice || key.type == Type::history) {
         CHECK(property.at("anyOf").at(0).at("enum").get<std::vector<std::string>>() ==
               split(key.choices, '|'));
         CHECK(property.at("anyOf").at(1).at("$ref") == "#/$defs/variable");
+        if (key.type == Type::history)
+          CHECK(property.at("anyOf").at(2).at("$ref") == "#/$defs/history");
       } else {
         CHECK(property.at("$ref") == "#/$defs/" + name_of(key.type));
       }
@@ -214,8 +217,16 @@ TEST_SUITE("manifest reference") {
   }
 
   TEST_CASE("the smallest manifest of the page is accepted") {
-    REQUIRE(examples().size() == 2);
+    REQUIRE(examples().size() == 3);
     CHECK(accepted(examples().at(0)));
+  }
+
+  TEST_CASE("the page's table of a command's own is accepted") {
+    const auto manifest =
+        parse("version: 1\ndatabase: {url: \"postgresql://h/d\"}\n" + examples().at(2));
+    CHECK(manifest.migrations.history.table == "schema_migrations");
+    CHECK(manifest.migrations.history.key == "version");
+    CHECK(manifest.migrations.history.files == R"(([0-9]+)_[^/]*\.rb)");
   }
 
   TEST_CASE("the complete example of the page is accepted as it stands, and changes nothing") {
@@ -257,7 +268,7 @@ TEST_SUITE("manifest reference") {
 
   TEST_CASE("every choice is named in the page beside its key") {
     for (const auto& key : manifest_keys()) {
-      if (key.type != Type::choice) continue;
+      if (key.type != Type::choice && key.type != Type::history) continue;
       const std::string name{key.path.substr(key.path.rfind('.') + 1)};
       const auto lines = split(complete_example(), '\n');
       for (const auto& choice : split(key.choices, '|')) {

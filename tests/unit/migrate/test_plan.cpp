@@ -7,15 +7,20 @@
 #include <vector>
 
 #include "schemagate/base/error.hpp"
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
+#include "schemagate/formats/prisma.hpp"
+#include "support/text.hpp"
 
 using namespace schemagate;
+using namespace testing;
 
 namespace {
 
 Folder folder_of(const std::vector<std::pair<std::string, std::string>>& scripts) {
   Folder folder;
   folder.directory = "/srv/migrations";
+  folder.format = prisma::format();
   for (const auto& [name, sql] : scripts) {
     folder.migrations.push_back({.name = name,
                                  .file = folder.directory / name / "migration.sql",
@@ -74,10 +79,6 @@ Refusal refusal(const Folder& folder, const History& history,
   }
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 const std::string k_mixed =
     "CREATE TABLE a (i int);\nCREATE INDEX CONCURRENTLY i ON a (i);\nSELECT 2;\n";
 
@@ -131,38 +132,15 @@ TEST_SUITE("plan") {
         make_plan(folder, history_of({applied("2_b", k_mixed)}), {}).needs_direct_connection());
   }
 
-  TEST_CASE("a schema with tables but without history is refused (P3005)") {
-    History history;
-    history.foreign_tables = {"users", "orders"};
-    const auto refused = refusal(folder_of({{"1_a", "SELECT 1"}}), history);
-    CHECK(refused.code == ExitCode::history);
-    CHECK(contains(refused.text, "P3005"));
-    CHECK(contains(refused.text, "users, orders"));
-    CHECK(contains(refused.hint, "schemagate status"));
-    history.foreign_tables.assign(500, "a_rather_long_table_name");
-    CHECK(refusal({}, history).text.size() < 500);
-  }
-
-  TEST_CASE(
-      "failed rows block with their names, times and reasons (P3009), also those not in the folder") {
-    auto with_logs = row("2_b", "x");
-    with_logs.logs = "ERROR:  relation \"users\" does not exist\n";
-    const auto refused =
-        refusal(folder_of({{"1_a", "SELECT 1"}, {"2_b", "x"}}),
-                history_of({applied("1_a", "SELECT 1"), with_logs, row("0_gone", "y")}));
-    CHECK(refused.code == ExitCode::history);
-    CHECK(contains(refused.text, "2 migrations"));
-    CHECK(contains(refused.text, "P3009"));
-    CHECK(contains(refused.text,
-                   "2_b started at yesterday: ERROR:  relation \"users\" does not exist"));
-    CHECK(contains(refused.text, "0_gone started at yesterday: no reason was recorded"));
-    CHECK(contains(refused.hint, "2_b"));
-  }
-
-  TEST_CASE("a very long reason is shortened") {
-    auto failed = row("1_a", "x");
-    failed.logs = std::string(100'000, 'x');
-    CHECK(refusal(folder_of({{"1_a", "x"}}), history_of({failed})).text.size() < 1000);
+  TEST_CASE("failed rows that nobody can continue are in the way, also those not in the folder") {
+    const auto folder = folder_of({{"1_a", "SELECT 1"}, {"2_b", "x"}});
+    const auto history =
+        history_of({applied("1_a", "SELECT 1"), row("2_b", "x"), row("0_gone", "y")});
+    const auto plan = make_plan(folder, history, {});
+    CHECK(plan.pending.empty());
+    REQUIRE(plan.blocking.size() == 2);
+    CHECK(plan.blocking[0]->name == "2_b");
+    CHECK(plan.blocking[1]->name == "0_gone");
   }
 
   TEST_CASE("a pending directory without migration.sql is refused (P3015), an applied one is not") {
@@ -170,8 +148,8 @@ TEST_SUITE("plan") {
     folder.migrations[1].file_missing = true;
     const auto refused = refusal(folder, history_of({applied("1_a", "SELECT 1")}));
     CHECK(refused.code == ExitCode::history);
-    CHECK(contains(refused.text, "P3015"));
-    CHECK(contains(refused.text, "2_b/migration.sql"));
+    CHECK(refused.text == contains("P3015"));
+    CHECK(refused.text == contains("2_b/migration.sql"));
     CHECK(
         make_plan(folder, history_of({applied("1_a", "SELECT 1"), applied("2_b", "was here")}), {})
             .pending.empty());
@@ -182,7 +160,7 @@ TEST_SUITE("plan") {
     const auto edited = history_of({applied("1_a", "SELECT 0;\n")});
     CHECK(refusal(folder, edited, with(&Manifest::Migrations::edited, Policy::fail)).code ==
           ExitCode::history);
-    CHECK(contains(refusal(folder, edited).text, "1_a/migration.sql"));
+    CHECK(refusal(folder, edited).text == contains("1_a/migration.sql"));
     CHECK(make_plan(folder, edited, with(&Manifest::Migrations::edited, Policy::warn))
               .warnings.size() == 1);
     CHECK(make_plan(folder, edited, with(&Manifest::Migrations::edited, Policy::allow))
@@ -196,7 +174,7 @@ TEST_SUITE("plan") {
     const auto plan = make_plan(folder, ahead, {});
     CHECK(plan.pending.empty());
     REQUIRE(plan.warnings.size() == 1);
-    CHECK(contains(plan.warnings.front(), "2_b"));
+    CHECK(plan.warnings.front() == contains("2_b"));
     CHECK(refusal(folder, ahead, with(&Manifest::Migrations::missing, Policy::fail)).code ==
           ExitCode::history);
     CHECK(make_plan(folder, ahead, with(&Manifest::Migrations::missing, Policy::allow))
@@ -211,7 +189,7 @@ TEST_SUITE("plan") {
     const auto plan = make_plan(folder, history, {});
     CHECK(pending(plan) == Names{"1_a", "3_c"});
     REQUIRE(plan.warnings.size() == 1);
-    CHECK(contains(plan.warnings.front(), "migration 1_a is pending, but 2_b"));
+    CHECK(plan.warnings.front() == contains("migration 1_a is pending, but 2_b"));
     CHECK(refusal(folder, history, with(&Manifest::Migrations::out_of_order, Policy::fail)).code ==
           ExitCode::history);
     CHECK(make_plan(folder, history, with(&Manifest::Migrations::out_of_order, Policy::allow))
@@ -272,7 +250,7 @@ TEST_SUITE("plan") {
     const auto changed =
         refusal(folder_of({{"1_a", "CREATE TABLE b (i int);\nVACUUM;\n"}}), history);
     CHECK(changed.code == ExitCode::history);
-    CHECK(contains(changed.text, "the first 1 part of this script"));
+    CHECK(changed.text == contains("the first 1 part of this script"));
     CHECK(refusal(folder_of({{"1_a", ""}}), history).code == ExitCode::history);
   }
 
@@ -293,23 +271,23 @@ TEST_SUITE("plan") {
   TEST_CASE("a failed row without recorded progress of ours is not resumed") {
     auto history = history_of({row("1_a", k_mixed)});
     history.steps["another id"] = {{0, {}}};
-    CHECK(contains(refusal(folder_of({{"1_a", k_mixed}}), history).text, "P3009"));
+    CHECK(make_plan(folder_of({{"1_a", k_mixed}}), history, {}).blocking.size() == 1);
     history.steps["id-1_a"] = {{0, {}}};
-    CHECK(contains(refusal(folder_of({{"2_b", "SELECT 1"}}), history).text, "P3009"));
+    CHECK(make_plan(folder_of({{"2_b", "SELECT 1"}}), history, {}).blocking.size() == 1);
   }
 
   TEST_CASE("all pending scripts are judged before the first one is applied") {
     const auto refused =
         refusal(folder_of({{"1_a", "SELECT 1"}, {"2_b", "SELECT 1;\n  ROLLBACK;"}}), {});
     CHECK(refused.code == ExitCode::migration_failed);
-    CHECK(contains(refused.text, "2_b/migration.sql:2:3: "));
-    CHECK(contains(refused.text, "nothing was applied"));
+    CHECK(refused.text == contains("2_b/migration.sql:2:3: "));
+    CHECK(refused.text == contains("nothing was applied"));
   }
 
   TEST_CASE("a script in UTF-16 or with invalid UTF-8 outside comments is refused") {
     const auto utf16 = refusal(folder_of({{"1_a", std::string{"S\0E\0", 4}}}), {});
     CHECK(utf16.code == ExitCode::migration_failed);
-    CHECK(contains(utf16.hint, "UTF-16"));
+    CHECK(utf16.hint == contains("UTF-16"));
     auto folder = folder_of({{"1_a", "SELECT 'caf\xEF\xBF\xBD';"}});
     CHECK(refusal(folder, {}).code == ExitCode::done);  // that is what the file holds
     folder.migrations[0].was_invalid_utf8 = true;
@@ -323,15 +301,15 @@ TEST_SUITE("plan") {
       return refusal(folder_of({{"1_a", first}, {"2_b", second}}), {}, together());
     };
     CHECK(refused("SELECT 1", "SELECT 2").code == ExitCode::done);
-    CHECK(contains(refused("SELECT 1", "VACUUM").text, "VACUUM refuses transactions"));
-    CHECK(contains(refused("SELECT 1", k_mixed).text, "2_b/migration.sql:2:1: "));
+    CHECK(refused("SELECT 1", "VACUUM").text == contains("VACUUM refuses transactions"));
+    CHECK(refused("SELECT 1", k_mixed).text == contains("2_b/migration.sql:2:1: "));
     CHECK(refused("SELECT 1", k_mixed).code == ExitCode::refused);
+    CHECK(refused("SELECT 1", "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 2; COMMIT;").text ==
+          contains("ISOLATION LEVEL SERIALIZABLE"));
     CHECK(
-        contains(refused("SELECT 1", "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 2; COMMIT;").text,
-                 "ISOLATION LEVEL SERIALIZABLE"));
-    CHECK(contains(
-        refused("ALTER TYPE e ADD VALUE 'new'", "SELECT 1;\nSELECT 'new'::e").text,
-        "2_b/migration.sql:2:1: atomic: release is not possible: it uses the enum value 'new' added at "));
+        refused("ALTER TYPE e ADD VALUE 'new'", "SELECT 1;\nSELECT 'new'::e").text ==
+        contains(
+            "2_b/migration.sql:2:1: atomic: release is not possible: it uses the enum value 'new' added at "));
     CHECK(refused("ALTER TYPE e ADD VALUE 'new'", "SELECT 'other'").code == ExitCode::done);
     CHECK(refused("", "-- nothing").code == ExitCode::done);
   }
@@ -342,7 +320,7 @@ TEST_SUITE("plan") {
     history.steps["id-1_a"] = {{0, {.digest = "", .evidence = "", .finished = false}}};
     const auto refused = refusal(folder, history, together());
     CHECK(refused.code == ExitCode::refused);
-    CHECK(contains(refused.text, "an earlier run stopped in the middle"));
+    CHECK(refused.text == contains("an earlier run stopped in the middle"));
   }
 
   // PostgreSQL 12 to 16 refuse it (55P04), although the type is new as well.
@@ -353,6 +331,6 @@ TEST_SUITE("plan") {
                                             {"3_c", "SELECT 'b'::e"}}),
                                  {}, together());
     CHECK(refused.code == ExitCode::refused);
-    CHECK(contains(refused.text, "3_c/migration.sql:1:1: "));
+    CHECK(refused.text == contains("3_c/migration.sql:1:1: "));
   }
 }

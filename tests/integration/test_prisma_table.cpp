@@ -2,13 +2,15 @@
 
 #include <doctest/doctest.h>
 
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
-#include "schemagate/formats/history.hpp"
-#include "support/server.hpp"
+#include "schemagate/formats/prisma.hpp"
+#include "support/leased.hpp"
 
 using schemagate::Bookkeeping;
-using schemagate::HistoryTable;
-using testing::TestDatabase;
+using schemagate::Fenced;
+using schemagate::prisma::Table;
+using namespace testing;
 
 namespace {
 
@@ -28,13 +30,15 @@ CREATE TABLE _prisma_migrations (
 
 struct Fixture {
   TestDatabase database;
-  schemagate::pg::Session session = database.connect();
-  Bookkeeping bookkeeping{"schemagate"};
-  HistoryTable history{"public", bookkeeping};
+  testing::Leased leased{database};
+  schemagate::pg::Session& session = leased.session;
+  Table history{"public", leased.bookkeeping};
   std::string id = schemagate::random_uuid();
   const std::string checksum = schemagate::sha256_hex("script");
 
-  Fixture() { history.create_if_missing(session); }
+  Fixture() {
+    leased.write([&](Fenced& transaction) { history.create_if_missing(transaction); });
+  }
   [[nodiscard]] std::string row(const std::string& columns) const {
     return database.value("SELECT concat_ws(' ', " + columns + ") FROM _prisma_migrations");
   }
@@ -65,22 +69,26 @@ TEST_CASE("our _prisma_migrations is Prisma's, column by column, constraint by c
     return facts;
   };
   const auto theirs = described("prisma");
-  CHECK(theirs.size() == 8 + 1 + 1);
+  // PostgreSQL 18 also lists NOT NULL as a constraint.
+  const auto not_null = fixture.database.value("SELECT count(*) FROM pg_constraint"
+                                               " WHERE contype = 'n' AND conrelid ="
+                                               " 'public._prisma_migrations'::regclass");
+  CHECK(theirs.size() == 8 + 1 + 1 + std::stoul(not_null));
   CHECK(described("public") == theirs);
-  CHECK(fixture.database.value("SELECT conname FROM pg_constraint WHERE conrelid ="
-                               " 'public._prisma_migrations'::regclass") ==
+  CHECK(fixture.database.value("SELECT conname FROM pg_constraint WHERE contype <> 'n'"
+                               "   AND conrelid = 'public._prisma_migrations'::regclass") ==
         "_prisma_migrations_pkey");
 }
 
 TEST_CASE("the table and its schema are made where they are missing, whatever the schema's name") {
   const TestDatabase database;
-  auto session = database.connect();
-  const Bookkeeping bookkeeping{"schemagate"};
-  const HistoryTable history{"My \"odd\" schema", bookkeeping};
-  CHECK_FALSE(history.read(session).exists);
-  history.create_if_missing(session);
-  history.create_if_missing(session);
-  CHECK(history.read(session).exists);
+  testing::Leased leased{database};
+  const Table history{"My \"odd\" schema", leased.bookkeeping};
+  CHECK_FALSE(history.read(leased.session).exists);
+  const auto create = [&](Fenced& transaction) { history.create_if_missing(transaction); };
+  leased.write(create);
+  leased.write(create);
+  CHECK(history.read(leased.session).exists);
   CHECK(database.value("SELECT schemaname FROM pg_tables WHERE tablename = '_prisma_migrations'") ==
         "My \"odd\" schema");
 }
@@ -102,14 +110,17 @@ TEST_CASE(
 TEST_CASE(
     "the row of a migration in parts goes from started to failed to finished as Prisma's would") {
   Fixture fixture;
-  fixture.history.insert_started(fixture.session, fixture.id, "1_init", "old");
+  fixture.leased.write([&](Fenced& transaction) {
+    fixture.history.insert_started(transaction, fixture.id, "1_init", "old");
+  });
   CHECK(fixture.row(
             "applied_steps_count, finished_at IS NULL, rolled_back_at IS NULL, logs IS NULL") ==
         "0 t t t");
   CHECK_FALSE(fixture.history.is_finished(fixture.session, fixture.id));
   CHECK(fixture.history.read(fixture.session).rows.at(0).failed());
 
-  fixture.history.set_failed(fixture.session, fixture.id, "why");
+  fixture.leased.write(
+      [&](Fenced& transaction) { fixture.history.set_failed(transaction, fixture.id, "why"); });
   CHECK(fixture.row("applied_steps_count, finished_at IS NULL, rolled_back_at IS NULL, logs") ==
         "0 t t why");
 
@@ -123,8 +134,9 @@ TEST_CASE(
 
 TEST_CASE("the row of a rolled-back migration does not block Prisma and keeps the reason") {
   Fixture fixture;
-  fixture.history.insert_rolled_back(fixture.session, fixture.id, "1_init", fixture.checksum,
-                                     "why");
+  fixture.leased.write([&](Fenced& transaction) {
+    fixture.history.insert_rolled_back(transaction, fixture.id, "1_init", fixture.checksum, "why");
+  });
   CHECK(fixture.row("applied_steps_count, finished_at IS NULL, rolled_back_at IS NOT NULL, logs") ==
         "0 t t why");
   const auto rows = fixture.history.read(fixture.session).rows;
@@ -144,6 +156,6 @@ TEST_CASE(
       "CREATE TABLE o.elsewhere (x int)");
   auto session = database.connect();
   const Bookkeeping bookkeeping{"schemagate"};
-  const auto history = HistoryTable{"public", bookkeeping}.read(session);
+  const auto history = Table{"public", bookkeeping}.read(session);
   CHECK(history.foreign_tables == std::vector<std::string>{"a", "b"});
 }

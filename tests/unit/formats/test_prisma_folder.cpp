@@ -1,15 +1,21 @@
-#include "schemagate/formats/migrations.hpp"
+#include "schemagate/formats/prisma.hpp"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "schemagate/base/error.hpp"
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
 #include "support/temp_dir.hpp"
+#include "support/text.hpp"
 
 using namespace schemagate;
+using prisma::read_folder;
+using prisma::same_content;
+using namespace testing;
 namespace fs = std::filesystem;
 
 namespace {
@@ -47,6 +53,18 @@ Migration migration_of(const std::string& bytes) {
 }  // namespace
 
 TEST_SUITE("migrations") {
+  TEST_CASE("migration directories are ordered as JavaScript's localeCompare orders them") {
+    // Printed by node 20: ["..."].sort((a, b) => a.localeCompare(b))
+    const std::vector<std::string> ordered = {
+        "_a",   "-a",      "0_init",     "00_init",          "1_a",
+        "10_b", "2_c",     "20240101_b", "20240101000000_z", "a",
+        "A",    "a_first", "ab",         "B_second",         "b1"};
+    auto shuffled = ordered;
+    std::reverse(shuffled.begin(), shuffled.end());
+    std::sort(shuffled.begin(), shuffled.end(), prisma::locale_less);
+    CHECK(shuffled == ordered);
+  }
+
   TEST_CASE("every direct subdirectory is a migration, hidden ones too; files and links are not") {
     const testing::TempDir dir;
     dir.write("20240101000000_a/migration.sql", "SELECT 1;");
@@ -192,9 +210,9 @@ TEST_SUITE("migrations") {
       FAIL("no failure");
     } catch (const Failure& failure) {
       const std::string text = failure.what();
-      CHECK(text.find((dir.path() / "migration_lock.toml").string()) != std::string::npos);
-      CHECK(text.find("\"sqlite\"") != std::string::npos);
-      CHECK(text.find("P3019") != std::string::npos);
+      CHECK(text == contains((dir.path() / "migration_lock.toml").string()));
+      CHECK(text == contains("\"sqlite\""));
+      CHECK(text == contains("P3019"));
     }
   }
 

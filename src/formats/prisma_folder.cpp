@@ -1,49 +1,19 @@
-#include "schemagate/formats/migrations.hpp"
-
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <optional>
+#include <array>
+#include <functional>
 
 #include "schemagate/base/error.hpp"
+#include "schemagate/base/file.hpp"
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
+#include "schemagate/formats/prisma.hpp"
 
-namespace schemagate {
+namespace schemagate::prisma {
 namespace {
 
 namespace fs = std::filesystem;
-
-Failure unreadable(const fs::path& file, int error) {
-  return {ExitCode::usage, fmt::format("cannot read {}: {}", file.string(), std::strerror(error)),
-          fmt::format("check its permissions: ls -l {}", file.string())};
-}
-
-// Nothing when there is no such file. (Not a stream: a folder may hold ten thousand of them.)
-std::optional<std::string> read_file(const fs::path& file) {
-  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
-  if (fd < 0) throw unreadable(file, errno);
-  struct stat status{};
-  std::string content;
-  ssize_t size = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode) ? 1 : 0;
-  const bool is_file = size == 1;
-  if (is_file) content.resize(static_cast<std::size_t>(status.st_size));
-  std::size_t filled = 0;
-  while (size > 0 && filled < content.size()) {
-    size = ::read(fd, content.data() + filled, content.size() - filled);
-    if (size > 0) filled += static_cast<std::size_t>(size);
-  }
-  const int error = size < 0 ? errno : 0;
-  ::close(fd);
-  if (error != 0) throw unreadable(file, error);
-  content.resize(filled);
-  return is_file ? std::optional{content} : std::nullopt;
-}
 
 // Prisma does not parse TOML here: the first line that starts with "provider" counts, whatever else
 // stands in the file.
@@ -91,19 +61,14 @@ Migration read_migration(const fs::path& directory) {
 
 }  // namespace
 
-const Migration* Folder::find(const std::string& name) const {
-  const auto found = std::find_if(migrations.begin(), migrations.end(),
-                                  [&](const auto& migration) { return migration.name == name; });
-  return found == migrations.end() ? nullptr : &*found;
-}
-
 Folder read_folder(const fs::path& directory, bool allow_empty) {
   Folder folder;
   folder.directory = directory;
+  folder.format = format();
   std::error_code error;
   if (!fs::is_directory(directory, error)) {
     if (!allow_empty) throw nothing_there(directory, "does not exist");
-    folder.digest = sha256_hex("");
+    folder.digest = digest_of({});
     return folder;
   }
   check_lock_file(directory);
@@ -115,10 +80,7 @@ Folder read_folder(const fs::path& directory, bool allow_empty) {
     throw nothing_there(directory, "holds no migration");
   std::sort(folder.migrations.begin(), folder.migrations.end(),
             [](const auto& a, const auto& b) { return locale_less(a.name, b.name); });
-  std::string all;
-  for (const auto& migration : folder.migrations)
-    all += migration.checksum + " " + migration.name + "\n";
-  folder.digest = sha256_hex(all);
+  folder.digest = digest_of(folder.migrations);
   return folder;
 }
 
@@ -154,4 +116,33 @@ bool same_content(const Migration& migration, const std::string& checksum) {
   return matches(sha256_hex(unix_endings)) || matches(sha256_hex(windows_endings));
 }
 
-}  // namespace schemagate
+namespace {
+
+// Primary weights: upper and lower case are equal at this level.
+int weight(char character) {
+  static const auto k_weights = [] {
+    std::array<int, 256> weights{};
+    constexpr std::string_view k_order =
+        " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789abcdefghijklmnopqrstuvwxyz";
+    for (int byte = 0; byte < 256; ++byte)
+      weights[static_cast<std::size_t>(byte)] = byte < 0x20 ? 0 : byte + 1000;
+    for (std::size_t i = 0; i < k_order.size(); ++i)
+      weights[static_cast<unsigned char>(k_order[i])] = static_cast<int>(i) + 1;
+    for (char c = 'A'; c <= 'Z'; ++c)
+      weights[static_cast<unsigned char>(c)] = weights[static_cast<unsigned char>(c - 'A' + 'a')];
+    return weights;
+  }();
+  return k_weights[static_cast<unsigned char>(character)];
+}
+
+}  // namespace
+
+bool locale_less(std::string_view a, std::string_view b) {
+  const auto by_weight = [](char x, char y) { return weight(x) < weight(y); };
+  if (std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), by_weight)) return true;
+  if (std::lexicographical_compare(b.begin(), b.end(), a.begin(), a.end(), by_weight)) return false;
+  // Same letters: at the first difference lower case comes first, and in ASCII 'a' > 'A'.
+  return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), std::greater<>{});
+}
+
+}  // namespace schemagate::prisma

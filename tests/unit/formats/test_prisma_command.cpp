@@ -1,4 +1,4 @@
-#include "schemagate/migrate/external_command.hpp"
+#include "schemagate/formats/prisma.hpp"
 
 #include <doctest/doctest.h>
 
@@ -13,7 +13,7 @@ using Argv = std::vector<std::string>;
 
 bool refused(const Argv& argv) {
   try {
-    refuse_destructive_command(argv);
+    prisma::refuse_destructive_command(argv);
     return false;
   } catch (const Failure& failure) {
     CHECK(failure.code() == ExitCode::refused);
@@ -79,7 +79,7 @@ TEST_SUITE("command") {
 
   TEST_CASE("the refusal quotes what was refused") {
     CHECK_THROWS_WITH_AS(
-        refuse_destructive_command({"sh", "-c", "prisma db push"}),
+        prisma::refuse_destructive_command({"sh", "-c", "prisma db push"}),
         "refused: \"prisma db push\" can drop data; schemagate never runs it against a "
         "database to be kept",
         Failure);

@@ -1,0 +1,33 @@
+#include "schemagate/formats/folder.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "schemagate/base/hash.hpp"
+#include "schemagate/formats/format.hpp"
+
+namespace schemagate {
+
+const Migration* Folder::find(const std::string& name) const {
+  const auto found = std::find_if(migrations.begin(), migrations.end(),
+                                  [&](const auto& migration) { return migration.name == name; });
+  return found == migrations.end() ? nullptr : &*found;
+}
+
+bool Folder::has_content(const Migration& migration, const std::string& checksum) const {
+  return !format || format->same_content(migration, checksum);
+}
+
+std::string Folder::code_of(Problem problem) const {
+  const auto code = format ? format->code_of(problem) : std::string_view{};
+  return code.empty() ? "" : fmt::format(" ({}: {})", format->title(), code);
+}
+
+std::string digest_of(const std::vector<Migration>& migrations) {
+  std::string all;
+  for (const auto& migration : migrations) all += migration.checksum + " " + migration.name + "\n";
+  return sha256_hex(all);
+}
+
+}  // namespace schemagate

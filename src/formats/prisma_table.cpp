@@ -1,0 +1,154 @@
+#include "schemagate/formats/prisma.hpp"
+
+#include <fmt/core.h>
+
+#include "schemagate/base/hash.hpp"
+
+namespace schemagate::prisma {
+namespace {
+
+// Tables that do not make a database "not empty": PostGIS's own. (Prisma compares without case.)
+constexpr const char* k_tables_of_schema = R"sql(
+SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+ WHERE relkind = 'r' AND nspname = $1
+   AND lower(relname) NOT IN ('spatial_ref_sys', 'geometry_columns', 'geography_columns', 'raster_columns',
+                              'raster_overviews')
+   AND NOT (nspname = $2 AND relname IN ('lock', 'run', 'step', 'marker', 'version'))
+ ORDER BY relname)sql";
+
+constexpr const char* k_read = R"sql(
+SELECT id, migration_name, checksum, coalesce(logs, ''), finished_at IS NOT NULL, rolled_back_at IS NOT NULL,
+       applied_steps_count, coalesce(logs = '' AND started_at = finished_at AND applied_steps_count = 0, false),
+       CASE WHEN $1 OR finished_at IS NULL
+            THEN to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') END,
+       CASE WHEN $1 THEN to_char(finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') END
+  FROM {} ORDER BY started_at)sql";
+
+constexpr const char* k_create = R"sql(
+CREATE TABLE {} (
+    id                      VARCHAR(36) PRIMARY KEY NOT NULL,
+    checksum                VARCHAR(64) NOT NULL,
+    finished_at             TIMESTAMPTZ,
+    migration_name          VARCHAR(255) NOT NULL,
+    logs                    TEXT,
+    rolled_back_at          TIMESTAMPTZ,
+    started_at              TIMESTAMPTZ NOT NULL DEFAULT now(),
+    applied_steps_count     INTEGER NOT NULL DEFAULT 0
+))sql";
+
+}  // namespace
+
+Table::Table(const std::string& schema, const Bookkeeping& bookkeeping)
+    : name_{schema, "_prisma_migrations"}, table_{name_.quoted()}, bookkeeping_{bookkeeping} {}
+
+History Table::read(pg::Session& session, Times times) const {
+  History history;
+  history.exists = session.row("SELECT to_regclass($1) IS NOT NULL", {table_}).flag(0);
+  if (!history.exists) {
+    for (const auto& row :
+         session.query(k_tables_of_schema, {name_.schema, bookkeeping_.schema_name()}))
+      history.foreign_tables.push_back(row.text(0));
+    return history;
+  }
+  bool unfinished = false;
+  for (const auto& row :
+       session.query(fmt::format(k_read, table_), {times == Times::all ? "t" : "f"})) {
+    history.rows.push_back({.id = row.text(0),
+                            .name = row.text(1),
+                            .checksum = row.text(2),
+                            .logs = row.text(3),
+                            .started_at = row.text(8),
+                            .finished_at = row.text(9),
+                            .steps = static_cast<int>(row.number(6)),
+                            .by_resolve = row.flag(7),
+                            .finished = row.flag(4),
+                            .rolled_back = row.flag(5)});
+    auto& last = history.rows.back();
+    if (!last.applied()) last.reason = reason_in(last.logs);
+    unfinished = unfinished || last.failed();
+  }
+  if (unfinished) history.steps = read_steps(session, bookkeeping_);
+  return history;
+}
+
+void Table::create_if_missing(Fenced& transaction) const {
+  if (transaction.row("SELECT to_regclass($1) IS NOT NULL", {table_}).flag(0)) return;
+  if (transaction.query("SELECT 1 FROM pg_namespace WHERE nspname = $1", {name_.schema}).empty())
+    transaction.execute("CREATE SCHEMA " + pg::quote_identifier(name_.schema));
+  transaction.execute(fmt::format(k_create, table_));
+}
+
+std::string Table::insert_applied_sql(const std::string& id, const std::string& name,
+                                      const std::string& checksum,
+                                      const std::string& started_at) const {
+  return fmt::format(
+      "INSERT INTO {} (id, checksum, migration_name, started_at, finished_at, applied_steps_count) "
+      "VALUES ({}, {}, {}, {}, clock_timestamp(), 1)",
+      table_, pg::quote_literal(id), pg::quote_literal(checksum), pg::quote_literal(name),
+      started_at);
+}
+
+std::string Table::finish_sql(const std::string& id, const std::string& checksum) const {
+  return fmt::format(
+      "UPDATE {} SET finished_at = clock_timestamp(), applied_steps_count = 1, logs = NULL, "
+      "checksum = {} WHERE id = {}",
+      table_, pg::quote_literal(checksum), pg::quote_literal(id));
+}
+
+void Table::insert_started(Fenced& transaction, const std::string& id, const std::string& name,
+                           const std::string& checksum) const {
+  transaction.query(fmt::format("INSERT INTO {} (id, checksum, migration_name, started_at) "
+                                "VALUES ($1, $2, $3, clock_timestamp())",
+                                table_),
+                    {id, checksum, name});
+}
+
+void Table::insert_rolled_back(Fenced& transaction, const std::string& id, const std::string& name,
+                               const std::string& checksum, const std::string& logs) const {
+  transaction.query(
+      // One reading of the clock: PostgreSQL evaluates in the order of the table's columns.
+      fmt::format("INSERT INTO {} (id, checksum, migration_name, logs, started_at, rolled_back_at) "
+                  "SELECT $1, $2, $3, $4, at, at FROM clock_timestamp() AS at",
+                  table_),
+      {id, checksum, name, logs});
+}
+
+void Table::set_failed(Fenced& transaction, const std::string& id, const std::string& logs) const {
+  transaction.query(fmt::format("UPDATE {} SET logs = $2 WHERE id = $1", table_), {id, logs});
+}
+
+void Table::forget_logs(Fenced& transaction, const std::string& id) const {
+  transaction.query(fmt::format("UPDATE {} SET logs = NULL WHERE id = $1", table_), {id});
+}
+
+void Table::set_rolled_back(Fenced& transaction, const std::string& id,
+                            const std::string& logs) const {
+  transaction.query(
+      fmt::format("UPDATE {} SET logs = $2, rolled_back_at = clock_timestamp() WHERE id = $1",
+                  table_),
+      {id, logs});
+}
+
+void Table::mark_applied(Fenced& transaction, const std::string& name,
+                         const std::string& checksum) const {
+  transaction.query(
+      fmt::format("INSERT INTO {} (id, checksum, logs, started_at, finished_at, migration_name) "
+                  "SELECT $1, $2, '', at, at, $3 FROM clock_timestamp() AS at",
+                  table_),
+      {random_uuid(), checksum, name});
+}
+
+void Table::mark_rolled_back(Fenced& transaction, const std::string& id) const {
+  transaction.query(
+      fmt::format("UPDATE {} SET rolled_back_at = clock_timestamp() WHERE id = $1", table_), {id});
+}
+
+bool Table::is_finished(pg::Session& session, const std::string& id) const {
+  return !session
+              .query(
+                  fmt::format("SELECT 1 FROM {} WHERE id = $1 AND finished_at IS NOT NULL", table_),
+                  {id})
+              .empty();
+}
+
+}  // namespace schemagate::prisma
