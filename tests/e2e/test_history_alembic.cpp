@@ -59,7 +59,7 @@ void check_closed(const Versions& image, const std::string& because) {
   const auto gate = image.gate({"--once"});
   INFO(gate.err);
   CHECK(gate.exit_code == 30);
-  CHECK(contains(gate.err, because));
+  CHECK(gate.err == contains(because));
 }
 
 }  // namespace
@@ -76,7 +76,7 @@ TEST_CASE("alembic: an image's gate is open when Alembic has applied what its fo
   CHECK(rows(image) == "r2");
   const auto second = image.run();
   CHECK(second.exit_code == 0);
-  CHECK(contains(second.err, "nothing to do"));
+  CHECK(second.err == contains("nothing to do"));
 
   Versions next{image, "r2"};
   next.add(3);
@@ -92,9 +92,9 @@ TEST_CASE(
   const auto result = image.run();
   INFO(result.err);
   CHECK(result.exit_code == 25);
-  CHECK(contains(result.err, "exit code 0"));
-  CHECK(contains(result.err, "r2"));
-  CHECK_FALSE(contains(result.err, "another"));  // in the docstring
+  CHECK(result.err == contains("exit code 0"));
+  CHECK(result.err == contains("r2"));
+  CHECK_FALSE(result.err == contains("another"));  // in the docstring
   CHECK(image.look() == 31);
 }
 
@@ -149,7 +149,7 @@ TEST_CASE(
   const auto result = older.run();
   INFO(result.err);
   CHECK(result.exit_code == 25);
-  CHECK(contains(result.err, "Can't locate revision identified by 'r2'"));
+  CHECK(result.err == contains("Can't locate revision identified by 'r2'"));
 }
 
 TEST_CASE(

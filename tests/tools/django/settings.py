@@ -13,6 +13,10 @@ DATABASES = {
 }
 # Every folder with an __init__.py is an app, so that a test adds one by writing it.
 INSTALLED_APPS = ["django.contrib.contenttypes"] + sorted(
-    entry.name for entry in os.scandir(".") if os.path.exists(entry.path + "/__init__.py")
+    entry.name
+    for folder in [".", "site-packages"]
+    if os.path.isdir(folder)
+    for entry in os.scandir(folder)
+    if os.path.exists(entry.path + "/__init__.py")
 )
 USE_TZ = True
