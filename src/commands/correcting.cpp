@@ -19,7 +19,8 @@ pg::Session ready(Target& target, Stop& stop) {
   target.find_history(session);
   if (target.writable_history() == nullptr)
     throw Failure{ExitCode::usage, "there is no history that schemagate may correct",
-                  "the tool of this manifest keeps its history by itself: use its own commands"};
+                  fmt::format("only that of {}; another tool corrects its own by its own commands",
+                              k_writable_histories)};
   return session;
 }
 

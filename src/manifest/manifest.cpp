@@ -162,7 +162,8 @@ Manifest parse_manifest(const std::string& yaml, const std::filesystem::path& fi
   manifest.file = file;
   manifest.app = reader.text("app");
   manifest.release = reader.text("release");
-  manifest.mode = static_cast<Mode>(reader.choice("mode"));
+  // Set for one deploy by the platform, without editing the file.
+  manifest.mode = static_cast<Mode>(reader.choice("mode", "SCHEMAGATE_MODE"));
   fill(manifest.database, reader);
   manifest.lease = {.name = reader.text("lease.name"),
                     .ttl = reader.duration("lease.ttl"),

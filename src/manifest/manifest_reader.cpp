@@ -126,7 +126,7 @@ void ManifestReader::throw_mistakes() {
   std::string all;
   for (const auto& [path, line, column, message] : mistakes_) {
     if (!all.empty()) all += '\n';
-    all += fmt::format("{}:{}:{}: {}", file_.string(), line, column, message);
+    all += line == 0 ? message : fmt::format("{}:{}:{}: {}", file_.string(), line, column, message);
   }
   throw Failure{ExitCode::usage, all, "every key is described in docs/manifest.md"};
 }
@@ -286,15 +286,17 @@ bool ManifestReader::boolean(const std::string& path) {
   return given_text == "true";
 }
 
-std::size_t ManifestReader::choice(const std::string& path) {
+std::size_t ManifestReader::choice(const std::string& path, const std::string& variable) {
   auto value = text(path);
   auto written = as_written(path);
-  auto name = path;
-  // Set for one deploy by the platform, without editing the file.
-  if (const auto forced = environment_("SCHEMAGATE_MODE");
-      path == "mode" && forced && !forced->empty()) {
+  auto name = fmt::format("\"{}\"", path);
+  const auto* const node = find(path);
+  auto mark = node == nullptr ? YAML::Mark{} : node->Mark();
+  if (const auto forced = variable.empty() ? std::nullopt : environment_(variable);
+      forced && !forced->empty()) {
     written = value = *forced;
-    name = "$SCHEMAGATE_MODE";
+    name = variable;
+    mark = YAML::Mark::null_mark();  // not in the file; its line is 0, counted from 1
   }
   return place_of(path, name, value, written);
 }
@@ -305,8 +307,8 @@ std::size_t ManifestReader::place_of(const std::string& path, const std::string&
   const auto found = std::find(choices.begin(), choices.end(), value);
   if (found != choices.end()) return static_cast<std::size_t>(found - choices.begin());
   const auto meant = closest(value, choices);
-  complain(path,
-           fmt::format("\"{}\" must be one of {}, not \"{}\"{}", name, join(choices, ", "), written,
+  complain(path, mark,
+           fmt::format("{} must be one of {}, not \"{}\"{}", name, join(choices, ", "), written,
                        meant.empty() ? "" : fmt::format("; did you mean \"{}\"?", meant)));
   return 0;
 }

@@ -41,7 +41,7 @@ std::string advice(const Migration& migration, const std::string& sqlstate) {
     return "somebody or a timeout ended the statement: run again, or raise migrations.statement_timeout";
   if (says_it_exists(sqlstate))
     return fmt::format(
-        "if a person or another tool made it: schemagate resolve {} --auto; else fix {} "
+        "if a `db push` or a person made it: schemagate resolve {} --auto; else fix {} "
         "and deploy again",
         shell_word(migration.name), display_path(migration));
   if (says_it_is_missing(sqlstate))

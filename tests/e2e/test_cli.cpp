@@ -54,7 +54,9 @@ TEST_CASE("help and version exit with 0 and print to stdout") {
                                                                      {"run", "-h"},
                                                                      {"run", "--help"},
                                                                      {"gate", "-h"},
-                                                                     {"gate", "--help"}}) {
+                                                                     {"gate", "--help"},
+                                                                     {"help"},
+                                                                     {"help", "run"}}) {
     const auto result = cli(arguments);
     CHECK(result.exit_code == 0);
     CHECK(result.out == contains("--help"));
@@ -66,6 +68,23 @@ TEST_CASE("help and version exit with 0 and print to stdout") {
   const auto version = cli({"--version"});
   CHECK(version.exit_code == 0);
   CHECK(version.out == std::string{schemagate::k_version} + "\n");
+}
+
+TEST_CASE("without arguments the help is printed to stderr, and nothing is done: exit 2") {
+  const auto result = cli({});
+  CHECK(result.exit_code == 2);
+  CHECK(result.out.empty());
+  CHECK(result.err == cli({"--help"}).out);
+}
+
+TEST_CASE("a mistake on the command line is told like any other failure, with where help is") {
+  const auto result = cli({"rnu", "--frobnicate"});
+  CHECK(result.exit_code == 2);
+  CHECK(result.err == contains("error unknown command \"rnu\"; did you mean \"run\"?"));
+  CHECK(result.err == contains("error hint: schemagate --help"));
+  const auto missing = cli({"run", "node", "server.js"});
+  CHECK(missing.exit_code == 2);
+  CHECK(missing.err == contains("error hint: schemagate run -- node server.js"));
 }
 
 TEST_CASE("help works without a manifest and whatever the environment says") {
@@ -192,7 +211,7 @@ TEST_CASE(
   CHECK(document["release"] == "r1");
 }
 
-TEST_CASE("gate --json prints one document, alone on stdout, with exit code and reason") {
+TEST_CASE("gate --json prints one document, alone on stdout, with exit code and error") {
   GateProject project;
   project.migration(k_first, "SELECT nonsense;");
   const auto look = [&](int exit_code) {
@@ -203,12 +222,31 @@ TEST_CASE("gate --json prints one document, alone on stdout, with exit code and 
     CHECK(document["open"] == (exit_code == 0));
     return document;
   };
-  CHECK(look(30)["reason"].get<std::string>() == contains("no run has happened"));
+  CHECK(look(30)["error"].get<std::string>() == contains("no run has happened"));
   REQUIRE(project.run().exit_code == 21);
-  CHECK(look(31)["reason"].get<std::string>() == contains("nonsense"));
+  CHECK(look(31)["error"].get<std::string>() == contains("nonsense"));
   simple(project);
   REQUIRE(project.run().exit_code == 0);
   look(0);
+}
+
+TEST_CASE(
+    "every document of a failure has exit code, error and hint, whichever command printed it") {
+  GateProject project;
+  simple(project);
+  project.set("nonsense", "1");
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"run"}, {"gate"}, {"status"}, {"resolve", k_first, "--auto"}, {"baseline", k_first}}) {
+    auto all = arguments;
+    all.insert(all.end(), {"-f", project.manifest(), "--json"});
+    const auto result = cli(all, project.options());
+    CAPTURE(arguments.front());
+    CHECK(result.exit_code == 2);
+    const auto document = json::parse(result.out);
+    CHECK(document["exit_code"] == 2);
+    CHECK(document["error"] == contains("nonsense"));
+    CHECK(document["hint"] == contains("docs/manifest.md"));
+  }
 }
 
 TEST_CASE(
@@ -453,8 +491,10 @@ TEST_CASE("SCHEMAGATE_MODE wins over the manifest") {
   CHECK(result.exit_code == 20);
   CHECK(result.err == contains(k_first));
   CHECK(project.is_untouched());
-  project.environment["SCHEMAGATE_MODE"] = "nonsense";
-  CHECK(project.run().exit_code == 2);
+  project.environment["SCHEMAGATE_MODE"] = "true";
+  const auto wrong = project.run();
+  CHECK(wrong.exit_code == 2);
+  CHECK(wrong.err == contains("error SCHEMAGATE_MODE must be one of apply, check, off"));
   project.environment["SCHEMAGATE_MODE"] = "";
   CHECK(project.run().exit_code == 0);
 }

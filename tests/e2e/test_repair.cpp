@@ -242,7 +242,8 @@ TEST_CASE("a run waits for whoever executes the script, and does not settle unde
   CHECK(result.exit_code == 11);  // as status and resolve say, and so that it is tried again
 }
 
-TEST_CASE("a run killed between settling and applying, or before, is completed by the next one") {
+TEST_CASE("a run killed between settling and applying, or before, is completed by the next one" *
+          doctest::test_suite("sweep")) {
   const Shop shop;
   shop.migration("1_two", k_two);
   std::vector<std::string> points;

@@ -273,7 +273,8 @@ TEST_CASE("of two resolves at once one settles, and the other one finds it settl
   CHECK(shop.database().value("SELECT count(*) FROM schemagate.run WHERE mode = 'resolve'") == "1");
 }
 
-TEST_CASE("a resolve that is killed or loses its connection anywhere has settled all or nothing") {
+TEST_CASE("a resolve that is killed or loses its connection anywhere has settled all or nothing" *
+          doctest::test_suite("sweep")) {
   std::vector<std::string> points;
   {
     const Shop shop;

@@ -98,7 +98,7 @@ void survive_terms(const Deployment& shop, std::mt19937& random) {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("concurrency");
+TEST_SUITE_BEGIN("crowd");
 
 TEST_CASE("20 runners with some killed apply plain migrations exactly once") {
   const auto seed = any_seed();
@@ -209,6 +209,8 @@ TEST_CASE("20 runners told to stop at any moment leave nothing that the next run
          k_rounds * 3);
 }
 
+TEST_SUITE_END();
+
 // The role may not end the backend, so that it stays for as long as the test wants.
 TEST_CASE("SIGTERM while an earlier runner's backend does not end gives the lease back") {
   const TestRole role{"stuck"};
@@ -225,5 +227,3 @@ TEST_CASE("SIGTERM while an earlier runner's backend does not end gives the leas
   REQUIRE_MESSAGE(result.exit_code == 128 + SIGTERM, result.err);
   REQUIRE(leases_held(shop.database()) == "0");
 }
-
-TEST_SUITE_END();

@@ -279,6 +279,8 @@ void with_marker_file(Deployment& shop) { shop.settings.rest = "marker: {file: m
 
 }  // namespace
 
+TEST_SUITE_BEGIN("sweep");
+
 TEST_CASE("crash sweep: plain migrations") {
   sweep(
       [](Deployment& shop) {
@@ -348,3 +350,5 @@ TEST_CASE("crash sweep: what goes on beside a long statement") {
       },
       Part::other_threads);
 }
+
+TEST_SUITE_END();

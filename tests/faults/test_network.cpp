@@ -186,6 +186,8 @@ constexpr const char* k_cut =
 
 }  // namespace
 
+TEST_SUITE_BEGIN("sweep");
+
 TEST_CASE("whichever message of a run is lost, nothing is half done and the next run completes") {
   // Between a P and its S the server does nothing that lasts: there these two are enough.
   const int times = try_at_each("01PSQX", Proxy::Fault::request_lost);
@@ -213,6 +215,8 @@ TEST_CASE("a message that is cut in its middle, either way, does no harm") {
                    .seen = k_cut},
                   times);
 }
+
+TEST_SUITE_END();
 
 TEST_CASE("run and gate work through a network that is slow or delivers single bytes") {
   const auto expected = undisturbed();

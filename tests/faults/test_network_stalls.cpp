@@ -92,6 +92,8 @@ std::string rows(const Deployment& shop) {
 
 }  // namespace
 
+TEST_SUITE_BEGIN("stall");
+
 // All at once, as each mostly waits.
 TEST_CASE("a run whose network stands still before it has the lease ends by itself") {
   std::vector<Try> tries;
@@ -261,3 +263,5 @@ TEST_CASE("a gate keeps its timeout though the peer says nothing") {
     testing::record({.fault = t.how.fault, .where = t.where, .seen = "exit 30, at most 20 s late"});
   }
 }
+
+TEST_SUITE_END();

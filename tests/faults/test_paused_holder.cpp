@@ -113,7 +113,7 @@ std::vector<Pause> pauses() {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("paused holder");
+TEST_SUITE_BEGIN("stall");
 
 // All at once, each in a database of its own: the waiting is for the clock. Here and below the ttl
 // is long enough for the first one to come to where it is paused; the second one's is long.

@@ -28,7 +28,7 @@ void start_over(const TestDatabase& database) {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("pooler faults");
+TEST_SUITE_BEGIN("crowd");
 
 TEST_CASE("several runs and gates at once in a busy pool apply everything once and leave nothing") {
   if (!PgBouncer::is_there()) return;
@@ -61,6 +61,10 @@ TEST_CASE("several runs and gates at once in a busy pool apply everything once a
           .seen = "all exit 0, every migration applied once, nothing left on the pool's backends"},
          k_rounds);
 }
+
+TEST_SUITE_END();
+
+TEST_SUITE_BEGIN("sweep");
 
 TEST_CASE("killed anywhere behind a pooler a run is completed by the next one") {
   if (!PgBouncer::is_there()) return;

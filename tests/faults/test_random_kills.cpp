@@ -43,6 +43,8 @@ void prepare(const Deployment& shop) {
 
 }  // namespace
 
+TEST_SUITE_BEGIN("sweep");
+
 TEST_CASE("a long folder is applied exactly once however often its runner is killed") {
   Deployment undisturbed;
   prepare(undisturbed);
@@ -86,3 +88,5 @@ TEST_CASE("a long folder is applied exactly once however often its runner is kil
           "exit 137; the runs after it complete"},
          kills);
 }
+
+TEST_SUITE_END();

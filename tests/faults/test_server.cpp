@@ -137,6 +137,8 @@ TEST_CASE(
   }
 }
 
+TEST_SUITE_BEGIN("sweep");
+
 TEST_CASE(
     "a run whose backend is terminated before its first message, or each third one after that, leaves what the next one completes") {
   check_every_third_message(0);
@@ -151,6 +153,8 @@ TEST_CASE(
     "a run whose backend is terminated before its third message, or each third one after that, leaves what the next one completes") {
   check_every_third_message(2);
 }
+
+TEST_SUITE_END();
 
 TEST_CASE(
     "a statement whose backend is terminated ends the run with 14, whichever backends go with it") {

@@ -91,6 +91,10 @@ TEST_CASE("a migration that meets another app's CREATE SCHEMA IF NOT EXISTS trie
           .seen = "exit 0 after a second try"});
 }
 
+TEST_SUITE_END();
+
+TEST_SUITE_BEGIN("crowd");
+
 TEST_CASE("20 runners of two apps that share a history work one after the other") {
   const Deployment a{app("a", {})};
   const Deployment b{app("b", a.database().url())};

@@ -1,6 +1,6 @@
 #pragma once
-// CHECK(text == contains("part")): a failure prints both, which CHECK(text == contains("part"))
-// cannot.
+// CHECK(text == contains("part")): a failure prints the text and what was looked for in it, where a
+// function that answers yes or no prints "false".
 
 #include <doctest/doctest.h>
 

@@ -10,6 +10,6 @@ namespace schemagate {
 
 // A tree for people. `colour`: with the escapes of a terminal.
 [[nodiscard]] std::string as_text(const StatusReport& report, bool colour);
-[[nodiscard]] Json as_json(const StatusReport& report);
+void add_status(Json& document, const StatusReport& report);
 
 }  // namespace schemagate

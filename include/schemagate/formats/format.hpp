@@ -62,4 +62,7 @@ class Format {
 // The tool of this manifest. Null: an external command of which nobody can tell what it has done.
 [[nodiscard]] std::shared_ptr<const Format> format_of(const Manifest::Migrations& migrations);
 
+// The manifests whose history may be written by schemagate, for a hint.
+inline constexpr const char* k_writable_histories = "tool: prisma, or history: prisma";
+
 }  // namespace schemagate

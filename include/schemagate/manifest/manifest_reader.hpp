@@ -36,7 +36,8 @@ class ManifestReader {
   Milliseconds duration(const std::string& path);
   int integer(const std::string& path);
   bool boolean(const std::string& path);
-  std::size_t choice(const std::string& path);  // index among the table's choices
+  // Index among the table's choices. `variable`: of the environment; where it is set, it wins.
+  std::size_t choice(const std::string& path, const std::string& variable = {});
   std::vector<std::string> list(const std::string& path);
   std::map<std::string, std::string> map(const std::string& path);
   std::vector<Check> checks(const std::string& path);

@@ -519,10 +519,11 @@ TEST_SUITE("manifest") {
     CHECK(found.front() == contains("did you mean \"off\"?"));
   }
 
-  TEST_CASE("a wrong SCHEMAGATE_MODE is named as the thing to be corrected") {
-    const auto found = mistakes(k_smallest + "mode: apply\n", {{"SCHEMAGATE_MODE", "dry"}});
+  TEST_CASE(
+      "a wrong SCHEMAGATE_MODE is named as the thing to be corrected, and no line of the file") {
+    const auto found = mistakes(k_smallest + "mode: apply\n", {{"SCHEMAGATE_MODE", "true"}});
     REQUIRE(found.size() == 1);
-    CHECK(found.front() == contains("SCHEMAGATE_MODE"));
+    CHECK(found.front() == "SCHEMAGATE_MODE must be one of apply, check, off, not \"true\"");
   }
 
   TEST_CASE("tool: command needs a command, and a release or a directory") {

@@ -50,8 +50,8 @@ class TextReport {
 
  private:
   void line(const std::string& text) { text_ += text + "\n"; }
-  void details(const Finding& finding, const std::string& indent);
   void migrations();
+  void migration(const StatusReport::Migration& one, std::size_t width, bool is_last);
   void other_findings();
   void lease();
   void runs();
@@ -68,16 +68,14 @@ class TextReport {
       if (finding.subject == name) found.push_back(&finding);
     return found;
   }
+  [[nodiscard]] bool is_plain(const StatusReport::Migration& one) const {
+    return one.state == "applied" && findings_of(one.name).empty();
+  }
 
   const StatusReport& report_;
   Painter paint_;
   std::string text_;
 };
-
-void TextReport::details(const Finding& finding, const std::string& indent) {
-  for (const auto& evidence : finding.evidence) line(indent + evidence);
-  if (!finding.hint.empty()) line(indent + "hint: " + finding.hint);
-}
 
 void TextReport::migrations() {
   std::size_t applied = 0;
@@ -89,37 +87,34 @@ void TextReport::migrations() {
   width = std::min(width, k_name_width_max);
   line(fmt::format("{}: {}, {} applied", report_.folder.empty() ? "migrations" : report_.folder,
                    counted(report_.migrations.size(), "migration"), applied));
-  const auto plain = [&](std::size_t i) {
-    return report_.migrations[i].state == "applied" &&
-           findings_of(report_.migrations[i].name).empty();
-  };
   for (std::size_t i = 0; i < report_.migrations.size(); ++i) {
     std::size_t more = 0;
-    while (i + more < report_.migrations.size() && plain(i + more)) ++more;
+    while (i + more < report_.migrations.size() && is_plain(report_.migrations[i + more])) ++more;
     if (more > k_applied_shown_max) {
       line(paint_.quiet(fmt::format("├─ ... {} applied", more - k_applied_shown_max)));
       i += more - k_applied_shown_max;
     }
-    const auto& one = report_.migrations[i];
-    const bool last = i + 1 == report_.migrations.size();
-    const auto found = findings_of(one.name);
-    const auto code = found.empty() ? ExitCode::done : found.front()->code;
-    const auto state = found.empty() && one.at.empty() ? one.state
-                       : found.empty()                 ? paint_.good(one.state)
-                                                       : paint_.by(code, one.state);
-    const auto padding = width > character_count(one.name) ? width - character_count(one.name) : 0;
-    line(fmt::format("{} {}{}  {}{}", last ? "└─" : "├─", one.name, std::string(padding, ' '),
-                     state, one.at.empty() ? "" : "  " + paint_.quiet(one.at)));
-    const std::string indent = last ? "     " : "│    ";
-    for (const auto* finding : found) {
-      if (finding->state != "pending" || !finding->evidence.empty() || finding->hint != k_run)
-        line(indent + finding->what);
-      if (finding->hint != k_run) details(*finding, indent);
-      else
-        for (const auto& evidence : finding->evidence) line(indent + evidence);
-    }
+    migration(report_.migrations[i], width, i + 1 == report_.migrations.size());
   }
   line("");
+}
+
+void TextReport::migration(const StatusReport::Migration& one, std::size_t width, bool is_last) {
+  const auto found = findings_of(one.name);
+  const auto state = !found.empty()   ? paint_.by(found.front()->code, one.state)
+                     : one.at.empty() ? one.state
+                                      : paint_.good(one.state);
+  const auto padding = width > character_count(one.name) ? width - character_count(one.name) : 0;
+  line(fmt::format("{} {}{}  {}{}", is_last ? "└─" : "├─", one.name, std::string(padding, ' '),
+                   state, one.at.empty() ? "" : "  " + paint_.quiet(one.at)));
+  const std::string indent = is_last ? "     " : "│    ";
+  for (const auto* finding : found) {
+    const bool is_told_once = finding->hint == k_run;
+    if (finding->state != "pending" || !finding->evidence.empty() || !is_told_once)
+      line(indent + finding->what);
+    for (const auto& evidence : finding->evidence) line(indent + evidence);
+    if (!finding->hint.empty() && !is_told_once) line(indent + "hint: " + finding->hint);
+  }
 }
 
 void TextReport::other_findings() {
@@ -130,7 +125,8 @@ void TextReport::other_findings() {
     const auto lines = split(finding.what, '\n');
     line(paint_.by(finding.code, "* " + lines.front()));
     for (std::size_t i = 1; i < lines.size(); ++i) line("  " + lines[i]);
-    details(finding, "  ");
+    for (const auto& evidence : finding.evidence) line("  " + evidence);
+    if (!finding.hint.empty()) line("  hint: " + finding.hint);
   }
   if (any) line("");
 }
@@ -192,64 +188,6 @@ void TextReport::conclusion() {
 
 std::string as_text(const StatusReport& report, bool colour) {
   return TextReport{report, colour}.text();
-}
-
-Json as_json(const StatusReport& report) {
-  Json json;
-  json.set("app", report.app).set("release", report.release);
-  json.set("database", report.database).set("schema", report.schema);
-  json.set("exit_code", static_cast<int>(report.exit_code()));
-  json.set("healthy", report.exit_code() == ExitCode::done);
-  std::vector<Json> migrations;
-  for (const auto& one : report.migrations)
-    migrations.emplace_back()
-        .set("name", one.name)
-        .set("state", one.state)
-        .set("applied_at", one.at);
-  json.set("migrations", migrations);
-  std::vector<Json> findings;
-  for (const auto& one : report.findings)
-    findings.emplace_back()
-        .set("state", one.state)
-        .set("subject", one.subject)
-        .set("what", one.what)
-        .set("evidence", one.evidence)
-        .set("hint", one.hint)
-        .set("exit_code", static_cast<int>(one.code));
-  json.set("findings", findings);
-  if (report.lease) {
-    Json lease;
-    lease.set("name", report.lease->name).set("held", report.lease->held);
-    lease.set("app", report.lease->app).set("release", report.lease->release);
-    lease.set("host", report.lease->host).set("since", report.lease->since);
-    json.set("lease", lease);
-  }
-  std::vector<Json> runs;
-  for (const auto& one : report.runs)
-    runs.emplace_back()
-        .set("id", one.id)
-        .set("release", one.release)
-        .set("mode", one.mode)
-        .set("status", one.status)
-        .set("applied", one.applied)
-        .set("error_code", one.error_code)
-        .set("error", one.error)
-        .set("note", one.note)
-        .set("host", one.host)
-        .set("started_at", one.started_at)
-        .set("took_ms", one.took_ms);
-  json.set("runs", runs);
-  std::vector<Json> markers;
-  for (const auto& one : report.markers)
-    markers.emplace_back()
-        .set("release", one.release)
-        .set("status", one.status)
-        .set("error_code", one.error_code)
-        .set("completed_at", one.completed_at);
-  json.set("markers", markers);
-  if (report.gate_open)
-    json.set("gate", Json{}.set("open", *report.gate_open).set("why", report.gate_why));
-  return json;
 }
 
 }  // namespace schemagate

@@ -187,7 +187,7 @@ bool is_stopped(pid_t pid) {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("gate crowd");
+TEST_SUITE_BEGIN("crowd");
 
 TEST_CASE("a crowd of gates leaves room for everybody else and opens soon after the marker") {
   const SmallServer server;

@@ -1,0 +1,40 @@
+#include "schemagate/cli/command.hpp"
+
+#include <cstdio>
+
+#include "become.hpp"
+#include "schemagate/base/child.hpp"
+#include "schemagate/cli/ending.hpp"
+
+namespace schemagate::cli {
+namespace {
+
+// The one shape of all documents: how it ended, why, and then what the command has to tell.
+void print_document(const Command& command, const Outcome& outcome, ExitCode code) {
+  Json document;
+  document.set("exit_code", static_cast<int>(code));
+  if (outcome.code != ExitCode::done)
+    document.set("error", outcome.summary).set("hint", outcome.hint);
+  command.describe(document, outcome.code);
+  std::puts(document.pretty().c_str());
+}
+
+}  // namespace
+
+int perform(Command& command, const Invocation& invocation) {
+  const bool becomes_program = !invocation.program.empty();
+  const auto outcome = guarded(invocation.manifest, [&](Stop& stop) {
+    if (becomes_program) (void)find_program(invocation.program.front());
+    command.execute(read_manifest(invocation.manifest, process_environment()), stop);
+  });
+  const bool is_done = outcome.code == ExitCode::done;
+  const auto code = is_done ? command.verdict() : outcome.code;
+  // With a program, stdout is the program's.
+  if (!becomes_program && invocation.json) print_document(command, outcome, code);
+  if (!is_done) return hold(finish(outcome), invocation.hold);
+  if (!becomes_program && !invocation.json) std::fputs(log::redact(command.text()).c_str(), stdout);
+  note_success(command.good_news());
+  return becomes_program ? become(invocation.program) : static_cast<int>(code);
+}
+
+}  // namespace schemagate::cli

@@ -1,0 +1,29 @@
+#include "schemagate/cli/commands.hpp"
+
+namespace schemagate::cli {
+
+// Each is made in its own file. A new one is that file, its name here, and its line below.
+std::unique_ptr<Command> run_command(), gate_command(), status_command(), resolve_command(),
+    baseline_command();
+
+namespace {
+
+constexpr CommandEntry k_commands[] = {
+    {"run", "wait for the database, migrate, verify, write the marker", true, run_command},
+    {"gate", "wait for this release's marker", true, gate_command},
+    {"status", "tell what is applied, what is wrong, and what settles it", false, status_command},
+    {"resolve", "correct a migration's history: applied, or rolled back", false, resolve_command},
+    {"baseline", "record as applied what the database has already", false, baseline_command},
+};
+
+}  // namespace
+
+std::span<const CommandEntry> commands() { return k_commands; }
+
+std::vector<std::string> command_names() {
+  std::vector<std::string> names;
+  for (const auto& command : k_commands) names.emplace_back(command.name);
+  return names;
+}
+
+}  // namespace schemagate::cli
