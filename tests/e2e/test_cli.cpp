@@ -245,7 +245,7 @@ TEST_CASE(
     const auto document = json::parse(result.out);
     CHECK(document["exit_code"] == 2);
     CHECK(document["error"].get<std::string>() == contains("nonsense"));
-    CHECK(document["hint"] == contains("docs/manifest.md"));
+    CHECK(document["hint"].get<std::string>() == contains("docs/manifest.md"));
   }
 }
 

@@ -66,7 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string text = e.what();
     promise(e.code() == ExitCode::usage, "a mistake is the user's", text);
     promise(!fuzz::holds(text, k_secret), "no error holds a secret", text);
-    promise(!fuzz::holds(e.hint(), k_secret), "no hint holds a secret", e.hint());
+    promise(!fuzz::holds(e.hint().text(), k_secret), "no hint holds a secret", e.hint().text());
     for (const auto& line : split(text, '\n')) check_mistake(line, lines);
   }
   return 0;

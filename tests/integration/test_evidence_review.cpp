@@ -290,8 +290,8 @@ TEST_CASE("what comes next begins with the first statement that may not have bee
   database.execute(std::string{k_data} + "CREATE TABLE a (id int)");
   const auto settlement = examined(database, "CREATE TABLE a (id int);\nUPDATE t SET x = x / 0;\n"
                                              "CREATE TABLE b (id int);");
-  INFO(settlement.hint);
-  CHECK(settlement.hint != contains("from line 3"));
+  INFO(settlement.hint.text());
+  CHECK(settlement.hint.text() != contains("from line 3"));
 }
 
 TEST_CASE("the evidence waits for nobody") {

@@ -75,7 +75,7 @@ Refusal refusal(const Folder& folder, const History& history,
     (void)make_plan(folder, history, policies);
     return {};
   } catch (const Failure& failure) {
-    return {failure.code(), failure.what(), failure.hint()};
+    return {failure.code(), failure.what(), failure.hint().text()};
   }
 }
 
