@@ -7,27 +7,18 @@
 #include <string>
 #include <vector>
 
-#include "e2e/deployment.hpp"
 #include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
+#include "support/deployment.hpp"
+#include "support/history.hpp"
 
 namespace testing {
-
-// As Prisma creates it.
-inline constexpr const char* k_history_table =
-    "CREATE TABLE IF NOT EXISTS _prisma_migrations (id VARCHAR(36) PRIMARY KEY NOT NULL, checksum "
-    "VARCHAR(64) NOT NULL, finished_at TIMESTAMPTZ, migration_name VARCHAR(255) NOT NULL, logs TEXT, "
-    "rolled_back_at TIMESTAMPTZ, started_at TIMESTAMPTZ NOT NULL DEFAULT now(), applied_steps_count "
-    "INTEGER NOT NULL DEFAULT 0)";
 
 // In every connection string of a Shop; nothing may ever print it. (The server trusts all.)
 inline constexpr const char* k_url_password = "geheim-27182";
 
 // What one look found: the text and the JSON, which agree.
-struct Seen {
-  int exit_code = -1;
-  std::string text{};
-  std::string err{};
+struct Seen : Result {
   nlohmann::json json{};
 
   // "STATE SUBJECT CODE", sorted.
@@ -79,36 +70,36 @@ struct Seen {
 };
 
 inline void check_agreement(const Seen& seen) {
-  INFO(seen.text << seen.json.dump(2) << seen.err);
+  INFO(seen.out << seen.json.dump(2) << seen.err);
   CHECK(seen.json.at("exit_code") == seen.exit_code);
   CHECK(seen.json.at("healthy") == (seen.exit_code == 0));
-  CHECK((seen.text == contains("healthy and up to date")) == (seen.exit_code == 0));
-  CHECK(seen.text != contains("\x1b"));
+  CHECK((seen.out == contains("healthy and up to date")) == (seen.exit_code == 0));
+  CHECK(seen.out != contains("\x1b"));
   int lowest = 0;
   for (const auto& one : seen.json.at("findings")) {
     const auto code = one.at("exit_code").get<int>();
     if (code != 0 && (lowest == 0 || code < lowest)) lowest = code;
-    CHECK(seen.text == contains(one.at("subject").get<std::string>()));
+    CHECK(seen.out == contains(one.at("subject").get<std::string>()));
     for (const auto& line : one.at("evidence"))
-      CHECK(seen.text == contains(line.get<std::string>()));
+      CHECK(seen.out == contains(line.get<std::string>()));
     const auto hint = one.at("hint").get<std::string>();
     const bool goes_without_saying =
         hint.empty() || hint == "schemagate run" || one.at("state") == "gate-closed";
-    if (!goes_without_saying) CHECK(seen.text == contains("hint: " + hint));
+    if (!goes_without_saying) CHECK(seen.out == contains("hint: " + hint));
     const auto what = schemagate::split(one.at("what").get<std::string>(), '\n').front();
     const bool is_said_shorter = one.at("state") == "pending" || one.at("state") == "gate-closed";
-    if (!is_said_shorter) CHECK(seen.text == contains(what));
+    if (!is_said_shorter) CHECK(seen.out == contains(what));
   }
-  CHECK(seen.exit_code == lowest);
-  if (lowest != 0) CHECK(seen.text == contains("exit code " + std::to_string(lowest)));
+  CHECK(seen == exits(lowest));
+  if (lowest != 0) CHECK(seen.out == contains("exit code " + std::to_string(lowest)));
   for (const auto& one : seen.json.at("migrations"))
     if (one.at("state") != "applied")
-      CHECK(seen.text == contains(one.at("name").get<std::string>()));
+      CHECK(seen.out == contains(one.at("name").get<std::string>()));
   for (const auto& run : seen.json.at("runs"))
-    CHECK(seen.text == contains("#" + std::to_string(run.at("id").get<int>())));
+    CHECK(seen.out == contains("#" + std::to_string(run.at("id").get<int>())));
   for (const auto& marker : seen.json.at("markers"))
-    CHECK(seen.text == contains(marker.at("release").get<std::string>() + ": " +
-                                marker.at("status").get<std::string>()));
+    CHECK(seen.out == contains(marker.at("release").get<std::string>() + ": " +
+                               marker.at("status").get<std::string>()));
 }
 
 class Shop : public Deployment {
@@ -163,14 +154,10 @@ class Shop : public Deployment {
 
   // One look each as text and as JSON.
   [[nodiscard]] Seen status() const {
-    const auto text = call({"status"});
+    Seen seen{call({"status"})};
     const auto json = call({"status", "--json"});
-    Seen seen;
-    seen.exit_code = text.exit_code;
-    seen.text = text.out;
-    seen.err = text.err;
-    CHECK(text.exit_code == json.exit_code);
-    CHECK(text.out + text.err + json.out + json.err != contains(k_url_password));
+    CHECK(seen == exits(json.exit_code));
+    CHECK(seen.out + seen.err + json.out + json.err != contains(k_url_password));
     INFO(json.out << json.err);
     REQUIRE(nlohmann::json::accept(json.out));
     seen.json = nlohmann::json::parse(json.out);
@@ -181,6 +168,17 @@ class Shop : public Deployment {
     const auto result = call({"resolve", name, decision});
     CHECK(result.out + result.err != contains(k_url_password));
     return result;
+  }
+
+  // psql at work in the background, until the object goes or the database is dropped.
+  [[nodiscard]] Process somebody_executes(const std::string& sql) const {
+    Process psql{{"psql", "-qX", database().url() + "?application_name=somebody", "-c", sql}};
+    REQUIRE(eventually([&] { return pid_of_somebody() != "NULL"; }));
+    return psql;
+  }
+  [[nodiscard]] std::string pid_of_somebody() const {
+    return database().value("SELECT max(pid) FROM pg_stat_activity WHERE application_name = "
+                            "'somebody' AND datname = current_database() AND state = 'active'");
   }
 
   // Each row, every column.
@@ -213,10 +211,7 @@ SELECT string_agg(line, E'\n' ORDER BY line) FROM (
     return database().value("SELECT coalesce(string_agg(mode || ' ' || status || ': ' || note, "
                             "E'\\n' ORDER BY id), '') FROM schemagate.run WHERE note IS NOT NULL");
   }
-  [[nodiscard]] bool is_lease_free() const {
-    return database().value("SELECT count(*) FROM schemagate.lock WHERE expires_at > "
-                            "clock_timestamp()") == "0";
-  }
+  [[nodiscard]] bool is_lease_free() const { return !is_lease_held(database()); }
 };
 
 }  // namespace testing

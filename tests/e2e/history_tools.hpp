@@ -10,8 +10,8 @@
 #include <map>
 #include <string>
 
-#include "e2e/gate_fixture.hpp"
 #include "schemagate/base/text.hpp"
+#include "support/gate_project.hpp"
 
 namespace testing {
 

@@ -37,9 +37,7 @@ TEST_CASE(
   SUBCASE("names") { arguments = {"3_bills", "1_users", "2_orders"}; }
   SUBCASE("a name twice") { arguments = {"3_bills", "1_users", "2_orders", "1_users"}; }
   SUBCASE("through") { arguments = {"--through", "3_bills"}; }
-  const auto result = baseline(shop, arguments);
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(baseline(shop, arguments) == exits(0));
   CHECK(joined(shop.history()) == k_three);
   CHECK(shop.database().value("SELECT count(*) FROM _prisma_migrations WHERE started_at <> "
                               "finished_at OR logs <> '' OR applied_steps_count <> 0") == "0");
@@ -48,22 +46,18 @@ TEST_CASE(
   CHECK(shop.notes() == contains("baseline complete: 1_users marked as applied by "));
   CHECK(shop.notes() == contains("3_bills marked as applied by "));
   CHECK(shop.is_lease_free());
-  const auto run = shop.run();
-  INFO(run.err);
-  CHECK(run.exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(shop.tables() == "bills, next, orders, users");
-  CHECK(shop.status().exit_code == 0);
+  CHECK(shop.status() == exits(0));
 }
 
 TEST_CASE("the command that a refused run suggests for P3005 makes the next run succeed") {
   const Shop shop;
   make_folder(shop);
   shop.database().execute(k_what_three_make);
-  const auto refused = shop.run();
-  CHECK(refused.exit_code == 20);
-  CHECK(refused.err == contains("hint: schemagate baseline --through 3_bills && schemagate run"));
-  CHECK(baseline(shop, {"--through", "3_bills"}).exit_code == 0);
-  CHECK(shop.run().exit_code == 0);
+  CHECK(shop.run() == exits(20, "hint: schemagate baseline --through 3_bills && schemagate run"));
+  CHECK(baseline(shop, {"--through", "3_bills"}) == exits(0));
+  CHECK(shop.run() == exits(0));
 }
 
 TEST_CASE(
@@ -74,18 +68,13 @@ TEST_CASE(
   const auto before = shop.history();
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{"--through", "3_bills"}, {"1_users", "2_orders"}}) {
-    const auto result = baseline(shop, arguments);
-    INFO(result.err);
-    CHECK(result.exit_code == 20);
-    CHECK(result.err == contains("2_orders: "));
-    CHECK(result.err == contains("relation orders"));
-    CHECK(result.err == contains("nothing was recorded"));
-    CHECK(result.err == contains("hint: "));
+    CHECK(baseline(shop, arguments) ==
+          exits(20, "2_orders: ", "relation orders", "nothing was recorded", "hint: "));
     CHECK(shop.history() == before);
     CHECK(shop.notes().empty());
     CHECK(shop.is_lease_free());
   }
-  CHECK(baseline(shop, {"1_users"}).exit_code == 0);
+  CHECK(baseline(shop, {"1_users"}) == exits(0));
   CHECK(joined(shop.history()) == "1_users 0 finished empty-logs");
 }
 
@@ -93,10 +82,7 @@ TEST_CASE("a column that a later migration drops is missed only while that one i
   const Shop shop;
   make_folder(shop);
   shop.database().execute("CREATE TABLE users (id int)");
-  const auto refused = baseline(shop, {"1_users"});
-  INFO(refused.err);
-  CHECK(refused.exit_code == 20);
-  CHECK(refused.err == contains("column users.name"));
+  CHECK(baseline(shop, {"1_users"}) == exits(20, "column users.name"));
 }
 
 TEST_CASE("baseline leaves what is recorded already, and adds the rest") {
@@ -106,16 +92,13 @@ TEST_CASE("baseline leaves what is recorded already, and adds the rest") {
   shop.row("1_users", "applied");
   shop.row("2_orders", "baselined");
   const auto before = shop.rows();
-  const auto result = baseline(shop, {"--through", "3_bills"});
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
-  CHECK(result.err == contains("1_users is already recorded as applied"));
+  CHECK(baseline(shop, {"--through", "3_bills"}) ==
+        exits(0, "1_users is already recorded as applied"));
   CHECK(joined(shop.history()) ==
         "1_users 1 finished, 2_orders 0 finished empty-logs, 3_bills 0 finished empty-logs");
   CHECK(shop.rows().at(0) == before.at(0));
   CHECK(shop.rows().at(1) == before.at(1));
-  const auto again = baseline(shop, {"--through", "3_bills"});
-  CHECK(again.exit_code == 0);
+  CHECK(baseline(shop, {"--through", "3_bills"}) == exits(0));
   CHECK(shop.rows().size() == 3);
 }
 
@@ -125,10 +108,8 @@ TEST_CASE("baseline refuses a migration that has failed, and records none of the
   shop.database().execute(k_what_three_make);
   shop.row("2_orders", "failed");
   const auto before = shop.rows();
-  const auto result = baseline(shop, {"--through", "3_bills"});
-  CHECK(result.exit_code == 20);
-  CHECK(result.err == contains("2_orders has failed"));
-  CHECK(result.err == contains("schemagate resolve 2_orders --auto"));
+  CHECK(baseline(shop, {"--through", "3_bills"}) ==
+        exits(20, "2_orders has failed", "schemagate resolve 2_orders --auto"));
   CHECK(shop.rows() == before);
 }
 
@@ -137,9 +118,7 @@ TEST_CASE("baseline does not record a directory without a script") {
   make_folder(shop);
   shop.database().execute(k_what_three_make);
   std::filesystem::remove(shop.folder() / "2_orders/migration.sql");
-  const auto result = baseline(shop, {"--through", "3_bills"});
-  CHECK(result.exit_code == 20);
-  CHECK(result.err == contains("P3017"));
+  CHECK(baseline(shop, {"--through", "3_bills"}) == exits(20, "P3017"));
   CHECK(shop.history().front() == "no table");
 }
 
@@ -149,9 +128,7 @@ TEST_CASE("an unknown name among others is a mistake, code 2, and nothing is rec
   shop.database().execute(k_what_three_make);
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{"1_users", "2_order"}, {"--through", "2_order"}}) {
-    const auto result = baseline(shop, arguments);
-    CHECK(result.exit_code == 2);
-    CHECK(result.err == contains("did you mean 2_orders?"));
+    CHECK(baseline(shop, arguments) == exits(2, "did you mean 2_orders?"));
     CHECK(shop.history().front() == "no table");
   }
 }
@@ -165,7 +142,7 @@ TEST_CASE("baseline --json tells each migration that was recorded") {
   const auto json = nlohmann::json::parse(result.out);
   CHECK(json.at("exit_code") == result.exit_code);
   // users.name is missing: only the third migration drops it.
-  CHECK(result.exit_code == 20);
+  CHECK(result == exits(20));
   CHECK(json.at("settled").empty());
   const auto good = baseline(shop, {"--through", "3_bills", "--json"});
   const auto settled = nlohmann::json::parse(good.out).at("settled");

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "e2e/gate_fixture.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/base/version.hpp"
+#include "support/gate_project.hpp"
 
 using namespace testing;
 using nlohmann::json;
@@ -40,7 +40,7 @@ std::vector<std::string> lines_of(const std::string& text) {
 // Everything that a run leaves in the database, as text.
 std::string all_data(const TestDatabase& database) {
   const auto dump = run({"pg_dump", database.url()});
-  REQUIRE(dump.exit_code == 0);
+  REQUIRE(dump == exits(0));
   return dump.out;
 }
 
@@ -58,7 +58,7 @@ TEST_CASE("help and version exit with 0 and print to stdout") {
                                                                      {"help"},
                                                                      {"help", "run"}}) {
     const auto result = cli(arguments);
-    CHECK(result.exit_code == 0);
+    CHECK(result == exits(0));
     CHECK(result.out == contains("--help"));
     CHECK(result.err.empty());
   }
@@ -66,7 +66,7 @@ TEST_CASE("help and version exit with 0 and print to stdout") {
   CHECK(cli({"gate", "--help"}).out == contains("--marker-file"));
   CHECK(cli({"run", "--help"}).out == contains("-- CMD"));
   const auto version = cli({"--version"});
-  CHECK(version.exit_code == 0);
+  CHECK(version == exits(0));
   CHECK(version.out == std::string{schemagate::k_version} + "\n");
 }
 
@@ -90,8 +90,7 @@ TEST_CASE("a mistake on the command line is told like any other failure, with wh
 TEST_CASE("help works without a manifest and whatever the environment says") {
   const TempDir empty;
   CHECK(cli({"run", "--help"}, {.environment = {{"SCHEMAGATE_MANIFEST", "/no/such"}},
-                                .directory = empty.path().string()})
-            .exit_code == 0);
+                                .directory = empty.path().string()}) == exits(0));
 }
 
 TEST_CASE("unknown options, subcommands and values are exit 2 with a message on stderr") {
@@ -112,7 +111,7 @@ TEST_CASE("unknown options, subcommands and values are exit 2 with a message on 
                                              {"run", "-f", manifest, "--log-level", "loud"}}) {
     const auto result = cli(arguments, project.options());
     CAPTURE(schemagate::join(arguments, " "));
-    CHECK(result.exit_code == 2);
+    CHECK(result == exits(2));
     CHECK(result.out.empty());
     CHECK(!result.err.empty());
   }
@@ -126,9 +125,7 @@ TEST_CASE("the manifest is what -f names, else SCHEMAGATE_MANIFEST, else schemag
   files.write("third.yaml", "from: option\n");
   ProcessOptions options{.environment = {}, .directory = files.path().string()};
   const auto names = [&](const std::vector<std::string>& arguments, const std::string& file) {
-    const auto result = cli(arguments, options);
-    CHECK(result.exit_code == 2);
-    CHECK(result.err == contains(file + ":1:1: unknown key \"from\""));
+    CHECK(cli(arguments, options) == exits(2, file + ":1:1: unknown key \"from\""));
   };
   names({"run"}, "schemagate.yaml");
   names({"gate"}, "schemagate.yaml");
@@ -141,19 +138,15 @@ TEST_CASE("the manifest is what -f names, else SCHEMAGATE_MANIFEST, else schemag
   names({"run", "--file", "third.yaml"}, "third.yaml");
   names({"gate", "--file=third.yaml"}, "third.yaml");
   options.environment["SCHEMAGATE_MANIFEST"] = "/no/such/file.yaml";
-  const auto result = cli({"run"}, options);
-  CHECK(result.exit_code == 2);
-  CHECK(result.err == contains("cannot read the manifest /no/such/file.yaml"));
-  CHECK(result.err == contains("hint: "));
-  CHECK(cli({"run", "-f", files.path().string()}, options).exit_code == 2);  // a directory
+  CHECK(cli({"run"}, options) == exits(2, "cannot read the manifest /no/such/file.yaml", "hint: "));
+  CHECK(cli({"run", "-f", files.path().string()}, options) == exits(2));  // a directory
 }
 
 TEST_CASE("the migrations folder is relative to the manifest, not to where we are started") {
   GateProject project;
   simple(project);
-  const auto result = cli({"run", "-f", project.manifest()},
-                          {.environment = project.environment, .directory = "/"});
-  CHECK(result.exit_code == 0);
+  CHECK(cli({"run", "-f", project.manifest()},
+            {.environment = project.environment, .directory = "/"}) == exits(0));
 }
 
 TEST_CASE(
@@ -162,7 +155,7 @@ TEST_CASE(
   project.migration(k_first, "CREATE TABLE users (id integer);")
       .migration(k_second, "SELECT nonsense;");
   auto result = project.run({"--json"});
-  CHECK(result.exit_code == 21);
+  CHECK(result == exits(21));
   auto document = json::parse(result.out);
   CHECK(document["app"] == "shop");
   CHECK(document["release"] == "r1");
@@ -175,7 +168,7 @@ TEST_CASE(
 
   project.migration(k_second, "SELECT 1;");
   result = project.run({"--json"});
-  CHECK(result.exit_code == 0);
+  CHECK(result == exits(0));
   document = json::parse(result.out);
   CHECK(document["status"] == "complete");
   CHECK(document["exit_code"] == 0);
@@ -195,7 +188,7 @@ TEST_CASE(
   simple(project);
   project.set("nonsense", "1");
   auto result = project.run({"--json"});
-  CHECK(result.exit_code == 2);
+  CHECK(result == exits(2));
   auto document = json::parse(result.out);
   CHECK(document["exit_code"] == 2);
   CHECK(document["status"] == "failed");
@@ -205,7 +198,7 @@ TEST_CASE(
   project.set("nonsense", "").set("database.wait", "0");
   project.environment["DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/nothing";
   result = project.run({"--json"});
-  CHECK(result.exit_code == 10);
+  CHECK(result == exits(10));
   document = json::parse(result.out);
   CHECK(document["exit_code"] == 10);
   CHECK(document["release"] == "r1");
@@ -216,17 +209,17 @@ TEST_CASE("gate --json prints one document, alone on stdout, with exit code and 
   project.migration(k_first, "SELECT nonsense;");
   const auto look = [&](int exit_code) {
     const auto result = project.gate({"--once", "--json"});
-    CHECK(result.exit_code == exit_code);
+    CHECK(result == exits(exit_code));
     auto document = json::parse(result.out);
     CHECK(document["exit_code"] == exit_code);
     CHECK(document["open"] == (exit_code == 0));
     return document;
   };
   CHECK(look(30)["error"].get<std::string>() == contains("no run has happened"));
-  REQUIRE(project.run().exit_code == 21);
+  REQUIRE(project.run() == exits(21));
   CHECK(look(31)["error"].get<std::string>() == contains("nonsense"));
   simple(project);
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   look(0);
 }
 
@@ -268,7 +261,7 @@ TEST_CASE(
     }
   };
   const auto failed = project.run({"--log-format", "json"});
-  CHECK(failed.exit_code == 21);
+  CHECK(failed == exits(21));
   check(failed.err);
   CHECK(failed.err == contains(R"(\"quoted\")"));
   CHECK(failed.err == contains(R"("exit_code":"21")"));
@@ -282,12 +275,21 @@ TEST_CASE("--log-level keeps lesser messages away") {
   simple(project);
   CHECK(project.run({"--log-level", "warn"}).err.empty());
   project.set("release", "r2");
-  CHECK(project.gate({"--once", "--log-level", "error"}).exit_code == 30);
+  CHECK(project.gate({"--once", "--log-level", "error"}) == exits(30));
   CHECK(project.run({"--log-level", "debug"}).err == contains(" debug "));
   project.set("release", "r3");
   project.environment["SCHEMAGATE_LOG_LEVEL"] = "error";
   CHECK(project.run().err.empty());
 }
+
+namespace {
+
+GateProject& with_secret_and_marker_file(GateProject& project) {
+  project.environment["DATABASE_URL"] = with_password(project.database.url());
+  return project.set("marker.file", project.file("marker.json"));
+}
+
+}  // namespace
 
 TEST_CASE("the password of the URL is in no output and in nothing that a run leaves behind") {
   GateProject project;
@@ -305,8 +307,7 @@ TEST_CASE("the password of the URL is in no output and in nothing that a run lea
   CHECK(project.database.value("SELECT string_agg(application_name, ',') FROM pg_stat_activity") !=
         contains(secret));
   auto result = process.wait();
-  CHECK(result.exit_code == 21);
-  CHECK(result.err == contains("cannot log in with ***"));
+  CHECK(result == exits(21, "cannot log in with ***"));
   CHECK(result.err != contains(secret));
   CHECK(result.out != contains(secret));
   CHECK(result.out == contains("***"));
@@ -315,7 +316,7 @@ TEST_CASE("the password of the URL is in no output and in nothing that a run lea
   for (const auto& arguments :
        std::vector<std::vector<std::string>>{{"--once"}, {"--json", "--log-format", "json"}}) {
     result = project.gate(arguments);
-    CHECK(result.exit_code == 31);
+    CHECK(result == exits(31));
     CHECK(result.err + result.out != contains(secret));
   }
 }
@@ -323,11 +324,10 @@ TEST_CASE("the password of the URL is in no output and in nothing that a run lea
 TEST_CASE("the password of the URL is not in the marker file of a failed run") {
   GateProject project;
   const std::string secret{k_secret};
-  project.environment["DATABASE_URL"] = with_password(project.database.url());
+  with_secret_and_marker_file(project);
   project.migration(k_first,
                     "DO $$ BEGIN RAISE EXCEPTION 'cannot log in with " + secret + "'; END $$;");
-  project.set("marker.file", project.file("marker.json"));
-  REQUIRE(project.run().exit_code == 21);
+  REQUIRE(project.run() == exits(21));
   CHECK(read_text(project.file("marker.json")) == contains("cannot log in with"));
   CHECK(read_text(project.file("marker.json")) != contains(secret));
 }
@@ -335,12 +335,9 @@ TEST_CASE("the password of the URL is not in the marker file of a failed run") {
 TEST_CASE("the password of the URL is not in the marker file of a failed check") {
   GateProject project;
   simple(project);
-  project.environment["DATABASE_URL"] = with_password(project.database.url());
-  project.set("marker.file", project.file("marker.json"))
-      .set("verify", "[{sql: \"SELECT 'got " + std::string{k_secret} + "'\"}]");
-  const auto result = project.run();
-  REQUIRE(result.exit_code == 23);
-  CHECK(result.err == contains("check returned got ***"));
+  with_secret_and_marker_file(project).set("verify", "[{sql: \"SELECT 'got " +
+                                                         std::string{k_secret} + "'\"}]");
+  REQUIRE(project.run() == exits(23, "check returned got ***"));
   CHECK(project.marker("error") == contains("check returned got ***"));
   CHECK(read_text(project.file("marker.json")) == contains("check returned got"));
   CHECK(read_text(project.file("marker.json")) != contains(k_secret));
@@ -348,9 +345,8 @@ TEST_CASE("the password of the URL is not in the marker file of a failed check")
 
 TEST_CASE("the password of a failing external command is not in the marker file") {
   GateProject project;
-  project.environment["DATABASE_URL"] = with_password(project.database.url());
-  project.command("echo $DATABASE_URL; exit 1\n").set("marker.file", project.file("marker.json"));
-  REQUIRE(project.run().exit_code == 25);
+  with_secret_and_marker_file(project).command("echo $DATABASE_URL; exit 1\n");
+  REQUIRE(project.run() == exits(25));
   CHECK(read_text(project.file("marker.json")) == contains("postgresql://"));
   CHECK(read_text(project.file("marker.json")) != contains(k_secret));
 }
@@ -387,8 +383,8 @@ TEST_CASE("the password of the URL is not in the messages of connections that fa
              project.arguments("run", {"--json", "--log-level", "debug"}),
              project.arguments("gate", {"--json"})}) {
       const auto result = cli(arguments, project.options());
-      CHECK(result.exit_code != 0);
-      CHECK(result.exit_code != 1);
+      CHECK(result != exits(0));
+      CHECK(result != exits(1));
       CHECK(result.out + result.err != contains(secret));
     }
   }
@@ -405,7 +401,7 @@ TEST_CASE(
     CAPTURE(password);
     project.environment["DATABASE_URL"] = with_password(project.database.url(), password);
     for (const auto& result : {project.run({"--json"}), project.gate({"--once"})}) {
-      CHECK(result.exit_code != 0);
+      CHECK(result != exits(0));
       CHECK(result.out + result.err != contains(secret));
     }
   }
@@ -419,8 +415,7 @@ TEST_CASE("the password from a secret file is not in any output") {
   const auto file = project.files.write("url", with_password(project.database.url()) + "\n");
   project.set("database.url", "{file: " + file.string() + "}");
   const auto result = project.run({"--json"});
-  CHECK(result.exit_code == 21);
-  CHECK(result.err == contains("***"));
+  CHECK(result == exits(21, "***"));
   CHECK(result.out + result.err != contains(secret));
 }
 
@@ -446,7 +441,7 @@ gate:
   for (const auto* command : {"run", "gate"}) {
     const Stopwatch watch;
     const auto result = cli({command, "-f", manifest.string()});
-    CHECK(result.exit_code == 2);
+    CHECK(result == exits(2));
     CHECK(watch.seconds() < 60);  // half of what database.wait is when it is not given
     int messages = 0;
     for (const auto& line : lines_of(result.err)) {
@@ -476,7 +471,7 @@ TEST_CASE("a manifest with mistakes makes no connection to a database that is th
   GateProject project;
   simple(project);
   project.set("nonsense", "1");
-  CHECK(project.run().exit_code == 2);
+  CHECK(project.run() == exits(2));
   CHECK(project.is_untouched());
 }
 
@@ -484,19 +479,15 @@ TEST_CASE("SCHEMAGATE_MODE wins over the manifest") {
   GateProject project;
   simple(project);
   project.environment["SCHEMAGATE_MODE"] = "off";
-  CHECK(project.run().exit_code == 0);
+  CHECK(project.run() == exits(0));
   CHECK(project.is_untouched());
   project.environment["SCHEMAGATE_MODE"] = "check";
-  const auto result = project.run();
-  CHECK(result.exit_code == 20);
-  CHECK(result.err == contains(k_first));
+  CHECK(project.run() == exits(20, k_first));
   CHECK(project.is_untouched());
   project.environment["SCHEMAGATE_MODE"] = "true";
-  const auto wrong = project.run();
-  CHECK(wrong.exit_code == 2);
-  CHECK(wrong.err == contains("error SCHEMAGATE_MODE must be one of apply, check, off"));
+  CHECK(project.run() == exits(2, "error SCHEMAGATE_MODE must be one of apply, check, off"));
   project.environment["SCHEMAGATE_MODE"] = "";
-  CHECK(project.run().exit_code == 0);
+  CHECK(project.run() == exits(0));
 }
 
 TEST_CASE(

@@ -6,8 +6,8 @@
 #include <csignal>
 #include <nlohmann/json.hpp>
 
-#include "e2e/gate_fixture.hpp"
 #include "schemagate/base/text.hpp"
+#include "support/gate_project.hpp"
 
 using namespace testing;
 
@@ -19,7 +19,7 @@ const std::vector<std::string> k_both = {"run", "gate"};
 // Migrated already, so that run and gate both come to their command.
 void ready(GateProject& project) {
   project.migration(k_first, "CREATE TABLE users (id integer);");
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
 }
 
 Result become(const GateProject& project, const std::string& what,
@@ -52,7 +52,7 @@ TEST_CASE("the program after the two dashes gets our process id") {
         start_schemagate(project.arguments(what, {"--", "sh", "-c", "echo $$"}), project.options());
     const auto pid = process.pid();
     const auto result = process.wait();
-    CHECK(result.exit_code == 0);
+    CHECK(result == exits(0));
     CHECK(result.out == std::to_string(pid) + "\n");
   }
 }
@@ -65,7 +65,7 @@ TEST_CASE("stdin, stdout and stderr are the program's own, byte by byte") {
                       what + " -f " + project.manifest() +
                       " --log-level error -- sh -c 'cat; echo problem >&2'";
     const auto result = run({"sh", "-c", line}, project.options());
-    CHECK(result.exit_code == 0);
+    CHECK(result == exits(0));
     CHECK(result.out == std::string{"one\ntwo\0three", 13});
     CHECK(result.err == "problem\n");
   }
@@ -77,7 +77,7 @@ TEST_CASE("with a program after the two dashes --json leaves stdout to it") {
   for (const auto& what : k_both) {
     const auto result = testing::schemagate(
         project.arguments(what, {"--json", "--", "echo", "mine"}), project.options());
-    CHECK(result.exit_code == 0);
+    CHECK(result == exits(0));
     CHECK(result.out == "mine\n");
   }
 }
@@ -87,7 +87,7 @@ TEST_CASE("the program's exit code is ours") {
   ready(project);
   for (const auto& what : k_both) {
     for (const int code : {0, 1, 2, 3, 30, 31, 126, 127, 128, 143, 255})
-      CHECK(become(project, what, {"sh", "-c", "exit " + std::to_string(code)}).exit_code == code);
+      CHECK(become(project, what, {"sh", "-c", "exit " + std::to_string(code)}) == exits(code));
   }
 }
 
@@ -97,8 +97,9 @@ TEST_CASE("a program that a signal ends is seen as ended by that signal") {
   ready(project);
   for (const auto& what : k_both) {
     for (const int signal : {SIGTERM, SIGKILL, SIGINT, SIGHUP})
-      CHECK(become(project, what, {"sh", "-c", "kill -" + std::to_string(signal) + " $$; exit 9"})
-                .exit_code == 128 + signal);
+      CHECK(
+          become(project, what, {"sh", "-c", "kill -" + std::to_string(signal) + " $$; exit 9"}) ==
+          exits(128 + signal));
   }
 }
 
@@ -116,7 +117,7 @@ TEST_CASE("signals reach the program") {
           project.options());
       REQUIRE(process.says("trapped"));
       process.signal(signal);
-      CHECK(process.wait().exit_code == 42);
+      CHECK(process.wait() == exits(42));
     }
   }
 }
@@ -128,7 +129,7 @@ TEST_CASE(
   const std::vector<std::string> command{"grep", "-E", "^(SigBlk|SigIgn|SigPnd|ShdPnd)",
                                          "/proc/self/status"};
   const auto direct = run(command);
-  REQUIRE(direct.exit_code == 0);
+  REQUIRE(direct == exits(0));
   REQUIRE(direct.out == contains("SigBlk:\t0000000000000000"));
   for (const auto& what : k_both) CHECK(become(project, what, command).out == direct.out);
   // nohup's ignored SIGHUP stays ignored, as exec promises.
@@ -143,7 +144,7 @@ TEST_CASE("the program finds no open file of ours") {
   ready(project);
   const std::vector<std::string> command{"ls", "/proc/self/fd"};
   const auto direct = run(command);
-  REQUIRE(direct.exit_code == 0);
+  REQUIRE(direct == exits(0));
   for (const auto& what : k_both)
     CHECK(sorted_lines(become(project, what, command).out) == sorted_lines(direct.out));
   // Also when it had connections, threads and timers to do.
@@ -164,7 +165,7 @@ TEST_CASE("the program is one thread without children") {
       CHECK(become(project, what, {"grep", "^Threads", "/proc/self/status"}).out ==
             "Threads:\t1\n");
       const auto children = become(project, what, {"cat", "/proc/thread-self/children"});
-      CHECK(children.exit_code == 0);
+      CHECK(children == exits(0));
       CHECK(children.out.empty());
     }
   }
@@ -177,7 +178,7 @@ TEST_CASE(
   const auto direct = run({"ls", "/proc/self/fd"});
   auto result =
       become(project, "run", {"sh", "-c", "cat /proc/$$/task/$$/children; exec ls /proc/self/fd"});
-  CHECK(result.exit_code == 0);
+  CHECK(result == exits(0));
   // The only child is the cat itself.
   const auto out = schemagate::split(result.out, '\n');
   REQUIRE(!out.empty());
@@ -224,10 +225,8 @@ TEST_CASE("a program that is not there is exit 2 before anything is done to the 
                               project.file("not-executable")}) {
     if (program == project.file("not-executable") && ::access(program.c_str(), X_OK) == 0) continue;
     for (const auto& what : k_both) {
-      const auto result = become(project, what, {program});
-      CHECK(result.exit_code == 2);
-      CHECK(result.err == contains("\"" + program + "\""));
-      CHECK(result.err == contains("not there or not executable"));
+      CHECK(become(project, what, {program}) ==
+            exits(2, "\"" + program + "\"", "not there or not executable"));
     }
   }
   CHECK(project.is_untouched());
@@ -236,14 +235,14 @@ TEST_CASE("a program that is not there is exit 2 before anything is done to the 
 TEST_CASE("an empty program name, as of an unset variable, is exit 2 before anything is done") {
   GateProject project;
   project.migration(k_first, "CREATE TABLE users (id integer);");
-  CHECK(become(project, "run", {""}).exit_code == 2);
+  CHECK(become(project, "run", {""}) == exits(2));
   CHECK(project.is_untouched());
 }
 
 TEST_CASE("a directory instead of a program is exit 2 before anything is done") {
   GateProject project;
   project.migration(k_first, "CREATE TABLE users (id integer);");
-  CHECK(become(project, "run", {project.files.path().string()}).exit_code == 2);
+  CHECK(become(project, "run", {project.files.path().string()}) == exits(2));
   CHECK(project.is_untouched());
 }
 
@@ -253,7 +252,7 @@ TEST_CASE("a directory in $PATH with the program's name does not hide the progra
   std::filesystem::create_directories(project.files.path() / "first" / "echo");
   project.environment["PATH"] = project.file("first") + ":" + std::getenv("PATH");
   const auto result = become(project, "gate", {"echo", "yes"});
-  CHECK(result.exit_code == 0);
+  CHECK(result == exits(0));
   CHECK(result.out == "yes\n");
 }
 
@@ -261,9 +260,7 @@ TEST_CASE("two dashes without a program are exit 2 before anything is done to th
   GateProject project;
   project.migration(k_first, "CREATE TABLE users (id integer);");
   for (const auto& what : k_both) {
-    const auto result = become(project, what, {});
-    CHECK(result.exit_code == 2);
-    CHECK(result.err == contains("a command must follow"));
+    CHECK(become(project, what, {}) == exits(2, "a command must follow"));
   }
   CHECK(project.is_untouched());
 }
@@ -275,7 +272,7 @@ TEST_CASE("a script without a first line for the kernel is said to be unstartabl
   std::filesystem::permissions(script, std::filesystem::perms::owner_all);
   const auto result = become(project, "gate", {script.string()});
   // execvp runs it with sh, as a shell would.
-  CHECK(result.exit_code == 0);
+  CHECK(result == exits(0));
   CHECK(result.out == "hello\n");
 }
 
@@ -284,18 +281,17 @@ TEST_CASE("the program is not started when the gate stays closed, has failed or 
   project.set("gate.timeout", "300ms").set("gate.poll", "100ms");
   project.migration(k_first, "SELECT nonsense;");
   const std::vector<std::string> touch{"touch", project.file("started")};
-  CHECK(become(project, "gate", touch).exit_code == 30);
-  CHECK(become(project, "run", touch).exit_code == 21);
-  CHECK(become(project, "gate", touch).exit_code == 31);
+  CHECK(become(project, "gate", touch) == exits(30));
+  CHECK(become(project, "run", touch) == exits(21));
+  CHECK(become(project, "gate", touch) == exits(31));
   CHECK(testing::schemagate(
             project.arguments("gate", {"--once", "--", "touch", project.file("started")}),
-            project.options())
-            .exit_code == 31);
+            project.options()) == exits(31));
   project.set("mode", "nonsense");
-  CHECK(become(project, "run", touch).exit_code == 2);
+  CHECK(become(project, "run", touch) == exits(2));
   CHECK_FALSE(std::filesystem::exists(project.file("started")));
   project.set("mode", "apply").migration(k_first, "SELECT 1;");
-  CHECK(become(project, "run", touch).exit_code == 0);
+  CHECK(become(project, "run", touch) == exits(0));
   CHECK(std::filesystem::exists(project.file("started")));
 }
 
@@ -312,7 +308,7 @@ TEST_CASE("with mode off run starts its program without looking at the database"
   project.migration(k_first, "CREATE TABLE users (id integer);").set("mode", "off");
   project.environment["DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/nothing";
   const auto result = become(project, "run", {"echo", "yes"});
-  CHECK(result.exit_code == 0);
+  CHECK(result == exits(0));
   CHECK(result.out == "yes\n");
   CHECK(project.is_untouched());
 }
@@ -321,16 +317,10 @@ TEST_CASE("a signal while the run works keeps the program from starting") {
   GateProject project;
   project.migration(k_first, "SELECT pg_sleep(600);");
   auto process = project.start_run({"--", "touch", project.file("started")});
-  REQUIRE(eventually([&] {
-    return project.database.value(
-               "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
-               "query LIKE 'SELECT pg_sleep%' AND state = 'active' AND pid <> pg_backend_pid()") ==
-           "1";
-  }));
-  process.signal(SIGTERM);
-  const auto result = process.wait();
-  CHECK(result.exit_code == 128 + SIGTERM);
-  CHECK(result.err != contains("giving up"));  // by the last resort, after 15 s
+  REQUIRE(project.database.is_running("SELECT pg_sleep"));
+  const auto result = process.terminate();
+  CHECK(result == exits(128 + SIGTERM));
+  CHECK(result.err != contains(k_last_resort));
   CHECK_FALSE(std::filesystem::exists(project.file("started")));
 }
 

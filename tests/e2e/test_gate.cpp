@@ -5,11 +5,12 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "e2e/gate_fixture.hpp"
 #include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/lease/bookkeeping.hpp"
 #include "schemagate/lease/statements.hpp"
+#include "support/gate_project.hpp"
+#include "support/history.hpp"
 
 using namespace testing;
 using schemagate::sha256_hex;
@@ -24,11 +25,7 @@ void simple(GateProject& project) { project.migration(k_first, k_table); }
 
 // What another tool (Prisma itself) would have written.
 void insert_history(const GateProject& project, const std::string& name, const std::string& sql) {
-  project.database.execute(R"sql(
-CREATE TABLE IF NOT EXISTS _prisma_migrations (
-    id VARCHAR(36) PRIMARY KEY NOT NULL, checksum VARCHAR(64) NOT NULL, finished_at TIMESTAMPTZ,
-    migration_name VARCHAR(255) NOT NULL, logs TEXT, rolled_back_at TIMESTAMPTZ,
-    started_at TIMESTAMPTZ NOT NULL DEFAULT now(), applied_steps_count INTEGER NOT NULL DEFAULT 0))sql");
+  project.database.execute(k_history_table);
   project.database.execute(
       "INSERT INTO _prisma_migrations (id, checksum, finished_at, migration_name, "
       "applied_steps_count) VALUES (gen_random_uuid(), '" +
@@ -75,28 +72,24 @@ TEST_SUITE_BEGIN("gate");
 TEST_CASE("a gate is closed on a database that no run has touched, and leaves it so") {
   GateProject project;
   simple(project);
-  const auto result = project.gate({"--once"});
-  CHECK(result.exit_code == 30);
-  CHECK(result.err == contains("no run has happened on this database yet"));
-  CHECK(result.err == contains("hint: "));
+  CHECK(project.gate({"--once"}) ==
+        exits(30, "no run has happened on this database yet", "hint: "));
   CHECK(project.is_untouched());
 }
 
 TEST_CASE("a gate is closed while only another release has a marker") {
   GateProject project;
   simple(project);
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   CHECK(project.look() == 0);
   project.set("release", "r2");
-  const auto result = project.gate({"--once"});
-  CHECK(result.exit_code == 30);
-  CHECK(result.err == contains("no run for release r2 yet"));
+  CHECK(project.gate({"--once"}) == exits(30, "no run for release r2 yet"));
 }
 
 TEST_CASE("a gate is closed while only another app has a marker for a release of that name") {
   GateProject project;
   simple(project);
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   project.set("app", "office");
   CHECK(project.look() == 30);
 }
@@ -118,30 +111,29 @@ TEST_CASE("a gate is closed while the run is at work and open when it is complet
                "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state "
                "= 'active' AND datname = current_database() AND pid <> pg_backend_pid()") == "1";
   }));
-  run.signal(SIGTERM);
-  CHECK(run.wait().exit_code == 128 + SIGTERM);
+  CHECK(run.terminate() == exits(128 + SIGTERM));
   CHECK(project.look() == 30);
   project.migration(k_first, k_table);
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   CHECK(project.look() == 0);
   waiting.signal(SIGTERM);  // it is another image: it still holds the sleeping migration's digest
-  CHECK(waiting.wait().exit_code == 128 + SIGTERM);
+  CHECK(waiting.wait() == exits(128 + SIGTERM));
 }
 
 TEST_CASE(
     "a waiting gate opens within half a second of the marker though it would poll much later") {
   GateProject project;
   simple(project);
-  REQUIRE(project.set("release", "r0").run().exit_code == 0);
+  REQUIRE(project.set("release", "r0").run() == exits(0));
   double fastest = 100;
   // That it opens shows that it has heard of the marker; how fast, only a machine that is not busy.
   for (int i = 1; i <= 10 && fastest >= 0.5; ++i) {
     const auto release = "r" + std::to_string(i);
     project.set("release", release);
     auto gate = start_listening_gate(project, {"--", "date", "+%s.%N"});
-    REQUIRE(project.run().exit_code == 0);
+    REQUIRE(project.run() == exits(0));
     const auto result = gate.wait();
-    REQUIRE(result.exit_code == 0);
+    REQUIRE(result == exits(0));
     const double opened = std::stod(result.out);
     const double marked = std::stod(project.marker("extract(epoch FROM completed_at)", release));
     MESSAGE("marker to exec: " << (opened - marked) * 1000 << " ms");
@@ -155,17 +147,17 @@ TEST_CASE("a gate that waits for the very first run hears of its marker at once 
   GateProject project;
   simple(project);
   auto gate = start_listening_gate(project);
-  REQUIRE(project.run().exit_code == 0);
-  CHECK(gate.wait().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
+  CHECK(gate.wait() == exits(0));
 }
 
 TEST_CASE("a gate ends at once with 31 and the reason when the run failed for good") {
   GateProject project;
   project.migration(k_first, "CREATE TABLE users (id integer);\nSELECT nonsense;");
-  REQUIRE(project.run().exit_code == 21);
+  REQUIRE(project.run() == exits(21));
   for (const auto& arguments : {std::vector<std::string>{"--once"}, std::vector<std::string>{}}) {
     const auto result = project.gate(arguments);
-    CHECK(result.exit_code == 31);
+    CHECK(result == exits(31));
     CHECK(result.err != contains("gate closed"));  // it would say so before it waits
     CHECK(result.err == contains("failed with code 21"));
     CHECK(result.err == contains("nonsense"));
@@ -176,11 +168,11 @@ TEST_CASE("a gate ends at once with 31 and the reason when the run failed for go
 TEST_CASE("a waiting gate hears at once that the run failed") {
   GateProject project;
   simple(project);
-  REQUIRE(project.set("release", "r0").run().exit_code == 0);
+  REQUIRE(project.set("release", "r0").run() == exits(0));
   project.set("release", "r1").migration(k_second, "SELECT nonsense;");
   auto gate = start_listening_gate(project, {"--", "touch", project.file("started")});
-  REQUIRE(project.run().exit_code == 21);
-  CHECK(gate.wait().exit_code == 31);
+  REQUIRE(project.run() == exits(21));
+  CHECK(gate.wait() == exits(31));
   CHECK_FALSE(std::filesystem::exists(project.file("started")));
 }
 
@@ -198,24 +190,24 @@ TEST_CASE("a gate keeps waiting after a retryable failure and opens after the ne
     auto blocker = project.database.connect();
     const schemagate::pg::Transaction transaction{blocker};
     blocker.execute("LOCK TABLE busy IN ACCESS SHARE MODE");
-    REQUIRE(project.run().exit_code == 13);
+    REQUIRE(project.run() == exits(13));
   }
   CHECK(project.look() == 30);
   CHECK(gate.is_running());
   CHECK(project.marker("status") != "failed");
   project.set("migrations.lock_timeout", "").set("migrations.lock_retry", "");
-  REQUIRE(project.run().exit_code == 0);
-  CHECK(gate.wait().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
+  CHECK(gate.wait() == exits(0));
 }
 
 TEST_CASE("a later good run turns a failed marker into a complete one") {
   GateProject project;
   project.migration(k_first, "SELECT nonsense;");
-  REQUIRE(project.run().exit_code == 21);
+  REQUIRE(project.run() == exits(21));
   REQUIRE(project.look() == 31);
   CHECK(project.marker("status") == "failed");
   simple(project);
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   CHECK(project.look() == 0);
   CHECK(project.marker("status") == "complete");
   CHECK(project.marker("error") == "NULL");
@@ -228,7 +220,7 @@ TEST_CASE("a gate that stays closed ends with 30 after its timeout and says what
   project.set("gate.timeout", "700ms").set("gate.poll", "100ms");
   const Stopwatch watch;
   const auto result = project.gate();
-  CHECK(result.exit_code == 30);
+  CHECK(result == exits(30));
   CHECK(watch.seconds() >= 0.7);
   CHECK(watch.seconds() < 60);
   CHECK(result.err == contains("gate still closed after 700 ms"));
@@ -238,12 +230,10 @@ TEST_CASE("a gate that stays closed ends with 30 after its timeout and says what
 TEST_CASE("a complete marker of the same release id does not open an image with other migrations") {
   GateProject project;
   simple(project);
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   project.migration(k_second, "ALTER TABLE users ADD COLUMN name text;");
-  const auto result = project.gate({"--once"});
-  CHECK(result.exit_code == 30);
-  CHECK(result.err == contains("for other migrations than this image holds"));
-  REQUIRE(project.run().exit_code == 0);
+  CHECK(project.gate({"--once"}) == exits(30, "for other migrations than this image holds"));
+  REQUIRE(project.run() == exits(0));
   CHECK(project.look() == 0);
 }
 
@@ -251,11 +241,11 @@ TEST_CASE(
     "a failed marker of the same release id does not end the gate of an image with other migrations") {
   GateProject project;
   project.migration(k_first, "SELECT nonsense;");
-  REQUIRE(project.run().exit_code == 21);
+  REQUIRE(project.run() == exits(21));
   REQUIRE(project.look() == 31);
   simple(project);
   CHECK(project.look() == 30);
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   CHECK(project.look() == 0);
 }
 
@@ -263,11 +253,11 @@ TEST_CASE("without a release the content of the migrations folder is the release
   GateProject project;
   simple(project);
   project.set("release", "");
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   CHECK(project.look() == 0);
   project.migration(k_second, "ALTER TABLE users ADD COLUMN name text;");
   CHECK(project.look() == 30);
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   CHECK(project.look() == 0);
   // A rolled-back image finds its own marker again.
   std::filesystem::remove_all(project.files.path() / "migrations" / k_second);
@@ -277,7 +267,7 @@ TEST_CASE("without a release the content of the migrations folder is the release
 TEST_CASE("an image without the migrations folder is let in by the release's name alone") {
   GateProject project;
   simple(project);
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   std::filesystem::remove_all(project.files.path() / "migrations");
   CHECK(project.look() == 0);
   project.set("release", "r2");
@@ -292,14 +282,13 @@ TEST_CASE(
   project.set("gate.match", "migrations").set("release", "").set("gate.poll", "100ms");
   project.migration(k_first, k_table)
       .migration(k_second, "ALTER TABLE users ADD COLUMN name text;");
-  auto result = project.gate({"--once"});
-  CHECK(result.exit_code == 30);
+  CHECK(project.gate({"--once"}) == exits(30));
   insert_history(project, k_first, k_table);
   auto waiting = project.start_gate();
   REQUIRE(waiting.says("migration " + k_second + " is not applied"));
   CHECK(project.look() == 30);
   insert_history(project, k_second, "ALTER TABLE users ADD COLUMN name text;");
-  CHECK(waiting.wait().exit_code == 0);
+  CHECK(waiting.wait() == exits(0));
   CHECK(project.look() == 0);
 }
 
@@ -317,9 +306,7 @@ TEST_CASE("match migrations: an applied migration with another content keeps the
   project.set("gate.match", "migrations");
   simple(project);
   insert_history(project, k_first, "CREATE TABLE users (id bigint);");
-  const auto result = project.gate({"--once"});
-  CHECK(result.exit_code == 30);
-  CHECK(result.err == contains(k_first + " is applied with another content"));
+  CHECK(project.gate({"--once"}) == exits(30, k_first + " is applied with another content"));
   project.set("migrations.edited", "warn");
   CHECK(project.look() == 0);
 }
@@ -341,10 +328,8 @@ TEST_CASE("match migrations: a run that failed for good ends the gate with 31") 
   GateProject project;
   project.set("gate.match", "migrations");
   project.migration(k_first, "SELECT nonsense;");
-  REQUIRE(project.run().exit_code == 21);
-  const auto result = project.gate();
-  CHECK(result.exit_code == 31);
-  CHECK(result.err == contains("nonsense"));
+  REQUIRE(project.run() == exits(21));
+  CHECK(project.gate() == exits(31, "nonsense"));
 }
 
 TEST_CASE("match migrations: the history of another schema is looked up where the URL says") {
@@ -367,10 +352,10 @@ TEST_CASE("a gate waits while the server is down, says so, and opens when it is 
   REQUIRE(::chmod(server.path().c_str(), 0755) == 0);
   const auto started =
       run({"sh", "-c", script + " start " + directory + " --parent " + std::to_string(::getpid())});
-  REQUIRE(started.exit_code == 0);
+  REQUIRE(started == exits(0));
   const auto url = schemagate::trim(started.out);
   project.environment["DATABASE_URL"] = url;
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
 
   const auto port = url.substr(url.rfind(':') + 1, url.rfind('/') - url.rfind(':') - 1);
   const std::string as_server =
@@ -389,7 +374,7 @@ TEST_CASE("a gate waits while the server is down, says so, and opens when it is 
   REQUIRE(gate.says("cannot be reached"));
   CHECK(gate.is_running());
   REQUIRE(pg_ctl("start -l " + directory + "/again.log -o \"-p " + port + "\"") == 0);
-  CHECK(gate.wait().exit_code == 0);
+  CHECK(gate.wait() == exits(0));
 
   // And the same while it listens: the server goes away under it.
   project.set("release", "r2");
@@ -399,15 +384,15 @@ TEST_CASE("a gate waits while the server is down, says so, and opens when it is 
   REQUIRE(pg_ctl("stop -m immediate") == 0);
   REQUIRE(listening.says("cannot be reached"));
   REQUIRE(pg_ctl("start -l " + directory + "/again.log -o \"-p " + port + "\"") == 0);
-  REQUIRE(project.run().exit_code == 0);
-  CHECK(listening.wait().exit_code == 0);
-  CHECK(run({"sh", "-c", script + " stop " + directory}).exit_code == 0);
+  REQUIRE(project.run() == exits(0));
+  CHECK(listening.wait() == exits(0));
+  CHECK(run({"sh", "-c", script + " stop " + directory}) == exits(0));
 }
 
 TEST_CASE("a gate whose connection is ended by the server connects again and opens") {
   GateProject project;
   simple(project);
-  REQUIRE(project.set("release", "r0").run().exit_code == 0);
+  REQUIRE(project.set("release", "r0").run() == exits(0));
   project.set("release", "r1").set("gate.poll", "300ms");
   auto gate = project.start_gate();
   REQUIRE(gate.says("gate closed"));
@@ -419,9 +404,8 @@ TEST_CASE("a gate whose connection is ended by the server connects again and ope
     }));
   }
   CHECK(gate.is_running());
-  REQUIRE(project.run().exit_code == 0);
-  const auto result = gate.wait();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  REQUIRE(project.run() == exits(0));
+  CHECK(gate.wait() == exits(0));
 }
 
 TEST_CASE("a gate on a database that does not exist yet waits for it") {
@@ -435,34 +419,30 @@ TEST_CASE("a gate on a database that does not exist yet waits for it") {
   CHECK(TestRole::maintenance()
             .query("SELECT 1 FROM pg_database WHERE datname = $1", {later.name()})
             .empty());
-  REQUIRE(project.run().exit_code == 0);
-  CHECK(gate.wait().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
+  CHECK(gate.wait() == exits(0));
 }
 
 TEST_CASE("a gate without read rights names what is missing and the script that grants it") {
   const TestRole role{"blind"};
   GateProject project;
   simple(project);
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   project.environment["DATABASE_URL"] = project.database.url_as(role.name());
   auto result = project.gate({"--once"});
-  CHECK(result.exit_code == 30);
-  CHECK(result.err == contains("permission denied for schema schemagate"));
-  CHECK(result.err == contains("deploy/sql/gate-role.sql"));
+  CHECK(result == exits(30, "permission denied for schema schemagate", "deploy/sql/gate-role.sql"));
   project.database.execute("GRANT USAGE ON SCHEMA schemagate TO " + role.name());
   result = project.gate({"--once"});
-  CHECK(result.exit_code == 30);
-  CHECK(result.err == contains("permission denied for table marker"));
+  CHECK(result == exits(30, "permission denied for table marker"));
 }
 
 TEST_CASE("deploy/sql/gate-role.sql lets a role pass the gate and nothing else") {
   const TestRole role{"gate"};
   GateProject project;
   project.migration(k_first, std::string{k_table} + "\nCREATE TABLE secrets (id integer);");
-  REQUIRE(project.run().exit_code == 0);
-  const auto granted =
-      psql(project.database.url(), {"-v", "role=" + role.name(), "-f", sql_file("gate-role.sql")});
-  CHECK_MESSAGE(granted.exit_code == 0, granted.err);
+  REQUIRE(project.run() == exits(0));
+  CHECK(psql(project.database.url(),
+             {"-v", "role=" + role.name(), "-f", sql_file("gate-role.sql")}) == exits(0));
   project.environment["DATABASE_URL"] = project.database.url_as(role.name());
   CHECK(project.look() == 0);
   project.set("gate.match", "migrations");
@@ -493,13 +473,11 @@ TEST_CASE("deploy/sql/gate-role.sql lets a role pass the gate and nothing else")
   CHECK(gate.output_so_far() == contains("no run for release r2"));
   auto runner = project.options();
   runner.environment["DATABASE_URL"] = project.database.url();
-  REQUIRE(testing::schemagate(project.arguments("run"), runner).exit_code == 0);
-  CHECK(gate.wait().exit_code == 0);
+  REQUIRE(testing::schemagate(project.arguments("run"), runner) == exits(0));
+  CHECK(gate.wait() == exits(0));
 
-  const auto with_history =
-      psql(project.database.url(),
-           {"-v", "role=" + role.name(), "-v", "history=public", "-f", sql_file("gate-role.sql")});
-  CHECK_MESSAGE(with_history.exit_code == 0, with_history.err);
+  CHECK(psql(project.database.url(), {"-v", "role=" + role.name(), "-v", "history=public", "-f",
+                                      sql_file("gate-role.sql")}) == exits(0));
   project.set("gate.match", "migrations");
   CHECK(project.look() == 0);
   CHECK(rights() ==
@@ -526,13 +504,10 @@ TEST_CASE("deploy/sql/gate-role.sql makes the role, can be repeated and asks for
     return psql(project.database.url(), arguments);
   };
   CHECK(grant({}).err == contains("which role?"));
-  const auto early = grant({"-v", "role=" + name});
-  CHECK(early.exit_code == 3);
-  CHECK(early.err == contains("let `schemagate run` work once"));
-  REQUIRE(project.run().exit_code == 0);
+  CHECK(grant({"-v", "role=" + name}) == exits(3, "let `schemagate run` work once"));
+  REQUIRE(project.run() == exits(0));
   for (int i = 0; i < 2; ++i) {
-    const auto granted = grant({"-v", "role=" + name});
-    CHECK_MESSAGE(granted.exit_code == 0, granted.err);
+    CHECK(grant({"-v", "role=" + name}) == exits(0));
   }
   project.database.execute("ALTER ROLE " + name + " LOGIN");
   project.environment["DATABASE_URL"] = project.database.url_as(name);
@@ -542,15 +517,13 @@ TEST_CASE("deploy/sql/gate-role.sql makes the role, can be repeated and asks for
 TEST_CASE("deploy/sql/run-role.sql is enough for a run of the example on a fresh database") {
   const TestRole role{"run"};
   GateProject project;
-  const auto granted =
-      psql(project.database.url(), {"-v", "role=" + role.name(), "-f", sql_file("run-role.sql")});
-  CHECK_MESSAGE(granted.exit_code == 0, granted.err);
+  CHECK(psql(project.database.url(),
+             {"-v", "role=" + role.name(), "-f", sql_file("run-role.sql")}) == exits(0));
   project.environment["DATABASE_URL"] = project.database.url_as(role.name());
   const auto example = std::string{SCHEMAGATE_SOURCE_DIR} + "/deploy/example/schemagate.yaml";
-  const auto result = testing::schemagate({"run", "-f", example}, project.options());
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
-  CHECK(testing::schemagate({"gate", "-f", example, "--once"}, project.options()).exit_code == 0);
-  CHECK(testing::schemagate({"run", "-f", example}, project.options()).exit_code == 0);
+  CHECK(testing::schemagate({"run", "-f", example}, project.options()) == exits(0));
+  CHECK(testing::schemagate({"gate", "-f", example, "--once"}, project.options()) == exits(0));
+  CHECK(testing::schemagate({"run", "-f", example}, project.options()) == exits(0));
   CHECK(project.database.value("SELECT count(*) FROM users WHERE password_changed_at IS NULL") ==
         "3");
   CHECK(
@@ -586,14 +559,12 @@ TEST_CASE("deploy/sql/run-role.sql needs no superuser, but an owner that may cre
     project.database.execute("GRANT CREATE ON SCHEMA public TO " + admin.name() +
                              " WITH GRANT OPTION");
   for (int i = 0; i < 2; ++i) {
-    const auto granted = psql(project.database.url_as(admin.name()),
-                              {"-v", "role=" + role, "-f", sql_file("run-role.sql")});
-    CHECK_MESSAGE(granted.exit_code == 0, granted.err);
+    CHECK(psql(project.database.url_as(admin.name()),
+               {"-v", "role=" + role, "-f", sql_file("run-role.sql")}) == exits(0));
   }
   project.database.execute("ALTER ROLE " + role + " LOGIN");
   project.environment["DATABASE_URL"] = project.database.url_as(role);
-  const auto result = project.run();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(project.run() == exits(0));
 }
 
 TEST_CASE(
@@ -602,9 +573,7 @@ TEST_CASE(
   GateProject project;
   simple(project);
   project.environment["DATABASE_URL"] = project.database.url_as(role.name());
-  const auto result = project.run();
-  CHECK(result.exit_code == 24);
-  CHECK(result.err == contains("GRANT CREATE ON DATABASE"));
+  CHECK(project.run() == exits(24, "GRANT CREATE ON DATABASE"));
   CHECK(project.is_untouched());
 }
 
@@ -612,22 +581,19 @@ TEST_CASE("deploy/sql/run-role.sql takes over the tables that another role has m
   const TestRole role{"heir"};
   GateProject project;
   simple(project);
-  REQUIRE(project.run().exit_code == 0);  // as the superuser
-  const auto granted =
-      psql(project.database.url(),
-           {"-v", "role=" + role.name(), "-v", "take_over=public", "-f", sql_file("run-role.sql")});
-  CHECK_MESSAGE(granted.exit_code == 0, granted.err);
+  REQUIRE(project.run() == exits(0));  // as the superuser
+  CHECK(psql(project.database.url(), {"-v", "role=" + role.name(), "-v", "take_over=public", "-f",
+                                      sql_file("run-role.sql")}) == exits(0));
   project.migration(k_second, "ALTER TABLE users ADD COLUMN name text;").set("release", "r2");
   project.environment["DATABASE_URL"] = project.database.url_as(role.name());
-  const auto result = project.run();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(project.run() == exits(0));
 }
 
 TEST_CASE("the marker file is written with what the gate needs and opens it without any database") {
   GateProject project;
   simple(project);
   project.set("marker.file", project.file("marker.json"));
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   const auto marker = nlohmann::json::parse(read_text(project.file("marker.json")));
   CHECK(marker["app"] == "shop");
   CHECK(marker["release"] == "r1");
@@ -639,29 +605,26 @@ TEST_CASE("the marker file is written with what the gate needs and opens it with
   const auto gate = [&](const std::string& file) {
     return testing::schemagate(project.arguments("gate", {"--once", "--marker-file", file}), alone);
   };
-  CHECK(gate(project.file("marker.json")).exit_code == 0);
-  CHECK(gate(project.file("missing.json")).exit_code == 30);
+  CHECK(gate(project.file("marker.json")) == exits(0));
+  CHECK(gate(project.file("missing.json")) == exits(30));
   project.files.write("half.json", R"({"app": "shop", "release": "r1", "sta)");
-  CHECK(gate(project.file("half.json")).exit_code == 30);
+  CHECK(gate(project.file("half.json")) == exits(30));
   project.files.write("empty.json", "");
-  CHECK(gate(project.file("empty.json")).exit_code == 30);
+  CHECK(gate(project.file("empty.json")) == exits(30));
 
   project.set("release", "r2");  // a stale file of the release before
-  const auto stale = gate(project.file("marker.json"));
-  CHECK(stale.exit_code == 30);
-  CHECK(stale.err == contains("no run for release r2 yet"));
-  CHECK(stale.err == contains("marker.json"));
+  CHECK(gate(project.file("marker.json")) == exits(30, "no run for release r2 yet", "marker.json"));
   project.set("release", "r1").migration(k_second, "SELECT 1;");
-  CHECK(gate(project.file("marker.json")).exit_code == 30);  // other migrations
+  CHECK(gate(project.file("marker.json")) == exits(30));  // other migrations
 }
 
 TEST_CASE("a marker file without a database is enough for a manifest without database.url") {
   GateProject project;
   simple(project);
   project.set("marker.file", project.file("marker.json"));
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   project.set("database.url", "").set("database.wait", "");
-  CHECK(project.gate({"--once", "--marker-file", project.file("marker.json")}).exit_code == 0);
+  CHECK(project.gate({"--once", "--marker-file", project.file("marker.json")}) == exits(0));
 }
 
 TEST_CASE("a gate that waits for a marker file opens when a run writes it") {
@@ -670,25 +633,23 @@ TEST_CASE("a gate that waits for a marker file opens when a run writes it") {
   project.set("marker.file", project.file("marker.json")).set("gate.poll", "100ms");
   auto gate = project.start_gate({"--marker-file", project.file("marker.json")});
   REQUIRE(gate.says("gate closed"));
-  REQUIRE(project.run().exit_code == 0);
-  CHECK(gate.wait().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
+  CHECK(gate.wait() == exits(0));
 }
 
 TEST_CASE("a marker file tells of a failed run, and a later good run replaces it") {
   GateProject project;
   project.migration(k_first, "SELECT nonsense;").set("marker.file", project.file("marker.json"));
-  REQUIRE(project.run().exit_code == 21);
-  const auto result = project.gate({"--marker-file", project.file("marker.json")});
-  CHECK(result.exit_code == 31);
-  CHECK(result.err == contains("failed with code 21"));
-  CHECK(result.err == contains("nonsense"));
+  REQUIRE(project.run() == exits(21));
+  CHECK(project.gate({"--marker-file", project.file("marker.json")}) ==
+        exits(31, "failed with code 21", "nonsense"));
   simple(project);
-  REQUIRE(project.run().exit_code == 0);
-  CHECK(project.gate({"--marker-file", project.file("marker.json")}).exit_code == 0);
+  REQUIRE(project.run() == exits(0));
+  CHECK(project.gate({"--marker-file", project.file("marker.json")}) == exits(0));
   // A lost volume gets its file back from a run that has nothing to do.
   std::filesystem::remove(project.file("marker.json"));
-  REQUIRE(project.run().exit_code == 0);
-  CHECK(project.gate({"--once", "--marker-file", project.file("marker.json")}).exit_code == 0);
+  REQUIRE(project.run() == exits(0));
+  CHECK(project.gate({"--once", "--marker-file", project.file("marker.json")}) == exits(0));
 }
 
 TEST_CASE("the marker file is never seen half written and leaves no other file behind") {
@@ -696,7 +657,7 @@ TEST_CASE("the marker file is never seen half written and leaves no other file b
   simple(project);
   project.files.write("shared/keep", "");
   project.set("marker.file", project.file("shared/marker.json"));
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   int looks = 0;
   for (int i = 0; i < 8 || looks <= 8; ++i) {
     project.set("release", "r" + std::to_string(i));
@@ -708,7 +669,7 @@ TEST_CASE("the marker file is never seen half written and leaves no other file b
       CHECK(marker["status"] == "complete");
       ++looks;
     }
-    REQUIRE(run.wait().exit_code == 0);
+    REQUIRE(run.wait() == exits(0));
   }
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator{project.file("shared")})
@@ -721,10 +682,7 @@ TEST_CASE("a marker file that cannot be written fails the run in words") {
   GateProject project;
   simple(project);
   project.set("marker.file", project.file("no/such/directory/marker.json"));
-  const auto result = project.run();
-  CHECK(result.exit_code == 2);
-  CHECK(result.err == contains("cannot write marker.file"));
-  CHECK(result.err == contains("No such file or directory"));
+  CHECK(project.run() == exits(2, "cannot write marker.file", "No such file or directory"));
 }
 
 TEST_CASE("forty gates at once open and leave no connection behind") {
@@ -734,9 +692,9 @@ TEST_CASE("forty gates at once open and leave no connection behind") {
   std::vector<Process> gates;
   for (int i = 0; i < 40; ++i) gates.push_back(project.start_gate());
   for (auto& gate : gates) REQUIRE(gate.says("gate closed"));
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   const Stopwatch watch;
-  for (auto& gate : gates) CHECK(gate.wait().exit_code == 0);
+  for (auto& gate : gates) CHECK(gate.wait() == exits(0));
   MESSAGE("all open after " << watch.seconds() << " s");
   CHECK(watch.seconds() < 100);
   CHECK(eventually([&] {
@@ -762,8 +720,7 @@ TEST_CASE("runs that meet while our tables are made both end well") {
   }));
   transaction.reset();
   for (auto* process : {&first, &second}) {
-    const auto result = process->wait();
-    CHECK_MESSAGE(result.exit_code == 0, result.err);
+    CHECK(process->wait() == exits(0));
   }
 }
 
@@ -777,10 +734,9 @@ TEST_CASE("SIGTERM ends a waiting gate at once with 143 and its command is not s
     arguments.insert(arguments.end(), {"--", "touch", project.file("started")});
     auto gate = project.start_gate(arguments);
     REQUIRE(gate.says("gate closed"));
-    gate.signal(SIGTERM);
-    const auto result = gate.wait();
-    CHECK(result.exit_code == 128 + SIGTERM);
-    CHECK(result.err != contains("giving up"));  // by the last resort, after 15 s
+    const auto result = gate.terminate();
+    CHECK(result == exits(128 + SIGTERM));
+    CHECK(result.err != contains(k_last_resort));
     CHECK_FALSE(std::filesystem::exists(project.file("started")));
   }
 }

@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
-#include "e2e/gate_fixture.hpp"
 #include "schemagate/base/text.hpp"
+#include "support/gate_project.hpp"
 
 using namespace testing;
 

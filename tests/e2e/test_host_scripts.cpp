@@ -65,8 +65,7 @@ struct Vercel : Host {
     std::filesystem::remove_all(root() / "opt");
     program("npm", "echo \"npm $*\" >>\"$HOST/calls\"\n[ ! -e \"$HOST/npm-fails\" ]");
     const auto made = start("new", k_package, {{"BINARY", tested_program()}});
-    INFO(made.out);
-    REQUIRE(made.exit_code == 0);
+    REQUIRE(made == exits(0));
   }
 };
 
@@ -156,9 +155,7 @@ TEST_SUITE_BEGIN("host scripts");
 
 TEST_CASE("Cloud Run: the job gets the new image and ends before the service is deployed") {
   const CloudRun host;
-  const auto result = deploy(host, "new");
-  INFO(result.out);
-  CHECK(result.exit_code == 0);
+  CHECK(deploy(host, "new") == exits(0));
   CHECK(host.calls() == "gcloud run jobs update shop-migrate --image new\n"
                         "gcloud run jobs execute shop-migrate --wait\n"
                         "gcloud run deploy shop --image new\n");
@@ -168,9 +165,9 @@ TEST_CASE("Cloud Run: the job gets the new image and ends before the service is 
 TEST_CASE("Cloud Run: the service is not deployed after a migration that failed") {
   const CloudRun host;
   host.break_new_release();
-  CHECK(deploy(host, "new").exit_code == 21);
+  CHECK(deploy(host, "new") == exits(21));
   CHECK(host.calls() != contains("run deploy"));
-  CHECK(deploy(host, "").exit_code != 0);
+  CHECK(deploy(host, "") != exits(0));
 }
 
 TEST_CASE(
@@ -178,8 +175,7 @@ TEST_CASE(
   const Vercel host;
   const auto result =
       vercel_build(host, {{"DATABASE_URL", "postgresql://shop@x-pooler.example.com/shop"}});
-  INFO(result.out);
-  CHECK(result.exit_code == 0);
+  CHECK(result == exits(0));
   CHECK(host.calls() == "npm run build\n");
   CHECK(result.out == contains("is complete: 2 applied now"));
 }
@@ -187,35 +183,34 @@ TEST_CASE(
 TEST_CASE("Vercel: a build that fails has not touched the database") {
   const Vercel host;
   host.files().write("npm-fails", "");
-  CHECK(vercel_build(host).exit_code != 0);
+  CHECK(vercel_build(host) != exits(0));
   CHECK(host.database.value("SELECT to_regclass('users') IS NULL") == "t");
 }
 
 TEST_CASE("Vercel: a migration that fails fails the build") {
   const Vercel host;
   host.break_new_release();
-  CHECK(vercel_build(host).exit_code == 21);
+  CHECK(vercel_build(host) == exits(21));
 }
 
 TEST_CASE("Vercel: a tarball that is not the one of SHA256SUMS is not executed") {
   const Vercel host;
   host.files().write("new/vendor/schemagate-0.1.0-linux-x86_64.tar.gz", "something else");
-  CHECK(vercel_build(host).exit_code != 0);
+  CHECK(vercel_build(host) != exits(0));
   CHECK_FALSE(std::filesystem::exists(host.root() / "opt"));
 }
 
 TEST_CASE("Vercel: SCHEMAGATE_MODE keeps previews from production's database") {
   const Vercel host;
-  CHECK(vercel_build(host, {{"SCHEMAGATE_MODE", "off"}}).exit_code == 0);
-  CHECK(vercel_build(host, {{"SCHEMAGATE_MODE", "check"}}).exit_code == 20);
+  CHECK(vercel_build(host, {{"SCHEMAGATE_MODE", "off"}}) == exits(0));
+  CHECK(vercel_build(host, {{"SCHEMAGATE_MODE", "check"}}) == exits(20));
   CHECK(host.database.value("SELECT to_regclass('users') IS NULL") == "t");
 }
 
 TEST_CASE("GitHub Actions: the workflow copies the image, migrates, and then starts the app") {
   const GitHub host;
   const auto result = workflow(host, "new");
-  INFO(result.out);
-  CHECK(result.exit_code == 0);
+  CHECK(result == exits(0));
   CHECK(result.out == contains("is complete: 2 applied now"));
   CHECK(result.out == contains("the app runs: server.js"));
   CHECK(result.out == contains("roll-out: new is running"));
@@ -230,14 +225,14 @@ TEST_CASE("GitHub Actions: the workflow copies the image, migrates, and then sta
 TEST_CASE("GitHub Actions: after a migration that failed the app is not touched") {
   const GitHub host;
   host.break_new_release();
-  CHECK(workflow(host, "new").exit_code == 21);
+  CHECK(workflow(host, "new") == exits(21));
   CHECK(host.calls() != contains("compose up"));
 }
 
 TEST_CASE("GitHub Actions: an image that did not arrive is not migrated with") {
   const GitHub host;
   host.files().write("save-fails", "");
-  CHECK(workflow(host, "new").exit_code != 0);
+  CHECK(workflow(host, "new") != exits(0));
   CHECK(host.calls() != contains("compose"));
 }
 
@@ -245,14 +240,13 @@ TEST_CASE("GitHub Actions: roll-out.sh with the tag before is the roll-back") {
   const GitHub host;
   for (const std::string tag : {"old", "new", "old"}) {
     const auto result = host.start("new", "./roll-out.sh " + tag);
-    INFO(result.out);
-    CHECK(result.exit_code == 0);
+    CHECK(result == exits(0));
     CHECK(result.out == contains("the app runs: server.js"));
     // For whoever types `docker compose logs` later.
     CHECK(read_text(host.root() / "new/.env") ==
           "DATABASE_URL=" + host.database.url() + "\nTAG=" + tag + "\n");
   }
-  CHECK(host.start("new", "./roll-out.sh").exit_code != 0);
+  CHECK(host.start("new", "./roll-out.sh") != exits(0));
 }
 
 TEST_CASE(
@@ -260,8 +254,7 @@ TEST_CASE(
   const GitHub host;
   for (const auto* step : {"grep", "mv"}) stop_at(host, step);
   const auto result = host.start("new", two_at_once("./roll-out.sh"));
-  INFO(result.out);
-  CHECK(result.exit_code == 0);
+  CHECK(result == exits(0));
   CHECK(result.out == contains("roll-out: waiting for another one to end"));
   CHECK(result.out.find("roll-out: old is running") < result.out.find("roll-out: new is running"));
   CHECK(read_text(host.root() / "new/.env") ==
@@ -292,7 +285,7 @@ TEST_CASE("GitHub Actions: a roll-out that was cancelled while it waited does no
 TEST_CASE("GitHub Actions: an .env that cannot be read again is left as it is") {
   const GitHub host;
   host.program("grep", "exit 2");
-  CHECK(host.start("new", "./roll-out.sh new").exit_code != 0);
+  CHECK(host.start("new", "./roll-out.sh new") != exits(0));
   CHECK(read_text(host.root() / "new/.env") == "DATABASE_URL=" + host.database.url() + "\n");
   CHECK(host.calls() != contains("compose up"));
 }
@@ -307,9 +300,9 @@ TEST_CASE("GitHub Actions: the workflow's files wait for a roll-out that is unde
                "until grep -q 'flock .lock' calls; do sleep 0.05; done 2>/dev/null; sleep 0.3; "
                "cat srv/shop/compose.yaml >seen"},
               {.environment = {}, .directory = host.root().string()}};
-  REQUIRE(eventually([&] { return run({"flock", "-n", lock, "true"}).exit_code != 0; }));
-  CHECK(workflow(host, "new").exit_code == 0);
-  CHECK(busy.wait().exit_code == 0);
+  REQUIRE(eventually([&] { return run({"flock", "-n", lock, "true"}) != exits(0); }));
+  CHECK(workflow(host, "new") == exits(0));
+  CHECK(busy.wait() == exits(0));
   CHECK(read_text(host.root() / "seen") == "the old one");
   CHECK(read_text(host.root() / "srv/shop/compose.yaml") ==
         source("deploy/github-actions/compose.yaml"));
@@ -320,8 +313,7 @@ TEST_CASE("GitHub Actions: the workflow's files wait for a roll-out that is unde
 TEST_CASE("Compose: deploy.sh says its release, whatever TAG the shell has") {
   const Compose host;
   const auto result = host.start("vm", "bash ./deploy.sh new", {{"TAG", "none"}});
-  INFO(result.out);
-  CHECK(result.exit_code == 0);
+  CHECK(result == exits(0));
   CHECK(read_text(host.root() / "tag-of-app") == "new\n");
   CHECK(read_text(host.root() / "vm/.env") == "TAG=new\nPOSTGRES_PASSWORD=geheim\n");
 }
@@ -330,8 +322,7 @@ TEST_CASE("Compose: of two deploy.sh at once one waits, and app and .env are of 
   const Compose host;
   stop_at(host, "sed");
   const auto result = host.start("vm", two_at_once("./deploy.sh"));
-  INFO(result.out);
-  CHECK(result.exit_code == 0);
+  CHECK(result == exits(0));
   CHECK(result.out == contains("deploy: waiting for another deployment to end"));
   CHECK(read_text(host.root() / "tag-of-app") == "new\n");
   CHECK(read_text(host.root() / "vm/.env") == "TAG=new\nPOSTGRES_PASSWORD=geheim\n");

@@ -69,18 +69,16 @@ TEST_SUITE_BEGIN("hosts");
 TEST_CASE("hosts: the command before the deployment migrates, and the app starts after it") {
   on_each([](const Platform& platform, const Host& host) {
     const auto early = host.start("new", "timeout 2 " + platform.app);
-    CHECK(early.exit_code == 124);
+    CHECK(early == exits(124));
     CHECK(early.out != contains("the app runs"));
 
     const auto before = host.start("new", platform.before);
-    INFO(before.out);
-    CHECK(before.exit_code == 0);
+    CHECK(before == exits(0));
     CHECK(before.out == contains("2 of 2 migrations to apply"));
     CHECK(before.out == contains("is complete: 2 applied now, 2 migrations in all"));
 
     const auto app = host.start("new", platform.app);
-    INFO(app.out);
-    CHECK(app.exit_code == 0);
+    CHECK(app == exits(0));
     CHECK(app.out == contains("gate open: release "));
     CHECK(app.out == contains("the app runs: server.js"));
   });
@@ -89,13 +87,13 @@ TEST_CASE("hosts: the command before the deployment migrates, and the app starts
 TEST_CASE(
     "hosts: a migration that fails stops the deployment, and the old release starts as ever") {
   on_each([](const Platform& platform, const Host& host) {
-    REQUIRE(host.start("old", platform.before).exit_code == 0);
+    REQUIRE(host.start("old", platform.before) == exits(0));
     host.break_new_release();
 
-    CHECK(host.start("new", platform.before).exit_code == 21);
+    CHECK(host.start("new", platform.before) == exits(21));
     // Even if somebody starts the new app all the same.
     const auto app = host.start("new", platform.app);
-    CHECK(app.exit_code == 31);
+    CHECK(app == exits(31));
     CHECK(app.out != contains("the app runs"));
 
     CHECK(host.start("old", platform.app).out == contains("the app runs"));
@@ -105,16 +103,15 @@ TEST_CASE(
 
 TEST_CASE("hosts: a roll-back runs the old command on the newer database, and starts the old app") {
   on_each([](const Platform& platform, const Host& host) {
-    REQUIRE(host.start("old", platform.before).exit_code == 0);
-    REQUIRE(host.start("new", platform.before).exit_code == 0);
+    REQUIRE(host.start("old", platform.before) == exits(0));
+    REQUIRE(host.start("new", platform.before) == exits(0));
 
     // A release that was here before has nothing to do; one that was not warns of what is ahead.
-    CHECK(host.start("old", platform.before).exit_code == 0);
+    CHECK(host.start("old", platform.before) == exits(0));
     CHECK(host.start("old", platform.app).out == contains("the app runs"));
     host.database.execute("DELETE FROM schemagate.marker");
     const auto unknown = host.start("old", platform.before);
-    INFO(unknown.out);
-    CHECK(unknown.exit_code == 0);
+    CHECK(unknown == exits(0));
     CHECK(unknown.out == contains("warning migration 20261120_nickname is applied, but not in"));
     CHECK(host.start("old", platform.app).out == contains("the app runs"));
     CHECK(host.database.value("SELECT count(nickname) FROM users") == "0");
@@ -125,9 +122,9 @@ TEST_CASE("hosts: a gate as ENTRYPOINT before the release command waits for itse
   const Host host;
   host.files().write("new/schemagate.yaml",
                      replaced(source("deploy/one-image/schemagate.yaml"), "45s", "1s"));
-  const auto result = host.start(
-      "new", "/opt/schemagate/bin/schemagate gate -- /opt/schemagate/bin/schemagate run");
-  CHECK(result.exit_code == 30);
+  CHECK(host.start("new",
+                   "/opt/schemagate/bin/schemagate gate -- /opt/schemagate/bin/schemagate run") ==
+        exits(30));
   CHECK(host.database.value("SELECT to_regclass('users') IS NULL") == "t");
 }
 
@@ -140,15 +137,15 @@ TEST_CASE(
     return host.start("new", "/opt/schemagate/bin/schemagate " + command,
                       {{"SCHEMAGATE_MODE", "off"}});
   };
-  CHECK(preview("run").exit_code == 0);
+  CHECK(preview("run") == exits(0));
   CHECK(preview("run -- node server.js").out == contains("the app runs: server.js"));
-  CHECK(preview("gate -- node server.js").exit_code == 30);
+  CHECK(preview("gate -- node server.js") == exits(30));
   CHECK(host.database.value("SELECT to_regclass('users') IS NULL") == "t");
 }
 
 TEST_CASE("hosts: with SCHEMAGATE_MODE=check the gate opens by the history, not by a marker") {
   const Host host;
-  REQUIRE(host.start("new", "/opt/schemagate/bin/schemagate run").exit_code == 0);
+  REQUIRE(host.start("new", "/opt/schemagate/bin/schemagate run") == exits(0));
   // A branch without the newest migration, which nobody has run here.
   const auto manifest = replaced(source("deploy/one-image/schemagate.yaml"), "45s", "1s");
   host.files().write("old/schemagate.yaml", manifest);
@@ -173,12 +170,12 @@ TEST_CASE("hosts: Render's command of the page migrates, but not in a service pr
   const auto page = source("deploy/render/README.md");
   REQUIRE(std::regex_search(page, match, std::regex{"\n    preDeployCommand: ([^\n]*)"}));
   const Host host;
-  CHECK(host.start("new", match[1].str(), {{"IS_PULL_REQUEST", "true"}}).exit_code == 0);
+  CHECK(host.start("new", match[1].str(), {{"IS_PULL_REQUEST", "true"}}) == exits(0));
   CHECK(host.database.value("SELECT to_regclass('users') IS NULL") == "t");
-  CHECK(host.start("new", match[1].str(), {{"IS_PULL_REQUEST", "false"}}).exit_code == 0);
+  CHECK(host.start("new", match[1].str(), {{"IS_PULL_REQUEST", "false"}}) == exits(0));
   CHECK(host.database.value("SELECT count(nickname) FROM users") == "0");
   host.break_new_release();
-  CHECK(host.start("new", match[1].str()).exit_code == 21);
+  CHECK(host.start("new", match[1].str()) == exits(21));
 }
 
 TEST_CASE("hosts: the waits of the manifests add up to less than each platform's limit") {

@@ -7,8 +7,8 @@
 #include <regex>
 #include <set>
 
-#include "e2e/gate_fixture.hpp"
 #include "schemagate/base/text.hpp"
+#include "support/gate_project.hpp"
 #include "support/page.hpp"
 
 using namespace testing;
@@ -37,8 +37,8 @@ std::vector<std::string> first_column(const std::string& page_name, const std::s
   return found;
 }
 
-struct Shop : GateProject {
-  Shop() {
+struct ShopOfThePage : GateProject {
+  ShopOfThePage() {
     migration("20261101_users", "CREATE TABLE users (id int); CREATE TABLE carts (id int);");
   }
 };
@@ -49,23 +49,14 @@ TEST_SUITE_BEGIN("pages");
 
 TEST_CASE("the page of the JSON documents shows exactly what the commands print") {
   const TestDatabase database;
-  const TempDir files;
-  files.write(
-      "schemagate.yaml",
-      "version: 1\ndatabase: {url: \"${DATABASE_URL}\"}\nmigrations: {directory: prisma/migrations}\n");
-  files.write("prisma/migrations/20261101_users/migration.sql",
-              "CREATE TABLE users (id int PRIMARY KEY, name text);\n");
-  files.write("prisma/migrations/20261120_nickname/migration.sql",
-              "ALTER TABLE users ADD COLUMN nickname text;\n");
+  const ReadersProject project{database.url()};
   std::vector<std::string> headings;
   for (const auto& one : sections_of("docs/json.md")) {
     headings.push_back(one.heading);
     REQUIRE(one.blocks.size() == 2);
     CHECK(one.blocks[0].language == "sh");
     CHECK(one.blocks[1].language == "json");
-    const auto seen = shell(
-        "{ " + one.blocks[0].text() + "} 2>/dev/null",
-        {.environment = {{"DATABASE_URL", database.url()}}, .directory = files.path().string()});
+    const auto seen = project.shell("{ " + one.blocks[0].text() + "} 2>/dev/null");
     INFO(seen.out);
     CHECK(missing_line(seen.out, one.blocks[1].lines) == "");
     CHECK(split(trim(seen.out), '\n').size() == one.blocks[1].lines.size());
@@ -88,20 +79,20 @@ TEST_CASE("the page of the JSON documents names every state of a finding, and no
 }
 
 TEST_CASE("with -- CMD, or with a mistake in the command line, there is no JSON document") {
-  const Shop project;
+  const ShopOfThePage project;
   CHECK(project.run({"--json", "--", "echo", "mine"}).out == "mine\n");
   CHECK(project.gate({"--json", "--", "echo", "mine"}).out == "mine\n");
   const auto mistake = project.run({"--json", "--no-such-option"});
-  CHECK(mistake.exit_code == 2);
+  CHECK(mistake == exits(2));
   CHECK(mistake.out.empty());
 }
 
 TEST_CASE(
     "the gate of a shared volume needs no database in its manifest, all else says that it does") {
-  Shop project;
+  ShopOfThePage project;
   const auto marker = project.file("marker.json");
   project.set("marker.file", marker);
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   project.environment.erase("DATABASE_URL");
   const auto gate = [&] { return project.gate({"--once", "--marker-file", marker}).exit_code; };
   // As in the quick start: the variable is not set there.
@@ -116,8 +107,7 @@ TEST_CASE(
           project.arguments("baseline", {"20261101_users"})}) {
       const auto result = testing::schemagate(arguments, project.options());
       INFO(arguments.front());
-      CHECK(result.exit_code == 2);
-      CHECK(result.err == contains("database.url is missing or empty"));
+      CHECK(result == exits(2, "database.url is missing or empty"));
     }
   }
 }
@@ -126,7 +116,7 @@ TEST_CASE("the manifest's page names each variable that a migration command is g
   GateProject project;
   project.command("env >env; pwd >pwd; readlink /proc/self/fd/0 >stdin\n");
   project.set("migrations.env", "{SCHEMAGATE_APP: mine}");
-  REQUIRE(project.run().exit_code == 0);
+  REQUIRE(project.run() == exits(0));
   const auto before = split(run({"env"}, project.options()).out, '\n');
   const std::set<std::string> of_the_shell = {"PWD", "OLDPWD", "SHLVL", "_"};
   std::set<std::string> given;
@@ -160,14 +150,14 @@ TEST_CASE("the manifest's page names each environment variable that the sources 
 TEST_CASE("mode off and check write no marker, start CMD, and are nothing to the gate") {
   for (const std::string mode : {"off", "check"}) {
     INFO(mode);
-    Shop project;
+    ShopOfThePage project;
     project.environment["SCHEMAGATE_MODE"] = mode;
     const auto pending = project.run({"--", "echo", "started"});
     CHECK(pending.exit_code == (mode == "off" ? 0 : 20));
     CHECK(pending.out == (mode == "off" ? "started\n" : ""));
     CHECK(project.is_untouched());
     project.environment.erase("SCHEMAGATE_MODE");
-    REQUIRE(project.run().exit_code == 0);
+    REQUIRE(project.run() == exits(0));
     project.database.execute("DELETE FROM schemagate.marker");
     project.environment["SCHEMAGATE_MODE"] = mode;
     CHECK(project.run({"--", "echo", "started"}).out == "started\n");
@@ -177,27 +167,23 @@ TEST_CASE("mode off and check write no marker, start CMD, and are nothing to the
 
 TEST_CASE("what is refused before the lease is taken writes no marker, and gates wait") {
   const auto refused = [](const GateProject& project, int code) {
-    const auto result = project.run();
-    INFO(result.err);
-    CHECK(result.exit_code == code);
+    CHECK(project.run() == exits(code));
     CHECK(project.is_untouched());
   };
   const auto waits = [](const GateProject& project) {
-    const auto look = project.gate({"--once"});
-    CHECK(look.exit_code == 30);
-    CHECK(look.err == contains("no run has happened on this database yet"));
+    CHECK(project.gate({"--once"}) == exits(30, "no run has happened on this database yet"));
   };
-  Shop check_only;
+  ShopOfThePage check_only;
   refused(check_only.set("mode", "check"), 20);
   waits(check_only);
   GateProject forbidden;
   refused(forbidden.command("true\n").set("migrations.command", "[npx, prisma, db, push]"), 24);
   waits(forbidden);
-  Shop elsewhere;
+  ShopOfThePage elsewhere;
   refused(elsewhere.set("database.expect", "{name: another}"), 24);
   CHECK(elsewhere.look() == 24);
   waits(elsewhere.set("database.expect", ""));
-  Shop of_mysql;
+  ShopOfThePage of_mysql;
   of_mysql.files.write("migrations/migration_lock.toml", "provider = \"mysql\"\n");
   refused(of_mysql, 20);
   CHECK(of_mysql.look() == 20);
@@ -206,7 +192,7 @@ TEST_CASE("what is refused before the lease is taken writes no marker, and gates
 }
 
 TEST_CASE("the JSON document of a run says what its mode did") {
-  Shop project;
+  ShopOfThePage project;
   const auto status = [&](const std::string& mode) {
     project.environment["SCHEMAGATE_MODE"] = mode;
     const auto out = project.run({"--json"}).out;
@@ -221,22 +207,20 @@ TEST_CASE("the JSON document of a run says what its mode did") {
 }
 
 TEST_CASE("a marker that is complete for the same content is not made failed") {
-  const Shop project;
-  REQUIRE(project.run().exit_code == 0);
+  const ShopOfThePage project;
+  REQUIRE(project.run() == exits(0));
   // Somebody breaks the history of the release that was complete.
   project.database.execute("UPDATE _prisma_migrations SET finished_at = NULL, "
                            "applied_steps_count = 0, logs = 'boo'; DROP TABLE carts");
-  CHECK(project.run().exit_code == 20);
+  CHECK(project.run() == exits(20));
   CHECK(project.marker("status") == "complete");
 }
 
 TEST_CASE("a marker file that cannot be written is code 2 though the database is complete") {
-  Shop project;
-  REQUIRE(project.run().exit_code == 0);
+  ShopOfThePage project;
+  REQUIRE(project.run() == exits(0));
   project.set("marker.file", project.file("nowhere/marker.json"));
-  const auto result = project.run();
-  CHECK(result.exit_code == 2);
-  CHECK(result.err == contains("cannot write marker.file"));
+  CHECK(project.run() == exits(2, "cannot write marker.file"));
   CHECK(project.look() == 0);
 }
 

@@ -4,7 +4,7 @@
 #include <memory>
 #include <set>
 
-#include "e2e/gate_fixture.hpp"
+#include "support/gate_project.hpp"
 #include "support/pgbouncer.hpp"
 
 using namespace testing;
@@ -102,10 +102,10 @@ TEST_CASE("a run with a pooled url and a direct one works on the direct one") {
                      std::string{SCHEMAGATE_SOURCE_DIR} + "/deploy/example/prisma/migrations}\n")
           .string();
   const auto result = testing::schemagate({"run", "-f", manifest}, project.options());
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(result == exits(0));
   CHECK(project.database.value(
             "SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NOT NULL") == "14");
-  CHECK(testing::schemagate({"gate", "-f", manifest, "--once"}, project.options()).exit_code == 0);
+  CHECK(testing::schemagate({"gate", "-f", manifest, "--once"}, project.options()) == exits(0));
   CHECK(result.err != contains("through a pooler"));
   check_nothing_is_left(pooler, project.database, before);
   CHECK(eventually([&] { return backends(project.database) == pooled; }));
@@ -117,13 +117,11 @@ TEST_CASE("through a pooler alone CONCURRENTLY is refused with a hint before any
   const PgBouncer pooler;
   const auto before = settings_of_all_backends(pooler, project.database);
   project.environment["DATABASE_URL"] = pooler.url(project.database) + "?pgbouncer=true";
-  const auto result = testing::schemagate({"run", "-f", example()}, project.options());
-  CHECK(result.exit_code == 24);
-  CHECK(result.err == contains("cannot be fenced through a pooler"));
-  CHECK(result.err == contains("set database.direct_url"));
+  CHECK(testing::schemagate({"run", "-f", example()}, project.options()) ==
+        exits(24, "cannot be fenced through a pooler", "set database.direct_url"));
   CHECK(project.database.value("SELECT to_regclass('users')") == "NULL");
   CHECK(project.database.value("SELECT to_regclass('_prisma_migrations')") == "NULL");
-  CHECK(testing::schemagate({"gate", "-f", example()}, project.options()).exit_code == 31);
+  CHECK(testing::schemagate({"gate", "-f", example()}, project.options()) == exits(31));
   check_nothing_is_left(pooler, project.database, before);
 }
 
@@ -135,15 +133,11 @@ TEST_CASE(
   const PgBouncer pooler;
   const auto before = settings_of_all_backends(pooler, project.database);
   project.environment["DATABASE_URL"] = pooler.url(project.database) + "?pgbouncer=true";
-  const auto result = project.run();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
-  CHECK(result.err == contains("Prisma's own lock cannot be held"));
+  CHECK(project.run() == exits(0, "Prisma's own lock cannot be held"));
   CHECK(project.database.value("SELECT to_regclass('public.users')") == "users");
   check_nothing_is_left(pooler, project.database, before);
   CHECK(project.look() == 0);
-  const auto again = project.run();
-  CHECK(again.exit_code == 0);
-  CHECK(again.err == contains("nothing to do"));
+  CHECK(project.run() == exits(0, "nothing to do"));
   check_nothing_is_left(pooler, project.database, before);
 }
 
@@ -156,7 +150,7 @@ TEST_CASE("a failed run through a pooler leaves nothing set on its backends") {
   const PgBouncer pooler;
   const auto before = settings_of_all_backends(pooler, project.database);
   project.environment["DATABASE_URL"] = pooler.url(project.database) + "?pgbouncer=true";
-  CHECK(project.run().exit_code == 21);
+  CHECK(project.run() == exits(21));
   CHECK(project.marker("status") == "failed");
   CHECK(project.look() == 31);
   check_nothing_is_left(pooler, project.database, before);
@@ -172,8 +166,7 @@ TEST_CASE("the same is true of atomic release and of schema in the url") {
   const auto before = settings_of_all_backends(pooler, project.database);
   project.environment["DATABASE_URL"] =
       pooler.url(project.database) + "?pgbouncer=true&schema=shop&connection_limit=1";
-  const auto result = project.run();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(project.run() == exits(0));
   CHECK(project.database.value("SELECT to_regclass('shop.users')") == "shop.users");
   check_nothing_is_left(pooler, project.database, before);
 }
@@ -188,9 +181,8 @@ TEST_CASE("a waiting gate works through a pooler and holds none of its backends"
   std::vector<Process> gates;
   for (int i = 0; i < 10; ++i) gates.push_back(project.start_gate());  // five times the pool
   for (auto& gate : gates) REQUIRE(gate.says("gate closed"));
-  const auto result = project.run();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
-  for (auto& gate : gates) CHECK(gate.wait().exit_code == 0);
+  CHECK(project.run() == exits(0));
+  for (auto& gate : gates) CHECK(gate.wait() == exits(0));
   CHECK(project.database.value("SELECT count(*) FROM pg_listening_channels()") == "0");
   check_nothing_is_left(pooler, project.database, before);
 }
@@ -199,7 +191,7 @@ TEST_CASE("two runs at once through a pooler apply everything once") {
   if (!PgBouncer::is_there()) return;
   GateProject project;
   project.migration(k_first, "CREATE TABLE users (id integer);");
-  REQUIRE(project.set("release", "r0").run().exit_code == 0);  // our tables are there
+  REQUIRE(project.set("release", "r0").run() == exits(0));  // our tables are there
   project.set("release", "r1");
   for (int i = 1; i <= 9; ++i) {
     const auto table = "t" + std::to_string(i);
@@ -213,8 +205,8 @@ TEST_CASE("two runs at once through a pooler apply everything once") {
   auto second = project.start_run();
   const auto one = first.wait();
   const auto two = second.wait();
-  CHECK_MESSAGE(one.exit_code == 0, one.err);
-  CHECK_MESSAGE(two.exit_code == 0, two.err);
+  CHECK(one == exits(0));
+  CHECK(two == exits(0));
   CHECK(project.database.value(
             "SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NOT NULL") == "10");
   CHECK(project.database.value("SELECT count(*) FROM _prisma_migrations") == "10");
@@ -235,7 +227,7 @@ TEST_CASE("a long run through a pooler renews its lease and ends normally") {
     const bool is_renewed =
         result.exit_code != 12 && result.err != contains("could not be renewed");
     if (!is_renewed && ttl < 30) continue;
-    CHECK_MESSAGE(result.exit_code == 0, result.err);
+    CHECK(result == exits(0));
     CHECK(is_renewed);
     check_nothing_is_left(pooler, project.database, before);
     break;
@@ -251,8 +243,7 @@ TEST_CASE("with lease.unfenced allow CONCURRENTLY works through a pooler and lea
   const PgBouncer pooler;
   const auto before = settings_of_all_backends(pooler, project.database);
   project.environment["DATABASE_URL"] = pooler.url(project.database) + "?pgbouncer=true";
-  const auto result = project.run();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(project.run() == exits(0));
   CHECK(project.database.value(
             "SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_id'::regclass") == "t");
   check_nothing_is_left(pooler, project.database, before);
@@ -266,16 +257,10 @@ TEST_CASE("SIGTERM to a run through a pooler leaves no open transaction on its b
   const auto before = settings_of_all_backends(pooler, project.database);
   project.environment["DATABASE_URL"] = pooler.url(project.database) + "?pgbouncer=true";
   auto process = project.start_run();
-  REQUIRE(eventually([&] {
-    return project.database.value(
-               "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
-               "query LIKE '%pg_sleep(600)%' AND state = 'active' AND pid <> pg_backend_pid()") ==
-           "1";
-  }));
-  process.signal(SIGTERM);
-  const auto result = process.wait();
-  CHECK(result.exit_code == 128 + SIGTERM);
-  CHECK(result.err != contains("giving up"));  // by the last resort, after 15 s
+  REQUIRE(project.database.is_running("%pg_sleep(600)"));
+  const auto result = process.terminate();
+  CHECK(result == exits(128 + SIGTERM));
+  CHECK(result.err != contains(k_last_resort));
   check_nothing_is_left(pooler, project.database, before);
 }
 
@@ -287,8 +272,7 @@ TEST_CASE("a pooler that nobody told us of is left clean all the same") {
   const PgBouncer pooler;
   const auto before = settings_of_all_backends(pooler, project.database);
   project.environment["DATABASE_URL"] = pooler.url(project.database);
-  const auto result = project.run();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(project.run() == exits(0));
   check_nothing_is_left(pooler, project.database, before);
 }
 

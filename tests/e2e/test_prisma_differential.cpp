@@ -32,9 +32,7 @@ void put(const SharedFolder& folder, const GeneratedMigration& migration) {
 }
 
 void expect_run(const SharedFolder& folder, const TestDatabase& database, int exit_code) {
-  const auto result = folder.run(database);
-  INFO(result.err);
-  REQUIRE(result.exit_code == exit_code);
+  REQUIRE(folder.run(database) == exits(exit_code));
 }
 
 void expect_deploy(const SharedFolder& folder, const TestDatabase& database) {
@@ -115,12 +113,12 @@ void expect_repair(const SharedFolder& folder, const TestDatabase& failed_there,
   const auto result = folder.run(*database);
   INFO(result.err);
   const int retried = migration.failure == Failure::outside ? 0 : 21;
-  if (shows_that_nothing_is_done(migration)) REQUIRE(result.exit_code == retried);
+  if (shows_that_nothing_is_done(migration)) REQUIRE(result == exits(retried));
   if (result.exit_code == 20) {
     REQUIRE(history_rows(*database) == before);
-    REQUIRE(folder.ours(*database, {"resolve", migration.name, "--rolled-back"}).exit_code == 0);
+    REQUIRE(folder.ours(*database, {"resolve", migration.name, "--rolled-back"}) == exits(0));
   } else {
-    REQUIRE(result.exit_code == retried);
+    REQUIRE(result == exits(retried));
     auto rows = history_rows(*database);
     REQUIRE(rows.at(before.size() - 1) == contains("rolled back later"));
   }
@@ -163,9 +161,7 @@ class Round {
   void fail_and_mend(const GeneratedMigration& failed) {
     INFO(failed.name << " is to fail:\n" << failed.script());
     REQUIRE(folder_.deploy(theirs_).outcome != "ok");
-    const auto result = folder_.run(ours_);
-    INFO(result.err);
-    REQUIRE(result.exit_code == 21);
+    REQUIRE(folder_.run(ours_) == exits(21));
     expect_same_but_failed(theirs_, ours_, failed);
     const auto left_by_prisma = copy_of(theirs_);
 
@@ -331,13 +327,13 @@ void play_half(std::mt19937& random, std::map<std::string, int>& seen) {
   const auto result = folder.run(theirs);
   INFO(result.err);
   const int retried = failed.failure == Failure::outside ? 0 : 21;
-  REQUIRE((result.exit_code == 20 || result.exit_code == retried));
+  REQUIRE((result.exit_code == 20 || result == exits(retried)));
   ++seen[claim.state + (result.exit_code == 20 ? ", stopped" : ", settled and retried")];
   put(folder, failed.mended());
   if (result.exit_code == 20) {
     REQUIRE(history_rows(theirs) == before);
     finish_by_hand(theirs, failed, done);
-    REQUIRE(folder.ours(theirs, {"resolve", failed.name, "--applied"}).exit_code == 0);
+    REQUIRE(folder.ours(theirs, {"resolve", failed.name, "--applied"}) == exits(0));
   } else {
     REQUIRE(std::all_of(failed.statements.begin(),
                         failed.statements.begin() + static_cast<std::ptrdiff_t>(done),

@@ -6,6 +6,7 @@
 #include <csignal>
 
 #include "schemagate/base/text.hpp"
+#include "support/lease.hpp"
 #include "support/text.hpp"
 #include "support/two_tools.hpp"
 
@@ -19,11 +20,11 @@ constexpr const char* k_posts = "CREATE TABLE posts (id int PRIMARY KEY, by int)
                                 "CREATE INDEX posts_by ON posts (by);\n";
 
 // `users` and `posts`, and `nick` between them.
-struct Shop {
+struct Handover {
   SharedFolder folder;
   TestDatabase database;
 
-  explicit Shop(const std::string& nick = k_nick, const std::string& manifest = {})
+  explicit Handover(const std::string& nick = k_nick, const std::string& manifest = {})
       : folder{manifest} {
     folder.migration("1_users", k_users);
     folder.migration("2_nick", nick);
@@ -51,7 +52,7 @@ struct Shop {
 };
 
 // Prisma finds nothing wrong, and nothing to do.
-void check_that_prisma_is_content(const Shop& shop) {
+void check_that_prisma_is_content(const Handover& shop) {
   const auto diagnosis = PrismaEngine::diagnose(shop.folder.path(), shop.database);
   INFO(diagnosis.message);
   CHECK(diagnosis.outcome == "ok");
@@ -67,7 +68,7 @@ void check_that_prisma_is_content(const Shop& shop) {
 }
 
 // And neither do we. All three migrations are there.
-void check_that_both_are_content(const Shop& shop, const std::string& applied) {
+void check_that_both_are_content(const Handover& shop, const std::string& applied) {
   check_that_prisma_is_content(shop);
   const auto before = history_rows(shop.database);
   CHECK(shop.run() == 0);
@@ -88,13 +89,13 @@ TEST_SUITE_BEGIN("prisma handover");
 
 TEST_CASE("what Prisma began a run continues, and the other way round") {
   if (!PrismaEngine::is_there()) return;
-  const Shop shop;
+  const Handover shop;
   CHECK(shop.deploy() == "ok");
   shop.add_posts();
   CHECK(shop.run() == 0);
   check_that_both_are_content(shop, k_all);
 
-  const Shop other;
+  const Handover other;
   CHECK(other.run() == 0);
   other.add_posts();
   CHECK(other.deploy() == "ok");
@@ -107,7 +108,7 @@ TEST_CASE("what Prisma began a run continues, and the other way round") {
 
 TEST_CASE("a script that failed under Prisma and was rolled back is settled and retried by a run") {
   if (!PrismaEngine::is_there()) return;
-  const Shop shop{std::string{k_nick} + k_check};
+  const Handover shop{std::string{k_nick} + k_check};
   prepare_fault(shop.database);
   shop.add_posts();
   CHECK(shop.deploy() == contains("not yet"));
@@ -121,7 +122,7 @@ TEST_CASE("a script that failed under Prisma and was rolled back is settled and 
 
 TEST_CASE("a script that failed under us is retried by Prisma without anything to be resolved") {
   if (!PrismaEngine::is_there()) return;
-  const Shop shop{std::string{k_nick} + k_check};
+  const Handover shop{std::string{k_nick} + k_check};
   prepare_fault(shop.database);
   shop.add_posts();
   CHECK(shop.run() == 21);
@@ -135,17 +136,15 @@ TEST_CASE("a script that failed under us is retried by Prisma without anything t
 TEST_CASE("what Prisma left half applied stops a run, which tells the line to go on from") {
   if (!PrismaEngine::is_there()) return;
   const std::string rest = "ALTER TABLE users ADD COLUMN age int;\n";
-  const Shop shop{std::string{k_nick} + k_check + rest};
+  const Handover shop{std::string{k_nick} + k_check + rest};
   prepare_fault(shop.database);
   shop.add_posts();
   CHECK(shop.deploy(Sends::statements) == contains("not yet"));
   CHECK(states_of(shop.folder.status(shop.database), "2_nick") == "half-applied (20)");
   const auto rows = history_rows(shop.database);
-  const auto stopped = shop.folder.run(shop.database);
-  INFO(stopped.err);
-  CHECK(stopped.exit_code == 20);
-  CHECK(stopped.err == contains("line 1: done: ALTER TABLE users ADD COLUMN nick text"));
-  CHECK(stopped.err == contains("line 3: not done: ALTER TABLE users ADD COLUMN age int"));
+  CHECK(shop.folder.run(shop.database) ==
+        exits(20, "line 1: done: ALTER TABLE users ADD COLUMN nick text",
+              "line 3: not done: ALTER TABLE users ADD COLUMN age int"));
   CHECK(shop.ours({"resolve", "2_nick", "--auto"}) == 20);
   CHECK(history_rows(shop.database) == rows);
 
@@ -185,7 +184,7 @@ TEST_CASE("what Prisma left half applied stops a run, which tells the line to go
 
 TEST_CASE("a script of which Prisma executed no statement is settled and retried by a run") {
   if (!PrismaEngine::is_there()) return;
-  const Shop shop{"ALTER TABLE missing ADD COLUMN x int;\n" + std::string{k_nick}};
+  const Handover shop{"ALTER TABLE missing ADD COLUMN x int;\n" + std::string{k_nick}};
   shop.add_posts();
   CHECK(shop.deploy(Sends::statements) == contains("missing"));
   CHECK(states_of(shop.folder.status(shop.database), "2_nick") == "failed (20)");
@@ -196,14 +195,11 @@ TEST_CASE("a script of which Prisma executed no statement is settled and retried
 
 TEST_CASE("a script that was edited after it had failed is not retried without a person's word") {
   if (!PrismaEngine::is_there()) return;
-  const Shop shop{std::string{k_nick} + "SELECT 1/0;\n"};
+  const Handover shop{std::string{k_nick} + "SELECT 1/0;\n"};
   shop.add_posts();
   CHECK(shop.deploy() == contains("division by zero"));
   shop.folder.migration("2_nick", k_nick);
-  const auto stopped = shop.folder.run(shop.database);
-  INFO(stopped.err);
-  CHECK(stopped.exit_code == 20);
-  CHECK(stopped.err == contains("its file was changed since"));
+  CHECK(shop.folder.run(shop.database) == exits(20, "its file was changed since"));
   CHECK(shop.ours({"resolve", "2_nick", "--auto"}) == 20);
   CHECK(shop.ours({"resolve", "2_nick", "--rolled-back"}) == 0);
   SUBCASE("we go on") { CHECK(shop.run() == 0); }
@@ -225,7 +221,7 @@ class KilledDeploy {
     auto node = PrismaEngine::start_deploy(shop.folder.path(), shop.database, sends);
     REQUIRE(eventually([&] { return backends() == 1; }));
     node.signal(SIGKILL);
-    REQUIRE(node.wait().exit_code == 128 + SIGKILL);
+    REQUIRE(node.wait() == exits(128 + SIGKILL));
   }
   [[nodiscard]] std::size_t backends() const { return shop.database.column(k_backends).size(); }
   // The server has noticed nothing yet.
@@ -240,7 +236,7 @@ class KilledDeploy {
   }
   void open_door() const { shop.database.execute("SELECT nextval('aside.door')"); }
 
-  Shop shop;
+  Handover shop;
 
  private:
   static constexpr const char* k_nap = "CREATE TABLE waited AS SELECT aside.wait() AS said;\n";
@@ -292,14 +288,14 @@ TEST_CASE("a Prisma killed between two statements leaves them half applied, and 
 
 TEST_CASE("a killed run of ours blocks Prisma in no way when nothing stands alone in its script") {
   if (!PrismaEngine::is_there()) return;
-  const Shop shop{std::string{k_nick} + "SELECT pg_sleep(600);\n"};
+  const Handover shop{std::string{k_nick} + "SELECT pg_sleep(600);\n"};
   auto run = start_schemagate({"run"}, {.environment = {{"DATABASE_URL", shop.database.url()}},
                                         .directory = shop.folder.dir().path().string()});
   const auto sleepers = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
                         "   AND query LIKE 'SELECT pg_sleep%'";
   REQUIRE(eventually([&] { return shop.database.column(sleepers).size() == 1; }));
   run.signal(SIGKILL);
-  REQUIRE(run.wait().exit_code == 128 + SIGKILL);
+  REQUIRE(run.wait() == exits(128 + SIGKILL));
   // By itself the server sees within 2 s that its client has gone; perhaps it has already.
   shop.database.execute("SELECT pg_terminate_backend(pid) FROM (" + std::string{sleepers} +
                         ") AS left_behind");
@@ -308,14 +304,14 @@ TEST_CASE("a killed run of ours blocks Prisma in no way when nothing stands alon
   shop.add_posts();
   CHECK(shop.deploy() == "ok");
   check_that_prisma_is_content(shop);
-  shop.database.execute("UPDATE schemagate.lock SET expires_at = '-infinity'");  // as in 30 s
+  expire_lease(shop.database);
   CHECK(shop.run() == 0);
   check_that_both_are_content(shop, k_all);
 }
 
 TEST_CASE("what one baselined the other continues") {
   if (!PrismaEngine::is_there()) return;
-  const Shop shop;
+  const Handover shop;
   shop.database.execute(std::string{k_users} + k_nick);
   shop.add_posts();
   CHECK(shop.deploy() == "P3005");
@@ -339,7 +335,7 @@ TEST_CASE("what one baselined the other continues") {
 
 TEST_CASE("a squashed history is taken over by whoever did not squash it") {
   if (!PrismaEngine::is_there()) return;
-  const Shop shop;
+  const Handover shop;
   CHECK(shop.deploy() == "ok");
   shop.folder.remove("1_users");
   shop.folder.remove("2_nick");
@@ -365,16 +361,13 @@ TEST_CASE("a squashed history is taken over by whoever did not squash it") {
 
 TEST_CASE("a failed migration whose directory is gone can be settled as applied by us only") {
   if (!PrismaEngine::is_there()) return;
-  const Shop shop{std::string{k_nick} + "SELECT 1/0;\n"};
+  const Handover shop{std::string{k_nick} + "SELECT 1/0;\n"};
   CHECK(shop.deploy() == contains("division by zero"));
   shop.folder.remove("2_nick");
   shop.add_posts();
   CHECK(shop.deploy() == "P3009");
   CHECK(shop.folder.mark_applied(shop.database, "2_nick").outcome == "P3017");
-  const auto stopped = shop.folder.run(shop.database);
-  INFO(stopped.err);
-  CHECK(stopped.exit_code == 20);
-  CHECK(stopped.err == contains("not in the migrations folder"));
+  CHECK(shop.folder.run(shop.database) == exits(20, "not in the migrations folder"));
   SUBCASE("applied") {
     CHECK(shop.ours({"resolve", "2_nick", "--applied"}) == 0);
     CHECK(shop.deploy() == "ok");
@@ -395,7 +388,7 @@ TEST_CASE("a failed migration whose directory is gone can be settled as applied 
 
 TEST_CASE("an edited file stops a run and not Prisma, and neither minds other line endings") {
   if (!PrismaEngine::is_there()) return;
-  const Shop shop;
+  const Handover shop;
   CHECK(shop.run() == 0);
   shop.folder.migration("1_users", "CREATE TABLE users (id int PRIMARY KEY, name text);\r\n");
   check_that_prisma_is_content(shop);
@@ -414,14 +407,13 @@ TEST_CASE("an edited file stops a run and not Prisma, and neither minds other li
 
 TEST_CASE("a directory out of order is applied by either and noticed by us only") {
   if (!PrismaEngine::is_there()) return;
-  const Shop shop;
+  const Handover shop;
   shop.add_posts();
   CHECK(shop.deploy() == "ok");
   shop.folder.migration("2_late", "CREATE TABLE late ();");
   SUBCASE("we apply it") {
-    const auto run = shop.folder.run(shop.database);
-    CHECK(run.exit_code == 0);
-    CHECK(run.err == contains("2_late is pending, but 3_posts, which sorts after it"));
+    CHECK(shop.folder.run(shop.database) ==
+          exits(0, "2_late is pending, but 3_posts, which sorts after it"));
   }
   SUBCASE("Prisma applies it") {
     CHECK(states_of(shop.folder.status(shop.database), "2_late") == "out-of-order, pending (20)");

@@ -18,7 +18,7 @@ constexpr const char* k_users = "CREATE TABLE users (id int PRIMARY KEY, name te
 constexpr const char* k_nick = "ALTER TABLE users ADD COLUMN nick text;\n";
 constexpr const char* k_posts = "CREATE TABLE posts (id int PRIMARY KEY);\n";
 
-struct Shop {
+struct PrismaShop {
   SharedFolder folder;
   TestDatabase database;
 
@@ -34,71 +34,71 @@ struct Shop {
 // A row of the table.
 struct Row {
   std::string history;
-  std::function<void(const Shop&)> make;  // after base and nick were deployed
-  std::string prisma;                     // exit code and words
-  std::string ours;                       // exit code, states and what they are about
+  std::function<void(const PrismaShop&)> make;  // after base and nick were deployed
+  std::string prisma;                           // exit code and words
+  std::string ours;                             // exit code, states and what they are about
 };
 
 const std::vector<Row> k_rows = {
-    {"all is well", [](const Shop&) {}, "0: up to date", "0: no finding"},
-    {"a migration is pending", [](const Shop& shop) { shop.script("posts", k_posts); },
+    {"all is well", [](const PrismaShop&) {}, "0: up to date", "0: no finding"},
+    {"a migration is pending", [](const PrismaShop& shop) { shop.script("posts", k_posts); },
      "1: not yet applied: posts", "20: posts pending"},
     {"a migration failed",
-     [](const Shop& shop) {
+     [](const PrismaShop& shop) {
        shop.script("posts", std::string{k_posts} + "SELECT 1/0;");
        shop.fail();
      },
      "1: failed: posts", "20: posts failed"},
     {"one failed, and another one is pending",
-     [](const Shop& shop) {
+     [](const PrismaShop& shop) {
        shop.script("posts", std::string{k_posts} + "SELECT 1/0;");
        shop.script("tags", "CREATE TABLE tags ();");
        shop.fail();
      },
      "1: not yet applied: tags", "20: posts failed, tags pending"},
     {"Prisma ≥ 7.4 stopped half-way",
-     [](const Shop& shop) {
+     [](const PrismaShop& shop) {
        shop.script("posts", std::string{k_posts} + "SELECT 1/0; CREATE TABLE tags ();");
        shop.fail(Sends::statements);
      },
      "1: failed: posts", "20: posts half-applied"},
     {"one was rolled back",
-     [](const Shop& shop) {
+     [](const PrismaShop& shop) {
        shop.script("posts", std::string{k_posts} + "SELECT 1/0;");
        shop.fail();
        REQUIRE(shop.folder.mark_rolled_back(shop.database, "posts").outcome == "ok");
      },
      "1: not yet applied: posts", "20: posts pending"},
     {"a file was edited after it was applied",
-     [](const Shop& shop) { shop.script("nick", std::string{k_nick} + "-- edited"); },
+     [](const PrismaShop& shop) { shop.script("nick", std::string{k_nick} + "-- edited"); },
      "0: up to date", "20: nick edited"},
     {"a directory was deleted after it was applied",
-     [](const Shop& shop) { shop.folder.remove("nick"); }, "0: up to date",
+     [](const PrismaShop& shop) { shop.folder.remove("nick"); }, "0: up to date",
      "0: nick not-in-folder"},
     {"one gone, one pending",
-     [](const Shop& shop) {
+     [](const PrismaShop& shop) {
        shop.folder.remove("nick");
        shop.script("posts", k_posts);
      },
      "1: not yet applied: posts; not found locally: nick", "20: nick not-in-folder, posts pending"},
     {"a pending one sorts before an applied one",
-     [](const Shop& shop) { shop.script("avatars", "CREATE TABLE avatars ();"); },
+     [](const PrismaShop& shop) { shop.script("avatars", "CREATE TABLE avatars ();"); },
      "1: not yet applied: avatars", "20: avatars out-of-order, avatars pending"},
     {"baselined: marked as applied, and it is there",
-     [](const Shop& shop) {
+     [](const PrismaShop& shop) {
        shop.script("posts", k_posts);
        shop.database.execute(k_posts);
        REQUIRE(shop.folder.mark_applied(shop.database, "posts").outcome == "ok");
      },
      "0: up to date", "0: no finding"},
     {"marked as applied, but it is not there",
-     [](const Shop& shop) {
+     [](const PrismaShop& shop) {
        shop.script("posts", k_posts);
        REQUIRE(shop.folder.mark_applied(shop.database, "posts").outcome == "ok");
      },
      "0: up to date", "20: posts not-there"},
     {"a row written by hand, and it is not there",
-     [](const Shop& shop) {
+     [](const PrismaShop& shop) {
        shop.script("posts", k_posts);
        shop.database.execute("INSERT INTO _prisma_migrations (id, checksum, migration_name,"
                              " finished_at) VALUES ('by-hand', '" +
@@ -106,20 +106,22 @@ const std::vector<Row> k_rows = {
      },
      "0: up to date", "20: posts not-there"},
     {"a pending directory without `migration.sql`",
-     [](const Shop& shop) { std::filesystem::create_directory(shop.folder.path() / "posts"); },
+     [](const PrismaShop& shop) {
+       std::filesystem::create_directory(shop.folder.path() / "posts");
+     },
      "1: not yet applied: posts", "20: posts no-script"},
     {"an applied directory without `migration.sql`",
-     [](const Shop& shop) {
+     [](const PrismaShop& shop) {
        std::filesystem::remove(shop.folder.path() / "nick" / "migration.sql");
      },
      "1: P3015", "0: no finding"},
     {"`migration_lock.toml` is of another database",
-     [](const Shop& shop) {
+     [](const PrismaShop& shop) {
        shop.folder.dir().write("migrations/migration_lock.toml", "provider = \"mysql\"\n");
      },
      "1: P3019", "20: folder"},
     {"tables, but no history",
-     [](const Shop& shop) { shop.database.execute("DROP TABLE _prisma_migrations"); },
+     [](const PrismaShop& shop) { shop.database.execute("DROP TABLE _prisma_migrations"); },
      "1: not yet applied: base, nick", "20: not-baselined, base pending, nick pending"},
 };
 
@@ -153,7 +155,7 @@ TEST_CASE("the page tells what `prisma migrate status` and `schemagate status` s
   std::size_t lines = 0;
   for (const auto& row : k_rows) {
     INFO(row.history);
-    const Shop shop;
+    const PrismaShop shop;
     shop.script("base", k_users);
     shop.script("nick", k_nick);
     shop.deploy();

@@ -35,9 +35,30 @@ void fail(const SharedFolder& folder, const TestDatabase& database) {
   first(folder, database);
   REQUIRE(folder.deploy(database).outcome != "ok");
 }
+void mend_and_deploy(const SharedFolder& folder, const TestDatabase& database) {
+  folder.migration("2_nick", k_nick);
+  REQUIRE(folder.deploy(database).outcome == "ok");
+}
 void fail_and_roll_back(const SharedFolder& folder, const TestDatabase& database) {
   fail(folder, database);
   REQUIRE(folder.mark_rolled_back(database, "2_nick").outcome == "ok");
+}
+
+void roll_back_and_apply(const SharedFolder& folder, const TestDatabase& database) {
+  fail_and_roll_back(folder, database);
+  mend_and_deploy(folder, database);
+}
+
+void apply(const SharedFolder& folder, const TestDatabase& database) {
+  first(folder, database);
+  mend_and_deploy(folder, database);
+}
+
+void mark_as_applied(const SharedFolder& folder, const TestDatabase& database) {
+  first(folder, database);
+  folder.migration("2_nick", k_nick);
+  database.execute(k_nick);
+  REQUIRE(folder.mark_applied(database, "2_nick").outcome == "ok");
 }
 
 const std::vector<State> k_states = {
@@ -87,32 +108,16 @@ const std::vector<State> k_states = {
                "  FROM _prisma_migrations WHERE migration_name = '2_nick'");
          }},
     {.name = "rolled back, then applied",
-     .make =
-         [](const SharedFolder& folder, const TestDatabase& database) {
-           fail_and_roll_back(folder, database);
-           folder.migration("2_nick", k_nick);
-           REQUIRE(folder.deploy(database).outcome == "ok");
-         },
+     .make = roll_back_and_apply,
      .mark_applied = "P3008",
      .rolled_back = 20},
     {.name = "applied",
-     .make =
-         [](const SharedFolder& folder, const TestDatabase& database) {
-           first(folder, database);
-           folder.migration("2_nick", k_nick);
-           REQUIRE(folder.deploy(database).outcome == "ok");
-         },
+     .make = apply,
      .mark_applied = "P3008",
      .mark_rolled_back = "P3012",
      .rolled_back = 20},
     {.name = "marked as applied, and there",
-     .make =
-         [](const SharedFolder& folder, const TestDatabase& database) {
-           first(folder, database);
-           folder.migration("2_nick", k_nick);
-           database.execute(k_nick);
-           REQUIRE(folder.mark_applied(database, "2_nick").outcome == "ok");
-         },
+     .make = mark_as_applied,
      .mark_applied = "P3008",
      .mark_rolled_back = "P3012",
      .rolled_back = 20},
@@ -128,45 +133,37 @@ bool answers(const Answer& answer, const std::string& wanted) {
   return wanted == "no answer" ? answer.outcome != "ok" : answer.outcome == wanted;
 }
 
+// Prisma's engine and ours decide the same of the same history, each on its own copy.
+void check_twins(const State& state, const std::string& decision, const std::string& wanted,
+                 int exit_code) {
+  INFO(state.name);
+  const SharedFolder folder;
+  const TestDatabase theirs;
+  state.make(folder, theirs);
+  const auto ours = copy_of(theirs);
+  const auto answer = decision == "--applied" ? folder.mark_applied(theirs, "2_nick")
+                                              : folder.mark_rolled_back(theirs, "2_nick");
+  INFO(answer.message);
+  CHECK(answers(answer, wanted));
+  CHECK(folder.ours(*ours, {"resolve", "2_nick", decision}) == exits(exit_code));
+  CHECK(lines(history_rows(*ours)) == lines(history_rows(theirs)));
+  CHECK(difference(contents_of(*ours), contents_of(theirs)).empty());
+}
+
 }  // namespace
 
 TEST_SUITE_BEGIN("prisma twins");
 
 TEST_CASE("resolve --applied writes row for row what Prisma writes, in every state of a history") {
   if (!PrismaEngine::is_there()) return;
-  for (const auto& state : k_states) {
-    INFO(state.name);
-    const SharedFolder folder;
-    const TestDatabase theirs;
-    state.make(folder, theirs);
-    const auto ours = copy_of(theirs);
-    const auto answer = folder.mark_applied(theirs, "2_nick");
-    INFO(answer.message);
-    CHECK(answers(answer, state.mark_applied));
-    const auto result = folder.ours(*ours, {"resolve", "2_nick", "--applied"});
-    INFO(result.err);
-    CHECK(result.exit_code == state.applied);
-    CHECK(lines(history_rows(*ours)) == lines(history_rows(theirs)));
-    CHECK(difference(contents_of(*ours), contents_of(theirs)).empty());
-  }
+  for (const auto& state : k_states)
+    check_twins(state, "--applied", state.mark_applied, state.applied);
 }
 
 TEST_CASE("resolve --rolled-back writes row for row what Prisma writes") {
   if (!PrismaEngine::is_there()) return;
-  for (const auto& state : k_states) {
-    INFO(state.name);
-    const SharedFolder folder;
-    const TestDatabase theirs;
-    state.make(folder, theirs);
-    const auto ours = copy_of(theirs);
-    const auto answer = folder.mark_rolled_back(theirs, "2_nick");
-    INFO(answer.message);
-    CHECK(answers(answer, state.mark_rolled_back));
-    const auto result = folder.ours(*ours, {"resolve", "2_nick", "--rolled-back"});
-    INFO(result.err);
-    CHECK(result.exit_code == state.rolled_back);
-    CHECK(lines(history_rows(*ours)) == lines(history_rows(theirs)));
-  }
+  for (const auto& state : k_states)
+    check_twins(state, "--rolled-back", state.mark_rolled_back, state.rolled_back);
 }
 
 TEST_CASE("baseline writes row for row what Prisma's resolve --applied writes one by one") {
@@ -180,9 +177,7 @@ TEST_CASE("baseline writes row for row what Prisma's resolve --applied writes on
   const auto ours = copy_of(theirs);
   for (const auto* name : {"1_users", "2_nick", "3_empty"})
     CHECK(folder.mark_applied(theirs, name).outcome == "ok");
-  const auto result = folder.ours(*ours, {"baseline", "--through", "3_empty"});
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(folder.ours(*ours, {"baseline", "--through", "3_empty"}) == exits(0));
   CHECK(lines(history_rows(*ours)) == lines(history_rows(theirs)));
   // The table itself, too.
   const auto columns = "SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod) ||"
@@ -203,7 +198,7 @@ TEST_CASE("a row that is finished and rolled back is no obstacle for resolve --a
   CHECK(folder.deploy(database).outcome == "ok");
   database.execute("UPDATE _prisma_migrations SET rolled_back_at = now()");
   CHECK(folder.mark_applied(database, "1_users").outcome == "P3008");
-  CHECK(folder.ours(database, {"resolve", "1_users", "--applied"}).exit_code == 0);
+  CHECK(folder.ours(database, {"resolve", "1_users", "--applied"}) == exits(0));
   CHECK(folder.deploy(database).outcome == "ok");
   CHECK(PrismaEngine::status(folder.path(), database).says == "up to date");
 }

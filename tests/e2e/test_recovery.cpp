@@ -11,9 +11,10 @@
 #include <regex>
 #include <set>
 
-#include "e2e/deployment.hpp"
 #include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
+#include "support/deployment.hpp"
+#include "support/open_transaction.hpp"
 #include "support/page.hpp"
 
 using namespace testing;
@@ -30,11 +31,11 @@ constexpr const char* k_users = "CREATE TABLE users (id int PRIMARY KEY, name te
 constexpr const char* k_nickname = "ALTER TABLE users ADD COLUMN nickname text;\n";
 
 // `users` is applied, `nickname` is not yet.
-class Shop {
+class StuckShop {
  public:
-  explicit Shop(const std::string& nickname = k_nickname) {
+  explicit StuckShop(const std::string& nickname = k_nickname) {
     deployment.migration("20261101_users", k_users);
-    REQUIRE(deployment.run().exit_code == 0);
+    REQUIRE(deployment.run() == exits(0));
     deployment.migration("20261120_nickname", nickname);
   }
 
@@ -69,7 +70,7 @@ struct Following {
 };
 
 // The message is what a person sees; then each command of the page ends well, and all is well.
-void follow(const Shop& shop, const std::string& heading, const std::string& seen,
+void follow(const StuckShop& shop, const std::string& heading, const std::string& seen,
             const Following& following = {}) {
   const auto section = sections_of_page()[heading];
   INFO(heading);
@@ -80,12 +81,8 @@ void follow(const Shop& shop, const std::string& heading, const std::string& see
   std::string script = "set -ex\n";
   for (std::size_t i = 0; i < section.blocks.size(); ++i)
     if (!following.block || following.block == i) script += section.blocks[i].text();
-  const auto result = shop.shell(as_here(script, shop.here));
-  INFO(result.out);
-  CHECK(result.exit_code == 0);
-  const auto status = shop.shell("schemagate status");
-  INFO(status.out);
-  CHECK(status.exit_code == 0);
+  CHECK(shop.shell(as_here(script, shop.here)) == exits(0));
+  CHECK(shop.shell("schemagate status") == exits(0));
 }
 
 const std::vector<std::string> k_cases = {
@@ -176,12 +173,12 @@ TEST_CASE("every recipe of the page has a case here") {
 
 TEST_CASE("P3009: the evidence settles a killed deploy, whatever it was able to do") {
   for (const bool was_done : {false, true}) {
-    const Shop shop;
+    const StuckShop shop;
     if (was_done) shop.deployment.database().execute(k_nickname);
     shop.prisma_left(k_nickname, "NULL");
     // What is proven needs no recipe: the run itself settles it.
     if (!was_done) {
-      CHECK(shop.deployment.run().exit_code == 0);
+      CHECK(shop.deployment.run() == exits(0));
       continue;
     }
     follow(shop, k_cases[0], shop.symptom("schemagate run"));
@@ -191,7 +188,7 @@ TEST_CASE("P3009: the evidence settles a killed deploy, whatever it was able to 
 TEST_CASE("P3009: a half-applied migration is finished by hand where the report says so") {
   const std::string script = "ALTER TABLE users ADD COLUMN age int;\n"
                              "ALTER TABLE users ADD COLUMN nickname text;\n";
-  const Shop shop{script};
+  const StuckShop shop{script};
   shop.deployment.database().execute("ALTER TABLE users ADD COLUMN age int");
   shop.prisma_left(script, "'ERROR: canceling statement due to lock timeout'");
   const auto seen = shop.symptom("schemagate run");
@@ -202,37 +199,37 @@ TEST_CASE("P3009: a half-applied migration is finished by hand where the report 
 }
 
 TEST_CASE("P3018: a script that failed runs once it is corrected") {
-  const Shop shop{"ALTER TABLE user ADD COLUMN nickname text;"};
+  const StuckShop shop{"ALTER TABLE user ADD COLUMN nickname text;"};
   follow(shop, k_cases[2], shop.symptom("schemagate run"),
          {.by_hand = [&] { shop.deployment.migration("20261120_nickname", k_nickname); }});
 }
 
 TEST_CASE("P3018: a script that is applied elsewhere runs once the data is corrected") {
-  const Shop shop{"ALTER TABLE users ALTER COLUMN name SET NOT NULL;"};
+  const StuckShop shop{"ALTER TABLE users ALTER COLUMN name SET NOT NULL;"};
   shop.deployment.database().execute("INSERT INTO users VALUES (1, NULL)");
   follow(shop, k_cases[2], shop.symptom("schemagate run"),
          {.by_hand = [&] { shop.deployment.database().execute("UPDATE users SET name = ''"); }});
 }
 
 TEST_CASE("already exists: what db push made is recorded as applied") {
-  const Shop shop;
+  const StuckShop shop;
   shop.deployment.database().execute(k_nickname);
   follow(shop, k_cases[3], shop.symptom("schemagate run"));
 }
 
 TEST_CASE("P2022: a migration that the history claims, and the database lacks, is run after all") {
-  const Shop shop;
+  const StuckShop shop;
   shop.deployment.database().execute(
       "INSERT INTO _prisma_migrations (id, checksum, migration_name, started_at, finished_at) VALUES "
       "('1', '" +
       schemagate::sha256_hex(k_nickname) + "', '20261120_nickname', now(), now())");
-  REQUIRE(shop.deployment.run().exit_code == 0);
+  REQUIRE(shop.deployment.run() == exits(0));
   follow(shop, k_cases[4], shop.symptom("schemagate status"));
   CHECK(shop.deployment.database().value("SELECT count(nickname) FROM users") == "0");
 }
 
 TEST_CASE("P3005: what the first migrations make is recorded, the others are applied") {
-  Shop shop;
+  StuckShop shop;
   shop.deployment.database().execute(
       "DROP SCHEMA schemagate CASCADE; DROP TABLE _prisma_migrations");
   const auto seen = shop.symptom("schemagate run");
@@ -244,7 +241,7 @@ TEST_CASE("P3005: what the first migrations make is recorded, the others are app
 
 TEST_CASE("a failed migration whose directory is gone is settled as applied, or as rolled back") {
   for (const bool is_done : {true, false}) {
-    Shop shop;
+    StuckShop shop;
     shop.prisma_left(k_nickname, "'ERROR: boo'");
     std::filesystem::remove_all(shop.deployment.folder() / "20261120_nickname");
     shop.deployment.migration("20261121_later", "CREATE TABLE later (id int);");
@@ -258,13 +255,13 @@ TEST_CASE("a failed migration whose directory is gone is settled as applied, or 
     CHECK((next.out == contains("migration 20261120_nickname is applied, but not in")) == is_done);
     shop.deployment.migration("20261123_most", "CREATE TABLE most (id int);");
     shop.deployment.settings.migrations = "missing: fail";
-    CHECK(shop.deployment.run().exit_code == (is_done ? 20 : 0));
+    CHECK(shop.deployment.run() == exits(is_done ? 20 : 0));
   }
 }
 
 TEST_CASE("a squashed migration is recorded where the ones it replaces have run") {
-  const Shop shop;
-  REQUIRE(shop.deployment.run().exit_code == 0);
+  const StuckShop shop;
+  REQUIRE(shop.deployment.run() == exits(0));
   std::filesystem::remove_all(shop.deployment.folder() / "20261120_nickname");
   std::filesystem::remove_all(shop.deployment.folder() / "20261101_users");
   shop.deployment.migration("20261130_squashed",
@@ -273,14 +270,14 @@ TEST_CASE("a squashed migration is recorded where the ones it replaces have run"
 }
 
 TEST_CASE("an edited file is put back, however long ago it was edited") {
-  Shop shop;
-  REQUIRE(shop.deployment.run().exit_code == 0);
+  StuckShop shop;
+  REQUIRE(shop.deployment.run() == exits(0));
   const std::string commit = "git -c user.name=t -c user.email=t@t commit -qm c -a";
-  REQUIRE(shop.shell("git init -q && git add . && " + commit).exit_code == 0);
+  REQUIRE(shop.shell("git init -q && git add . && " + commit) == exits(0));
   shop.deployment.migration("20261101_users", std::string{k_users} + "-- better\n");
-  REQUIRE(shop.shell(commit).exit_code == 0);
+  REQUIRE(shop.shell(commit) == exits(0));
   shop.deployment.dir().write("app.js", "");
-  REQUIRE(shop.shell("git add . && " + commit).exit_code == 0);
+  REQUIRE(shop.shell("git add . && " + commit) == exits(0));
   const std::string log = "git log --format=%h -- migrations/20261101_users/migration.sql";
   const auto commits = schemagate::split(schemagate::trim(shop.shell(log).out), '\n');
   REQUIRE(commits.size() == 2);
@@ -289,9 +286,9 @@ TEST_CASE("an edited file is put back, however long ago it was edited") {
 }
 
 TEST_CASE("an INVALID index is built again, and is there and valid afterwards") {
-  const Shop shop;
+  const StuckShop shop;
   const auto& database = shop.deployment.database();
-  REQUIRE(shop.deployment.run().exit_code == 0);
+  REQUIRE(shop.deployment.run() == exits(0));
   database.execute("INSERT INTO users VALUES (1, 'x'), (2, 'x')");
   CHECK_THROWS(database.execute("CREATE UNIQUE INDEX CONCURRENTLY users_name ON users (name)"));
   CHECK(shop.deployment.indexes(false) == "users_name");
@@ -302,15 +299,13 @@ TEST_CASE("an INVALID index is built again, and is there and valid afterwards") 
   CHECK(shop.deployment.indexes(true) == "users_name");
 
   // A REINDEX that is cancelled leaves its own, and the index as it was.
-  auto writer = database.connect();
-  writer.execute("BEGIN");
-  writer.execute("INSERT INTO users VALUES (3, 'y')");
+  OpenTransaction writer{database, "INSERT INTO users VALUES (3, 'y')"};
   Process reindex{{"psql", "-qX", database.url(), "-c", "REINDEX INDEX CONCURRENTLY users_name"}};
   REQUIRE(eventually([&] { return shop.deployment.indexes(false) == "users_name_ccnew"; }));
   database.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname ="
                    " current_database() AND query LIKE 'REINDEX%'");
-  CHECK(reindex.wait().exit_code == 1);
-  writer.execute("COMMIT");
+  CHECK(reindex.wait() == exits(1));
+  writer.commit();
   CHECK(shop.deployment.indexes(false) == "users_name_ccnew");
   follow(shop, k_cases[9], shop.symptom("schemagate status"), {.block = 1});
   CHECK(shop.deployment.indexes(false).empty());
@@ -318,20 +313,18 @@ TEST_CASE("an INVALID index is built again, and is there and valid afterwards") 
 }
 
 TEST_CASE("P1002: a Prisma backend that was left behind is ended") {
-  Shop shop;
-  auto left_behind = shop.deployment.database().connect();
-  left_behind.execute("SELECT pg_advisory_lock(72707369)");
+  StuckShop shop;
+  const OpenTransaction left_behind{shop.deployment.database(), k_take_prismas_lock};
   auto waiting = shop.deployment.start();
   REQUIRE(waiting.says("waiting for Prisma's migration lock"));
   const auto seen = waiting.output_so_far();
-  waiting.signal(SIGTERM);
-  (void)waiting.wait();
-  shop.here = {{"12345", std::to_string(left_behind.backend_pid())}};
+  (void)waiting.terminate();
+  shop.here = {{"12345", left_behind.pid()}};
   follow(shop, k_cases[10], seen);
 }
 
 TEST_CASE("psql does not know Prisma's parameters, and the page says what to type instead") {
-  const Shop shop;
+  const StuckShop shop;
   const auto with = [&](const std::string& parameters, const std::string& arguments) {
     return shop.shell("export DATABASE_URL=\"$DATABASE_URL?" + parameters + "\"; psql " +
                       arguments);
@@ -351,12 +344,12 @@ TEST_CASE("psql does not know Prisma's parameters, and the page says what to typ
   }
   const std::string without = R"("${DATABASE_URL%%\?*}")";
   CHECK(page == contains("`psql " + without + "`"));
-  CHECK(with("schema=shop", without + " -c 'SELECT 1'").exit_code == 0);
+  CHECK(with("schema=shop", without + " -c 'SELECT 1'") == exits(0));
   shop.deployment.database().execute("CREATE SCHEMA shop");
   const std::string search_path = "-c 'SET search_path TO shop'";
   CHECK(page == contains(search_path));
-  CHECK(with("schema=shop", without + " " + search_path + " -c 'CREATE TABLE cart (id int)'")
-            .exit_code == 0);
+  CHECK(with("schema=shop", without + " " + search_path + " -c 'CREATE TABLE cart (id int)'") ==
+        exits(0));
   CHECK(shop.deployment.tables() == "shop.cart, users");
 }
 

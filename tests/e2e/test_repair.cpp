@@ -17,9 +17,7 @@ void check_stops(const Shop& shop, const std::vector<std::string>& said) {
   const auto rows = shop.rows();
   const auto tables = shop.tables();
   const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 20);
-  CHECK(result.err == contains("P3009"));
+  CHECK(result == exits(20, "P3009"));
   for (const auto& text : said) CHECK(result.err == contains(text));
   CHECK(result.err == contains("hint: "));
   CHECK(shop.rows() == rows);
@@ -28,52 +26,52 @@ void check_stops(const Shop& shop, const std::vector<std::string>& said) {
   CHECK(shop.is_lease_free());
 }
 
+void with_failed(const Shop& shop) {
+  shop.migration("1_two", k_two);
+  shop.row("1_two", "failed");
+}
+
 }  // namespace
 
 TEST_CASE("run settles a row whose script left nothing, and applies the script") {
-  Shop shop;
-  shop.migration("1_first", "CREATE TABLE first (id int);");
-  shop.migration("2_two", k_two);
-  shop.migration("3_later", "CREATE TABLE later (id int);");
-  shop.row("1_first", "applied");
-  shop.database().execute("CREATE TABLE first (id int)");
-  std::string settled;
-  SUBCASE("failed, with logs") {
-    shop.row("2_two", "failed");
-    settled = "2_two 0 rolled-back logs";
+  struct Left {
+    std::vector<std::string> rows;
+    std::string settled;
+    std::string migrations = {};
+  };
+  const std::vector<Left> all = {
+      {{"failed"}, "2_two 0 rolled-back logs"},
+      {{"killed"}, "2_two 0 rolled-back"},
+      {{"failed", "killed"}, "2_two 0 rolled-back logs, 2_two 0 rolled-back"},
+      {{"failed"}, "2_two 0 rolled-back logs", "atomic: release"},
+  };
+  for (const auto& left : all) {
+    INFO(joined(left.rows) << " " << left.migrations);
+    Shop shop;
+    shop.migration("1_first", "CREATE TABLE first (id int);");
+    shop.migration("2_two", k_two);
+    shop.migration("3_later", "CREATE TABLE later (id int);");
+    shop.row("1_first", "applied");
+    shop.database().execute("CREATE TABLE first (id int)");
+    shop.settings.migrations = left.migrations;
+    for (const auto& kind : left.rows) shop.row("2_two", kind);
+    const auto untouched =
+        "SELECT concat_ws('|', id, checksum, coalesce(logs, 'none'), started_at,"
+        " applied_steps_count) FROM _prisma_migrations WHERE finished_at IS NULL";
+    const auto before = shop.database().column(untouched);
+    CHECK(shop.run() ==
+          exits(0, "left unfinished, is settled as rolled back, and will be executed again: "
+                   "nothing of it is there"));
+    CHECK(joined(shop.history()) ==
+          "1_first 1 finished, " + left.settled + ", 2_two 1 finished, 3_later 1 finished");
+    CHECK(shop.database().column(untouched) == before);
+    CHECK(shop.tables() == "a, b, first, later");
+    CHECK(shop.notes() ==
+          contains("prisma complete: 2_two settled as rolled back: nothing of it is there"));
+    const auto seen = shop.status();
+    CHECK(seen == exits(0));
+    CHECK(seen.out == contains("2_two settled as rolled back"));
   }
-  SUBCASE("killed, and its backend is gone") {
-    shop.row("2_two", "killed");
-    settled = "2_two 0 rolled-back";
-  }
-  SUBCASE("failed twice") {
-    shop.row("2_two", "failed");
-    shop.row("2_two", "killed");
-    settled = "2_two 0 rolled-back logs, 2_two 0 rolled-back";
-  }
-  SUBCASE("atomic: release") {
-    shop.settings.migrations = "atomic: release";
-    shop.row("2_two", "failed");
-    settled = "2_two 0 rolled-back logs";
-  }
-  const auto untouched = "SELECT concat_ws('|', id, checksum, coalesce(logs, 'none'), started_at,"
-                         " applied_steps_count) FROM _prisma_migrations WHERE finished_at IS NULL";
-  const auto before = shop.database().column(untouched);
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
-  CHECK(result.err ==
-        contains("left unfinished, is settled as rolled back, and will be executed again: "
-                 "nothing of it is there"));
-  CHECK(joined(shop.history()) ==
-        "1_first 1 finished, " + settled + ", 2_two 1 finished, 3_later 1 finished");
-  CHECK(shop.database().column(untouched) == before);
-  CHECK(shop.tables() == "a, b, first, later");
-  CHECK(shop.notes() ==
-        contains("prisma complete: 2_two settled as rolled back: nothing of it is there"));
-  const auto seen = shop.status();
-  CHECK(seen.exit_code == 0);
-  CHECK(seen.text == contains("2_two settled as rolled back"));
 }
 
 TEST_CASE("run settles one statement that failed, though nothing can be seen of it") {
@@ -81,9 +79,7 @@ TEST_CASE("run settles one statement that failed, though nothing can be seen of 
   shop.database().execute("CREATE TABLE t (id int); INSERT INTO t VALUES (1)");
   shop.migration("1_data", "-- numbers\nUPDATE t SET id = id + 1;\n");
   shop.row("1_data", "failed");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(joined(shop.history()) == "1_data 0 rolled-back logs, 1_data 1 finished");
   CHECK(shop.database().value("SELECT id FROM t") == "2");
 }
@@ -108,14 +104,12 @@ TEST_CASE("run settles a script that had ended as applied, and does not execute 
   }
   shop.migration("2_next", "CREATE TABLE next (id int);");
   shop.row("1_done", "completed");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(joined(shop.history()) ==
         "1_done 1 rolled-back, 1_done 0 finished empty-logs, 2_next 1 finished");
   CHECK(shop.database().value("SELECT id FROM t") == "1");
   CHECK(shop.notes() == contains("1_done settled as applied"));
-  CHECK(shop.status().exit_code == 0);
+  CHECK(shop.status() == exits(0));
 }
 
 TEST_CASE("run stops at what is half applied or unclear, with the evidence") {
@@ -172,10 +166,7 @@ TEST_CASE("nothing is settled for a run that stops all the same") {
   shop.database().execute("CREATE TABLE c (id int)");
   shop.row("1_none", "failed");
   shop.row("2_half", "failed");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 20);
-  CHECK(result.err == contains("half applied: 1 of 2"));
+  CHECK(shop.run() == exits(20, "half applied: 1 of 2"));
   CHECK(joined(shop.history()) == "1_none 0 logs, 2_half 0 logs");
   CHECK(shop.tables() != contains("a, b"));
 }
@@ -183,44 +174,34 @@ TEST_CASE("nothing is settled for a run that stops all the same") {
 TEST_CASE("repair: off leaves all to people, and a wrong word for it is a mistake") {
   Shop shop;
   shop.settings.migrations = "repair: off";
-  shop.migration("1_two", k_two);
-  shop.row("1_two", "failed");
+  with_failed(shop);
   check_stops(shop, {"nothing of it is there", "schemagate resolve 1_two --auto"});
   shop.settings.migrations = "repair: maybe";
-  const auto result = shop.run();
-  CHECK(result.exit_code == 2);
-  CHECK(result.err == contains("auto"));
+  CHECK(shop.run() == exits(2, "auto"));
   shop.settings.migrations = "repair: auto";
-  CHECK(shop.run().exit_code == 0);
+  CHECK(shop.run() == exits(0));
 }
 
 TEST_CASE("mode: check settles nothing, and is not satisfied by an unfinished row") {
   Shop shop;
-  shop.migration("1_two", k_two);
-  shop.row("1_two", "failed");
+  with_failed(shop);
   shop.settings.rest = "mode: check\n";
   const auto before = shop.everything();
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 20);
-  CHECK(result.err == contains("1_two"));
+  CHECK(shop.run() == exits(20, "1_two"));
   CHECK(shop.everything() == before);
 }
 
 TEST_CASE("a run of an external tool leaves its history alone, and status does not promise more") {
   Shop shop;
-  shop.migration("1_two", k_two);
-  shop.row("1_two", "failed");
+  with_failed(shop);
   shop.settings.migrations = "tool: command, command: [\"true\"], history: prisma";
   const auto before = shop.rows();
   const auto seen = shop.status();
   CHECK(seen.findings() == "failed 1_two 20");
   CHECK(seen.hint("failed") == contains("schemagate resolve 1_two --auto"));
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 25);
+  CHECK(shop.run() == exits(25));
   CHECK(shop.rows() == before);
-  CHECK(shop.resolve("1_two", "--auto").exit_code == 0);
+  CHECK(shop.resolve("1_two", "--auto") == exits(0));
   CHECK(joined(shop.history()) == "1_two 0 rolled-back logs");
 }
 
@@ -228,18 +209,13 @@ TEST_CASE("a run waits for whoever executes the script, and does not settle unde
   Shop shop;
   shop.migration("1_slow", "CREATE TABLE a (id int);\nSELECT pg_sleep(600), 'of 1_slow';\n");
   shop.row("1_slow", "killed");
-  testing::Process somebody{
-      {"psql", "-qX", shop.database().url(), "-c", "SELECT pg_sleep(600), 'of 1_slow'"}};
-  REQUIRE(eventually([&] {
-    return shop.database().value("SELECT count(*) FROM pg_stat_activity WHERE datname = "
-                                 "current_database() AND query LIKE 'SELECT pg_sleep%'") == "1";
-  }));
+  const auto somebody = shop.somebody_executes("SELECT pg_sleep(600), 'of 1_slow'");
   const auto before = shop.rows();
   const auto result = shop.run();
   INFO(result.err);
   CHECK(shop.rows() == before);
   CHECK(result.err == contains("somebody is at work: pid "));
-  CHECK(result.exit_code == 11);  // as status and resolve say, and so that it is tried again
+  CHECK(result == exits(11));  // as status and resolve say, and so that it is tried again
 }
 
 TEST_CASE("a run killed between settling and applying, or before, is completed by the next one" *
@@ -251,7 +227,7 @@ TEST_CASE("a run killed between settling and applying, or before, is completed b
     shop.row("1_two", "failed");
     const auto file = shop.dir().path() / "trace";
     const Exported trace{"SCHEMAGATE_FAULT_TRACE", file.string()};
-    REQUIRE(shop.run().exit_code == 0);
+    REQUIRE(shop.run() == exits(0));
     bool settling = false;
     for (const auto& line : schemagate::split(testing::read_text(file), '\n')) {
       settling =
@@ -269,16 +245,14 @@ TEST_CASE("a run killed between settling and applying, or before, is completed b
     shop.row("1_two", "failed");
     {
       const Exported fault{"SCHEMAGATE_FAULT", points[i] + ":kill"};
-      CHECK(shop.run().exit_code == 137);
+      CHECK(shop.run() == exits(137));
     }
     const auto left = joined(shop.history());
     const bool settled = left == "1_two 0 rolled-back logs";
     CHECK((settled || left == "1_two 0 logs"));
     CHECK(shop.notes().empty() == !settled);
-    shop.database().execute("UPDATE schemagate.lock SET expires_at = '-infinity'");
-    const auto next = shop.run();
-    INFO(next.err);
-    CHECK(next.exit_code == 0);
+    shop.expire_lease();
+    CHECK(shop.run() == exits(0));
     CHECK(joined(shop.history()) == "1_two 0 rolled-back logs, 1_two 1 finished");
     CHECK(shop.tables() == "a, b");
   }

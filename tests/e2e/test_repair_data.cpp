@@ -34,17 +34,14 @@ void check_not_repeated(const Script& one, const std::string& sql, const std::st
   const auto file = (shop.folder() / "1_init/migration.sql").string();
   const auto failed =
       testing::run({"psql", "-qX", "-v", "ON_ERROR_STOP=1", "-d", database.url(), "-f", file});
-  REQUIRE(failed.exit_code == 3);
-  REQUIRE(failed.err == contains("fk"));
+  REQUIRE(failed == exits(3, "fk"));
   REQUIRE(database.value(value) == expected);
   shop.row("1_init", "failed");
   database.execute("INSERT INTO other VALUES (1)");
   if (!one.before_next_run.empty()) database.execute(one.before_next_run);
-  const auto run = shop.run();
-  INFO(run.err);
-  CHECK(run.exit_code == 20);
+  CHECK(shop.run() == exits(20));
   CHECK(database.value(value) == expected);
-  CHECK(shop.call({"resolve", "1_init", "--auto"}).exit_code == 20);
+  CHECK(shop.call({"resolve", "1_init", "--auto"}) == exits(20));
 }
 
 }  // namespace
@@ -102,7 +99,5 @@ TEST_CASE("a type change whose result cannot be compared is not taken for done")
   shop.migration("1_init", "ALTER TABLE w ADD COLUMN z int;\n"
                            "ALTER TABLE w ALTER COLUMN i TYPE interval(0);\n");
   shop.row("1_init", "failed");
-  const auto result = shop.call({"resolve", "1_init", "--auto"});
-  INFO(result.err);
-  CHECK(result.exit_code == 20);
+  CHECK(shop.call({"resolve", "1_init", "--auto"}) == exits(20));
 }

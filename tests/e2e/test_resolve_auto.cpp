@@ -39,23 +39,21 @@ TEST_CASE("--auto records as applied what is all there, and as rolled back what 
     all.row("1_a", left);
     all.database().execute(k_two);
     const auto applied = all.resolve("1_a", "--auto");
-    INFO(applied.err);
-    CHECK(applied.exit_code == 0);
+    CHECK(applied == exits(0));
     CHECK(joined(all.history()) == "1_a 0 rolled-back" + logs + ", 1_a 0 finished empty-logs");
     CHECK(applied.err == contains("all of it is there"));
     CHECK(all.notes() == contains("all of it is there"));
-    CHECK(all.run().exit_code == 0);
+    CHECK(all.run() == exits(0));
 
     const Shop none;
     none.migration("1_a", k_two);
     none.row("1_a", left);
     const auto rolled_back = none.resolve("1_a", "--auto");
-    INFO(rolled_back.err);
-    CHECK(rolled_back.exit_code == 0);
+    CHECK(rolled_back == exits(0));
     CHECK(joined(none.history()) == "1_a 0 rolled-back" + logs);
     CHECK(rolled_back.err == contains("nothing of it is there"));
     CHECK(none.notes() == contains("nothing of it is there"));
-    CHECK(none.run().exit_code == 0);
+    CHECK(none.run() == exits(0));
     CHECK(none.tables() == "a, b");
   }
 }
@@ -92,8 +90,7 @@ TEST_CASE("--auto decides nothing that the catalogue does not show: code 20, not
   shop.row("1_a", "failed");
   const auto before = shop.rows();
   const auto result = shop.resolve("1_a", "--auto");
-  INFO(result.err);
-  CHECK(result.exit_code == 20);
+  CHECK(result == exits(20));
   for (const auto& text : said) CHECK(result.err == contains(text));
   CHECK(result.err == contains("hint: "));
   CHECK(result.err == contains("schemagate resolve 1_a --applied"));
@@ -106,7 +103,7 @@ TEST_CASE("one statement that failed was rolled back, data or not, which is proo
   shop.database().execute("CREATE TABLE t (id int)");
   shop.migration("1_a", "UPDATE t SET id = 2;\n");
   shop.row("1_a", "failed");
-  CHECK(shop.resolve("1_a", "--auto").exit_code == 0);
+  CHECK(shop.resolve("1_a", "--auto") == exits(0));
   CHECK(joined(shop.history()) == "1_a 0 rolled-back logs");
 }
 
@@ -115,7 +112,7 @@ TEST_CASE("--auto of a script where only what a later statement makes is there i
   shop.migration("1_a", k_two);
   shop.database().execute("CREATE TABLE b (id int)");
   shop.row("1_a", "failed");
-  CHECK(shop.resolve("1_a", "--auto").exit_code == 0);
+  CHECK(shop.resolve("1_a", "--auto") == exits(0));
   CHECK(joined(shop.history()) == "1_a 0 rolled-back logs");
 }
 
@@ -124,12 +121,9 @@ TEST_CASE("--auto leaves a script that was edited since to a person") {
   shop.migration("1_a", k_two);
   shop.row("1_a", "failed", std::string(64, 'e'));
   const auto before = shop.rows();
-  const auto result = shop.resolve("1_a", "--auto");
-  INFO(result.err);
-  CHECK(result.exit_code == 20);
-  CHECK(result.err == contains("its file was changed since"));
+  CHECK(shop.resolve("1_a", "--auto") == exits(20, "its file was changed since"));
   check_untouched(shop, before);
-  CHECK(shop.resolve("1_a", "--rolled-back").exit_code == 0);
+  CHECK(shop.resolve("1_a", "--rolled-back") == exits(0));
   CHECK(joined(shop.history()) == "1_a 0 rolled-back logs");
 }
 
@@ -172,9 +166,7 @@ TEST_CASE("--auto of pending, applied and baselined migrations changes only what
     shop.row("1_a", "rolled back");
     after = "1_a 0 rolled-back logs";
   }
-  const auto result = shop.resolve("1_a", "--auto");
-  INFO(result.err);
-  CHECK(result.exit_code == exit_code);
+  CHECK(shop.resolve("1_a", "--auto") == exits(exit_code));
   CHECK(joined(shop.history()) == after);
 }
 
@@ -182,10 +174,10 @@ TEST_CASE("a recorded migration of which nothing is there runs after --auto took
   const Shop shop;
   shop.migration("1_a", k_two);
   shop.row("1_a", "baselined");
-  REQUIRE(shop.resolve("1_a", "--auto").exit_code == 0);
+  REQUIRE(shop.resolve("1_a", "--auto") == exits(0));
   CHECK(shop.notes() == contains("1_a marked as rolled back by "));
   CHECK(shop.notes() == contains("nothing of it is there"));
-  CHECK(shop.run().exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(shop.tables() == "a, b");
 }
 
@@ -193,20 +185,11 @@ TEST_CASE("while somebody executes the migration nothing is settled: code 11") {
   const Shop shop;
   shop.migration("1_a", "CREATE TABLE a (id int);\nSELECT pg_sleep(600), 'of 1_a';\n");
   shop.row("1_a", "killed");
-  testing::Process somebody{
-      {"psql", "-qX", shop.database().url(), "-c", "SELECT pg_sleep(600), 'of 1_a'"}};
-  REQUIRE(eventually([&] {
-    return shop.database().value("SELECT count(*) FROM pg_stat_activity WHERE datname = "
-                                 "current_database() AND query LIKE 'SELECT pg_sleep%'") == "1";
-  }));
+  const auto somebody = shop.somebody_executes("SELECT pg_sleep(600), 'of 1_a'");
   const auto before = shop.rows();
   for (const std::string decision : {"--auto", "--applied", "--rolled-back"}) {
     CAPTURE(decision);
-    const auto result = shop.resolve("1_a", decision);
-    INFO(result.err);
-    CHECK(result.exit_code == 11);
-    CHECK(result.err == contains("somebody is at work: pid "));
-    CHECK(result.err == contains("hint: wait"));
+    CHECK(shop.resolve("1_a", decision) == exits(11, "somebody is at work: pid ", "hint: wait"));
     check_untouched(shop, before);
   }
 }
@@ -217,17 +200,14 @@ TEST_CASE("resolve waits for Prisma's own lock, and gives up with 11 after lease
   shop.migration("1_a", k_two);
   shop.row("1_a", "failed");
   const auto before = shop.rows();
-  auto prisma = shop.database().connect();
-  prisma.execute("SELECT pg_advisory_lock(72707369)");
-  const auto result = shop.resolve("1_a", "--auto");
-  CHECK(result.exit_code == 11);
-  CHECK(result.err == contains("Prisma's migration lock"));
+  OpenTransaction prisma{shop.database(), k_take_prismas_lock};
+  CHECK(shop.resolve("1_a", "--auto") == exits(11, "Prisma's migration lock"));
   check_untouched(shop, before);
   shop.settings.lease = "";
   auto waiting = shop.start_call({"resolve", "1_a", "--auto"});
   CHECK(waiting.says("waiting for Prisma's migration lock"));
-  prisma.execute("SELECT pg_advisory_unlock(72707369)");
-  CHECK(waiting.wait().exit_code == 0);
+  prisma.commit();
+  CHECK(waiting.wait() == exits(0));
   CHECK(joined(shop.history()) == "1_a 0 rolled-back logs");
 }
 
@@ -239,11 +219,8 @@ TEST_CASE("resolve waits for the lease of a run, and sees what that run did") {
   REQUIRE(shop.is_running("SELECT aside.nap"));
   auto resolve = shop.start_call({"resolve", "1_a", "--applied"});
   CHECK(resolve.says("waiting for the lease prisma:public: held by app default"));
-  run.signal(SIGTERM);
-  CHECK(run.wait().exit_code == 143);
-  const auto result = resolve.wait();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(run.terminate() == exits(143));
+  CHECK(resolve.wait() == exits(0));
   CHECK(shop.history().back() == "1_a 0 finished empty-logs");
 }
 
@@ -254,8 +231,7 @@ TEST_CASE("a run that does not end in time leaves resolve with code 11") {
   auto run = shop.start();
   REQUIRE(shop.is_running("SELECT aside.nap"));
   shop.settings.lease = "wait: 1s";
-  const auto result = shop.resolve("1_a", "--applied");
-  CHECK(result.exit_code == 11);
+  CHECK(shop.resolve("1_a", "--applied") == exits(11));
   CHECK(run.is_running());
   CHECK(shop.rows().empty());
 }
@@ -267,8 +243,8 @@ TEST_CASE("of two resolves at once one settles, and the other one finds it settl
   shop.database().execute(k_two);
   auto one = shop.start_call({"resolve", "1_a", "--auto"});
   auto other = shop.start_call({"resolve", "1_a", "--auto"});
-  CHECK(one.wait().exit_code == 0);
-  CHECK(other.wait().exit_code == 0);
+  CHECK(one.wait() == exits(0));
+  CHECK(other.wait() == exits(0));
   CHECK(joined(shop.history()) == "1_a 0 rolled-back logs, 1_a 0 finished empty-logs");
   CHECK(shop.database().value("SELECT count(*) FROM schemagate.run WHERE mode = 'resolve'") == "1");
 }
@@ -283,7 +259,7 @@ TEST_CASE("a resolve that is killed or loses its connection anywhere has settled
     shop.database().execute(k_two);
     const auto file = shop.dir().path() / "trace";
     const Exported trace{"SCHEMAGATE_FAULT_TRACE", file.string()};
-    REQUIRE(shop.resolve("1_a", "--auto").exit_code == 0);
+    REQUIRE(shop.resolve("1_a", "--auto") == exits(0));
     // From the first row of the run table on; what comes before writes nothing of the history.
     bool writing = false;
     for (const auto& line : schemagate::split(testing::read_text(file), '\n')) {
@@ -312,7 +288,7 @@ TEST_CASE("a resolve that is killed or loses its connection anywhere has settled
       const Exported fault{"SCHEMAGATE_FAULT", points[i] + ":" + action};
       const auto result = shop.resolve("1_a", "--auto");
       INFO(result.err);
-      if (action == "kill") CHECK(result.exit_code == 137);
+      if (action == "kill") CHECK(result == exits(137));
     }
     REQUIRE(eventually([&] {
       return shop.database().value("SELECT count(*) FROM pg_stat_activity WHERE datname = "
@@ -321,8 +297,8 @@ TEST_CASE("a resolve that is killed or loses its connection anywhere has settled
     }));
     check_all_or_nothing(shop, before);
     (shop.notes().empty() ? died_unsettled : settled_before_death) = true;
-    shop.database().execute("UPDATE schemagate.lock SET expires_at = '-infinity'");
-    CHECK(shop.resolve("1_a", "--auto").exit_code == 0);
+    shop.expire_lease();
+    CHECK(shop.resolve("1_a", "--auto") == exits(0));
     CHECK(joined(shop.history()) == "1_a 0 rolled-back logs, 1_a 0 finished empty-logs");
   }
   CHECK(died_unsettled);
@@ -334,7 +310,7 @@ TEST_CASE("SIGTERM in the middle of a resolve leaves nothing half done, and ends
   shop.migration("1_a", k_two);
   shop.row("1_a", "failed");
   shop.database().execute(k_two);
-  REQUIRE(shop.run().exit_code == 20);  // makes our own tables
+  REQUIRE(shop.run() == exits(20));  // makes our own tables
   const auto before = shop.rows();
   auto reader = shop.database().connect();
   {
@@ -345,12 +321,10 @@ TEST_CASE("SIGTERM in the middle of a resolve leaves nothing half done, and ends
       return shop.database().value("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = "
                                    "'_prisma_migrations'::regclass") == "1";
     }));
-    process.signal(SIGTERM);
-    const auto result = process.wait();
-    INFO(result.err);
-    CHECK(result.exit_code == 143);
+    const auto result = process.terminate();
+    CHECK(result == exits(143));
     // Not when the platform's patience ends.
-    CHECK(result.err != contains("giving up on a connection that does not answer"));
+    CHECK(result.err != contains(k_last_resort));
   }
   check_untouched(shop, before);
 }
@@ -364,10 +338,7 @@ TEST_CASE(
   shop.database().execute(k_two);
   const testing::PgBouncer pooler;
   shop.settings.url = pooler.url(shop.database());
-  const auto result = shop.resolve("1_a", "--auto");
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
-  CHECK(result.err == contains("do not run prisma migrate at the same time"));
+  CHECK(shop.resolve("1_a", "--auto") == exits(0, "do not run prisma migrate at the same time"));
   CHECK(joined(shop.history()) == "1_a 0 rolled-back logs, 1_a 0 finished empty-logs");
   CHECK(shop.is_lease_free());
 }

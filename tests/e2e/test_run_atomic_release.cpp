@@ -1,6 +1,6 @@
 // migrations.atomic: release. All pending migrations and the marker in one transaction, or none.
 
-#include "e2e/deployment.hpp"
+#include "support/deployment.hpp"
 
 using namespace testing;
 
@@ -17,9 +17,7 @@ TEST_CASE("with atomic: release all migrations are applied together") {
   const Deployment shop = atomic("release: r1\n");
   shop.migration("1_a", "CREATE TABLE a (x int);");
   shop.migration("2_b", "CREATE TABLE b (x int);");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(shop.tables() == "a, b");
   CHECK(joined(shop.history()) == "1_a 1 finished, 2_b 1 finished");
   // One transaction: history rows and marker carry the same xmin.
@@ -33,7 +31,7 @@ TEST_CASE("with atomic: release the run's record counts the migrations it applie
   const Deployment shop = atomic();
   shop.migration("1_a", "CREATE TABLE a (x int);");
   shop.migration("2_b", "CREATE TABLE b (x int);");
-  CHECK(shop.run().exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(shop.database().value("SELECT status || ' ' || applied FROM schemagate.run") ==
         "complete 2");
 }
@@ -42,16 +40,12 @@ TEST_CASE("with atomic: release a failing second migration takes the first one b
   const Deployment shop = atomic();
   shop.migration("1_a", "CREATE TABLE a (x int);");
   shop.migration("2_b", "CREATE TABLE b (x int);\nSELECT nope;\n");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 21);
-  CHECK(result.err == contains("2_b/migration.sql:2:8"));
-  CHECK(result.err == contains("nor of any other of this release"));
+  CHECK(shop.run() == exits(21, "2_b/migration.sql:2:8", "nor of any other of this release"));
   CHECK(shop.tables().empty());
   CHECK(joined(shop.history()) == "2_b 0 rolled-back logs");
 
   shop.migration("2_b", "CREATE TABLE b (x int);\n");
-  CHECK(shop.run().exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(shop.tables() == "a, b");
 }
 
@@ -60,11 +54,7 @@ TEST_CASE(
   const Deployment shop = atomic();
   shop.migration("1_a", "CREATE TABLE a (x int);");
   shop.migration("2_b", "CREATE TABLE b (x int);\nCREATE INDEX CONCURRENTLY i ON a (x);\n");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 24);
-  CHECK(result.err == contains("2_b/migration.sql:2:1"));
-  CHECK(result.err == contains("CREATE INDEX CONCURRENTLY"));
+  CHECK(shop.run() == exits(24, "2_b/migration.sql:2:1", "CREATE INDEX CONCURRENTLY"));
   CHECK(shop.tables().empty());
   CHECK(joined(shop.history()) == "no table");
 }
@@ -73,7 +63,7 @@ TEST_CASE(
     "with atomic: release the use of a new enum value is refused, in the same or a later migration") {
   const Deployment shop = atomic();
   shop.migration("1_a", "CREATE TYPE e AS ENUM ('a'); CREATE TABLE t (x e);");
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   SUBCASE("in the same migration") {
     shop.migration("2_b",
                    "ALTER TYPE e ADD VALUE 'fresh';\nALTER TABLE t ALTER x SET DEFAULT 'fresh';\n");
@@ -82,11 +72,7 @@ TEST_CASE(
     shop.migration("2_b", "ALTER TYPE e ADD VALUE 'fresh';\n");
     shop.migration("3_c", "-- uses it\nALTER TABLE t ALTER x SET DEFAULT 'fresh';\n");
   }
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 24);
-  CHECK(result.err == contains("migration.sql:2:1"));
-  CHECK(result.err == contains("'fresh'"));
+  CHECK(shop.run() == exits(24, "migration.sql:2:1", "'fresh'"));
   CHECK(joined(shop.history()) == "1_a 1 finished");
   CHECK(shop.database().value("SELECT count(*) FROM pg_enum WHERE enumlabel = 'fresh'") == "0");
 }
@@ -95,10 +81,7 @@ TEST_CASE("with atomic: release a failing check takes every migration back") {
   Deployment shop = atomic("verify: [{table: a}, {sql: \"SELECT count(*) = 1 FROM a\"}]\n");
   shop.migration("1_a", "CREATE TABLE a (x int);");
   shop.migration("2_b", "CREATE TABLE b (x int);");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 23);
-  CHECK(result.err == contains("SELECT count(*) = 1 FROM a"));
+  CHECK(shop.run() == exits(23, "SELECT count(*) = 1 FROM a"));
   CHECK(shop.tables().empty());
   CHECK(joined(shop.history()).empty());
   CHECK(shop.database().value("SELECT status FROM schemagate.marker") == "failed");
@@ -107,9 +90,7 @@ TEST_CASE("with atomic: release a failing check takes every migration back") {
         "failed 0 23");
 
   shop.migration("2_b", "CREATE TABLE b (x int); INSERT INTO a VALUES (1);");
-  const auto mended = shop.run();
-  INFO(mended.err);
-  CHECK(mended.exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(shop.tables() == "a, b");
 }
 
@@ -119,9 +100,7 @@ TEST_CASE("with atomic: release a run keeps its lease for longer than the ttl") 
   shop.settings.lease = "ttl: 9s";
   shop.migration("1_a", "CREATE TABLE a (x int);");
   shop.migration("2_b", "SELECT pg_sleep(10);\nCREATE TABLE b (x int);");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(shop.tables() == "a, b");
 }
 
@@ -132,10 +111,7 @@ TEST_CASE("with atomic: migration a failing check keeps the migrations and the g
                    .rest = "verify: [{column: a.nope}]\n",
                    .url = {}}};
   shop.migration("1_a", "CREATE TABLE a (x int);");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 23);
-  CHECK(result.err == contains("a.nope"));
+  CHECK(shop.run() == exits(23, "a.nope"));
   CHECK(joined(shop.history()) == "1_a 1 finished");
   CHECK(shop.database().value("SELECT status FROM schemagate.marker") == "failed");
 }

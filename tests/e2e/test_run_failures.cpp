@@ -1,19 +1,9 @@
 // What a run leaves behind, and says, when a migration or the history is not as it should be.
 
-#include "e2e/deployment.hpp"
+#include "support/deployment.hpp"
+#include "support/history.hpp"
 
 using namespace testing;
-
-namespace {
-
-// As Prisma creates it.
-constexpr const char* k_prisma_table =
-    "CREATE TABLE _prisma_migrations (id VARCHAR(36) PRIMARY KEY NOT NULL, checksum VARCHAR(64) NOT "
-    "NULL, finished_at TIMESTAMPTZ, migration_name VARCHAR(255) NOT NULL, logs TEXT, rolled_back_at "
-    "TIMESTAMPTZ, started_at TIMESTAMPTZ NOT NULL DEFAULT now(), applied_steps_count INTEGER NOT "
-    "NULL DEFAULT 0)";
-
-}  // namespace
 
 TEST_CASE("a failing statement is reported with file, line, column, SQLSTATE and detail") {
   const Deployment shop;
@@ -21,16 +11,11 @@ TEST_CASE("a failing statement is reported with file, line, column, SQLSTATE and
   shop.migration("2_orders", "CREATE TABLE orders (id int);\n"
                              "INSERT INTO users VALUES (1);\n"
                              "  INSERT INTO users VALUES (1);\n");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 21);
-  CHECK(result.err == contains("migration 2_orders failed at"));
-  CHECK(result.err == contains("2_orders/migration.sql:3:3"));
-  CHECK(result.err == contains("23505"));
-  CHECK(result.err == contains("duplicate key value violates unique constraint \"users_pkey\""));
-  CHECK(result.err == contains("Key (id)=(1) already exists."));
-  CHECK(result.err == contains("statement: INSERT INTO users VALUES (1)"));
-  CHECK(result.err == contains("hint: correct the data, then: schemagate run; or, where "));
+  CHECK(shop.run() ==
+        exits(21, "migration 2_orders failed at", "2_orders/migration.sql:3:3", "23505",
+              "duplicate key value violates unique constraint \"users_pkey\"",
+              "Key (id)=(1) already exists.", "statement: INSERT INTO users VALUES (1)",
+              "hint: correct the data, then: schemagate run; or, where "));
 }
 
 TEST_CASE("a failed migration leaves nothing but a rolled-back row, and runs once it is mended") {
@@ -39,8 +24,7 @@ TEST_CASE("a failed migration leaves nothing but a rolled-back row, and runs onc
   shop.migration("2_orders", "CREATE TABLE orders (id int); INSERT INTO users VALUES (1), (1);");
   shop.migration("3_later", "CREATE TABLE later (id int);");
   const auto failed = shop.run();
-  INFO(failed.err);
-  REQUIRE(failed.exit_code == 21);
+  REQUIRE(failed == exits(21));
   CHECK(shop.tables() == "users");
   CHECK(joined(shop.history()) == "1_users 1 finished, 2_orders 0 rolled-back logs");
   const auto logs = shop.database().value("SELECT logs FROM _prisma_migrations WHERE logs <> ''");
@@ -49,9 +33,7 @@ TEST_CASE("a failed migration leaves nothing but a rolled-back row, and runs onc
   CHECK(shop.database().value("SELECT status FROM schemagate.marker") == "failed");
 
   shop.migration("2_orders", "CREATE TABLE orders (id int); INSERT INTO users VALUES (1), (2);");
-  const auto mended = shop.run();
-  INFO(mended.err);
-  CHECK(mended.exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(shop.tables() == "later, orders, users");
   CHECK(joined(shop.history()) ==
         "1_users 1 finished, 2_orders 0 rolled-back logs, 2_orders 1 finished, 3_later 1 finished");
@@ -65,13 +47,8 @@ TEST_CASE("a deferred constraint that fails at the end of the script rolls all o
                  "CREATE TABLE p (id int PRIMARY KEY);\n"
                  "CREATE TABLE c (p int REFERENCES p DEFERRABLE INITIALLY DEFERRED);\n"
                  "INSERT INTO c VALUES (7);\n");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 21);
-  CHECK(result.err == contains("1_deferred"));
-  CHECK(result.err == contains("failed at its end"));
-  CHECK(result.err == contains("23503"));
-  CHECK(result.err == contains("Key (p)=(7) is not present in table \"p\"."));
+  CHECK(shop.run() == exits(21, "1_deferred", "failed at its end", "23503",
+                            "Key (p)=(7) is not present in table \"p\"."));
   CHECK(shop.tables().empty());
   CHECK(joined(shop.history()) == "1_deferred 0 rolled-back logs");
 }
@@ -83,11 +60,7 @@ TEST_CASE("the reported column counts characters inside a long statement with ta
                            "\ta text DEFAULT 'ä€ö',\n"
                            "\t/* ßß */ b nosuchtype\n"
                            ");\n");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 21);
-  CHECK(result.err == contains("1_wide/migration.sql:4:13"));
-  CHECK(result.err == contains("42704"));
+  CHECK(shop.run() == exits(21, "1_wide/migration.sql:4:13", "42704"));
 }
 
 TEST_CASE("the reported column is right at the end of a line that libpq shows only in part") {
@@ -96,8 +69,7 @@ TEST_CASE("the reported column is right at the end of a line that libpq shows on
   for (int i = 100; i < 150; ++i) filler += std::to_string(i);
   shop.migration("1_long", "SELECT 1;\nSELECT\n\t'" + filler + "' AS \"grün\",\t'ü', nope;\n");
   const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 21);
+  CHECK(result == exits(21));
   // tab, quote, filler, quote, ' AS "grün",', tab, "'ü', "
   CHECK(result.err == contains("1_long/migration.sql:3:" +
                                std::to_string(1 + 1 + 150 + 1 + 11 + 1 + 5 + 1) + ":"));
@@ -108,19 +80,13 @@ TEST_CASE("the reported column is right in a long line that repeats itself") {
   std::string zeros;
   for (int i = 0; i < 50; ++i) zeros += "0, ";
   shop.migration("1_long", "SELECT 1;\nSELECT " + zeros + "nope;\n");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 21);
-  CHECK(result.err == contains("1_long/migration.sql:2:158:"));
+  CHECK(shop.run() == exits(21, "1_long/migration.sql:2:158:"));
 }
 
 TEST_CASE("the reported column counts characters also before a statement on the same line") {
   const Deployment shop;
   shop.migration("1_same_line", "/* äöü */ SELECT nope;\n");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 21);
-  CHECK(result.err == contains("1_same_line/migration.sql:1:18:"));
+  CHECK(shop.run() == exits(21, "1_same_line/migration.sql:1:18:"));
 }
 
 TEST_CASE("a syntax error and a missing privilege are reported with their SQLSTATE, too") {
@@ -136,10 +102,7 @@ TEST_CASE("a syntax error and a missing privilege are reported with their SQLSTA
                    "CREATE ROLE " + role + "; SET ROLE " + role + "; SELECT * FROM pg_authid;\n");
     sqlstate = "42501";
   }
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 21);
-  CHECK(result.err == contains("ERROR " + sqlstate + ": "));
+  CHECK(shop.run() == exits(21, "ERROR " + sqlstate + ": "));
 }
 
 namespace {
@@ -163,49 +126,36 @@ TEST_CASE("a migration of several parts continues where it stopped, no part exec
   const Deployment shop;
   shop.migration("1_init", "CREATE TABLE t (x int, y int); CREATE TABLE calls (what text);");
   shop.migration("2_parts", counting_script("first", "nope"));
-  const auto failed = shop.run();
-  INFO(failed.err);
-  REQUIRE(failed.exit_code == 21);
-  CHECK(failed.err == contains("2_parts/migration.sql:4:"));
-  CHECK(failed.err == contains("42703"));
-  CHECK(failed.err == contains("stay applied"));
+  REQUIRE(shop.run() == exits(21, "2_parts/migration.sql:4:", "42703", "stay applied"));
   CHECK(calls(shop) == "first, second");
   CHECK(joined(shop.history()) == "1_init 1 finished, 2_parts 0 logs");
 
-  const auto same = shop.run();
-  INFO(same.err);
-  CHECK(same.exit_code == 21);
+  CHECK(shop.run() == exits(21));
   CHECK(calls(shop) == "first, second");
   CHECK(joined(shop.history()) == "1_init 1 finished, 2_parts 0 logs");
 
   shop.migration("2_parts", counting_script("first", "y"));
   const auto mended = shop.run();
-  INFO(mended.err);
-  CHECK(mended.exit_code == 0);
-  CHECK(mended.err == contains("continuing with part 4"));
+  CHECK(mended == exits(0, "continuing with part 4"));
   CHECK(calls(shop) == "first, second, third");
   CHECK(shop.indexes(true) == "i, j");
   CHECK(joined(shop.history()) == "1_init 1 finished, 2_parts 1 finished");
-  CHECK(shop.run().exit_code == 0);  // the recorded checksum is the mended file's
+  CHECK(shop.run() == exits(0));  // the recorded checksum is the mended file's
 }
 
 TEST_CASE("a migration of several parts is refused when a part that was applied has changed") {
   const Deployment shop;
   shop.migration("1_init", "CREATE TABLE t (x int, y int); CREATE TABLE calls (what text);");
   shop.migration("2_parts", counting_script("first", "nope"));
-  REQUIRE(shop.run().exit_code == 21);
+  REQUIRE(shop.run() == exits(21));
 
   shop.migration("2_parts", counting_script("FIRST", "y"));
-  const auto refused = shop.run();
-  INFO(refused.err);
-  CHECK(refused.exit_code == 20);
-  CHECK(refused.err == contains("2_parts/migration.sql"));
-  CHECK(refused.err == contains("changed since"));
+  CHECK(shop.run() == exits(20, "2_parts/migration.sql", "changed since"));
   CHECK(calls(shop) == "first, second");
   CHECK(shop.indexes(true) == "i");
 
   shop.migration("2_parts", counting_script("first", "y"));
-  CHECK(shop.run().exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(calls(shop) == "first, second, third");
 }
 
@@ -214,12 +164,7 @@ TEST_CASE("a schema with tables but without a history is refused as Prisma's P30
   shop.database().execute("CREATE TABLE legacy (x int)");
   const auto before = shop.database().dump_schema();
   shop.migration("1_init", "CREATE TABLE t (x int);");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 20);
-  CHECK(result.err == contains("P3005"));
-  CHECK(result.err == contains("legacy"));
-  CHECK(result.err == contains("schemagate baseline NAME"));
+  CHECK(shop.run() == exits(20, "P3005", "legacy", "schemagate baseline NAME"));
   CHECK(shop.database().dump_schema() == before);
   CHECK(joined(shop.history()) == "no table");
 }
@@ -230,35 +175,29 @@ TEST_CASE("views, types and partitioned tables do not make a schema non-empty, a
       "CREATE VIEW v AS SELECT 1 AS x; CREATE TYPE e AS ENUM ('a'); CREATE TABLE parts (x int) "
       "PARTITION BY LIST (x); CREATE TABLE \"Spatial_Ref_Sys\" (x int)");
   shop.migration("1_init", "CREATE TABLE t (x int);");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(shop.run() == exits(0));
 }
 
 TEST_CASE("a row that a killed or failed Prisma left is refused as P3009, with its reason") {
   const Deployment shop;
   shop.database().execute(
-      std::string{k_prisma_table} +
-      "; INSERT INTO _prisma_migrations (id, checksum, migration_name, started_at, logs) VALUES "
+      std::string{k_history_table} +
+      "INSERT INTO _prisma_migrations (id, checksum, migration_name, started_at, logs) VALUES "
       "('a', 'c', '1_killed', '2024-01-02 03:04:05Z', NULL), "
       "('b', 'c', '2_failed', '2024-01-02 03:04:06Z', 'Database error code: 42P01')");
   shop.migration("1_killed", "CREATE TABLE killed (x int);");
   shop.migration("3_next", "CREATE TABLE t (x int);");
   const auto before = shop.database().dump_schema();
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 20);
-  CHECK(result.err == contains("P3009"));
-  CHECK(result.err ==
-        contains("1_killed started at 2024-01-02 03:04:05 UTC: no reason was recorded"));
-  CHECK(result.err == contains("2_failed started at 2024-01-02 03:04:06 UTC"));
-  CHECK(result.err == contains("schemagate resolve 1_killed --rolled-back"));
+  CHECK(shop.run() == exits(20, "P3009",
+                            "1_killed started at 2024-01-02 03:04:05 UTC: no reason was recorded",
+                            "2_failed started at 2024-01-02 03:04:06 UTC",
+                            "schemagate resolve 1_killed --rolled-back"));
   CHECK(shop.database().dump_schema() == before);
   CHECK(joined(shop.history()) == "1_killed 0, 2_failed 0 logs");
 
   // What `prisma migrate resolve` does settles it.
   shop.database().execute("UPDATE _prisma_migrations SET rolled_back_at = now()");
-  CHECK(shop.run().exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(shop.tables() == "killed, t");
 }
 
@@ -267,11 +206,7 @@ TEST_CASE("a pending directory without its file is refused as P3015 before anyth
   shop.migration("1_init", "CREATE TABLE t (x int);");
   std::filesystem::create_directory(shop.folder() / "2_empty");
   const auto before = shop.database().dump_schema();
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 20);
-  CHECK(result.err == contains("P3015"));
-  CHECK(result.err == contains("2_empty/migration.sql"));
+  CHECK(shop.run() == exits(20, "P3015", "2_empty/migration.sql"));
   CHECK(shop.database().dump_schema() == before);
   CHECK(joined(shop.history()) == "no table");
 }
@@ -279,12 +214,10 @@ TEST_CASE("a pending directory without its file is refused as P3015 before anyth
 TEST_CASE("an applied directory whose file is missing is no error, as under Prisma") {
   const Deployment shop;
   shop.migration("1_init", "CREATE TABLE t (x int);");
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   std::filesystem::remove(shop.folder() / "1_init/migration.sql");
   shop.migration("2_next", "CREATE TABLE u (x int);");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(shop.tables() == "t, u");
 }
 
@@ -292,11 +225,7 @@ TEST_CASE("a folder for another database is refused as P3019 before anything is 
   const Deployment shop;
   shop.migration("1_init", "CREATE TABLE t (x int);");
   shop.dir().write("migrations/migration_lock.toml", "provider = \"mysql\"\n");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 20);
-  CHECK(result.err == contains("P3019"));
-  CHECK(result.err == contains("mysql"));
+  CHECK(shop.run() == exits(20, "P3019", "mysql"));
   CHECK(shop.tables().empty());
   CHECK(shop.database().value("SELECT to_regnamespace('schemagate') IS NULL") == "t");
 }

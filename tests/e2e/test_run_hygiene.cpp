@@ -1,6 +1,6 @@
 // What a script sets for its session reaches neither the next migration nor the bookkeeping.
 
-#include "e2e/deployment.hpp"
+#include "support/deployment.hpp"
 
 using namespace testing;
 
@@ -16,9 +16,7 @@ TEST_CASE("time-outs, search_path and role that a script sets do not reach the n
       "CREATE TABLE seen AS SELECT current_user::text AS role, current_schema()::text AS schema,\n"
       "  current_setting('transaction_isolation') AS isolation,\n"
       "  current_setting('statement_timeout') AS timeout;\n");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(shop.tables() == "seen");
   CHECK(
       shop.database().value("SELECT concat_ws(' ', role, schema, isolation, timeout) FROM seen") ==
@@ -30,9 +28,7 @@ TEST_CASE("temporary tables live on to the next migration of the same run, as un
   const Deployment shop;
   shop.migration("1_makes", "CREATE TEMP TABLE carried AS SELECT 42 AS x;");
   shop.migration("2_takes", "CREATE TABLE kept AS SELECT * FROM carried;");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(shop.database().value("SELECT x FROM kept") == "42");
 }
 
@@ -42,9 +38,7 @@ TEST_CASE("what a script sets is in force in all of its parts") {
                  "CREATE SCHEMA other;\nSET search_path = other;\nCREATE TABLE t (x int);\n"
                  "CREATE INDEX CONCURRENTLY i ON t (x);\nCREATE TABLE u (x int);\n");
   shop.migration("2_next", "CREATE TABLE v (x int);");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(shop.tables() == "other.t, other.u, v");
   CHECK(shop.database().value("SELECT schemaname FROM pg_indexes WHERE indexname = 'i'") ==
         "other");
@@ -58,9 +52,7 @@ TEST_CASE("a role that a script sets owns the index it builds concurrently, and 
   shop.migration("2_index", "SET ROLE " + role +
                                 ";\nCREATE TABLE t (x int);\n"
                                 "CREATE INDEX CONCURRENTLY i ON t (x);\nCREATE TABLE u (x int);\n");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(shop.indexes(true) == "i");
   CHECK(joined(shop.history()) == "1_owner 1 finished, 2_index 1 finished");
   CHECK(joined(shop.database().column(
@@ -74,11 +66,8 @@ TEST_CASE("a setting that the server refuses before a concurrent index is a fail
   shop.migration("1_init", "CREATE TABLE t (x int);");
   shop.migration("2_index",
                  "SET lock_timeout = '5 bananas';\nCREATE INDEX CONCURRENTLY i ON t (x);\n");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 21);
-  CHECK(result.err == contains("2_index/migration.sql:1:1"));
+  CHECK(shop.run() == exits(21, "2_index/migration.sql:1:1"));
   CHECK(joined(shop.history()) == "1_init 1 finished, 2_index 0 rolled-back logs");
   shop.migration("2_index", "SET lock_timeout = '5s';\nCREATE INDEX CONCURRENTLY i ON t (x);\n");
-  CHECK(shop.run().exit_code == 0);
+  CHECK(shop.run() == exits(0));
 }

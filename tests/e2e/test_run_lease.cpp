@@ -3,7 +3,7 @@
 #include <csignal>
 #include <unistd.h>
 
-#include "e2e/deployment.hpp"
+#include "support/deployment.hpp"
 
 using namespace testing;
 using namespace std::chrono_literals;
@@ -12,8 +12,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// What ends a runner that does not end by itself within 15 s.
-constexpr const char* k_last_resort = "giving up on a connection that does not answer";
 constexpr const char* k_nap = "SELECT aside.nap();\nCREATE TABLE t (x int);\n";
 
 // Everything that a runner may change, as one text.
@@ -32,12 +30,13 @@ Deployment release_r1() {
       {.database = {}, .lease = {}, .migrations = {}, .rest = "release: r1\n", .url = {}}};
 }
 
-void stop(const testing::Process& process) {
-  process.signal(SIGSTOP);
-  REQUIRE(eventually([&] {
-    return testing::read_text("/proc/" + std::to_string(process.pid()) + "/stat") ==
-           contains(") T ");
-  }));
+// A run in a statement that lasts.
+Process start_long(const Deployment& shop, const std::string& name = "1_long") {
+  shop.prepare_nap(600);
+  shop.migration(name, k_nap);
+  auto process = shop.start();
+  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  return process;
 }
 
 }  // namespace
@@ -52,11 +51,7 @@ TEST_CASE("eight runs at once on an empty database apply every migration exactly
   shop.migration("4_count", "INSERT INTO calls VALUES ('4');");
   std::vector<testing::Process> runs;
   for (int i = 0; i < 8; ++i) runs.push_back(shop.start());
-  for (auto& run : runs) {
-    const auto result = run.wait();
-    INFO(result.err);
-    CHECK(result.exit_code == 0);
-  }
+  for (auto& run : runs) CHECK(run.wait() == exits(0));
   CHECK(joined(shop.database().column("SELECT what FROM calls ORDER BY ctid")) == "2, 3a, 3b, 4");
   CHECK(joined(shop.history()) ==
         "1_init 1 finished, 2_count 1 finished, 3_index 1 finished, 4_count 1 finished");
@@ -73,37 +68,29 @@ TEST_CASE("eight runs at once on an empty database apply every migration exactly
 TEST_CASE("a run with nothing to do takes no lease and writes nothing") {
   const Deployment shop = release_r1();
   shop.migration("1_init", "CREATE TABLE t (x int);");
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   const auto before = state_of(shop);
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
-  CHECK(result.err == contains("nothing to do"));
+  CHECK(shop.run() == exits(0, "nothing to do"));
   CHECK(state_of(shop) == before);
 }
 
 TEST_CASE("a run with nothing to do does not wait for a lease that another runner holds") {
   const Deployment shop;
   shop.migration("1_init", "CREATE TABLE t (x int);");
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   shop.database().execute(
       "UPDATE schemagate.lock SET expires_at = clock_timestamp() + interval '1 hour'");
   const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(result == exits(0));
   CHECK(result.err != contains("waiting for the lease"));
 }
 
 TEST_CASE(
     "a runner killed in a long statement is replaced after the ttl, and its work was rolled back") {
   const Deployment shop = release_r1();
-  shop.prepare_nap(600);
   shop.migration("1_first", "CREATE TABLE first (x int);");
-  shop.migration("2_long", k_nap);
-  auto first = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap()"));
-  first.signal(SIGKILL);
-  (void)first.wait();
+  auto first = start_long(shop, "2_long");
+  first.kill();
   CHECK(shop.database().value("SELECT expires_at - renewed_at BETWEEN interval '30 s' AND interval"
                               " '1 min' FROM schemagate.lock") == "t");
   shop.set_nap(0);
@@ -113,9 +100,7 @@ TEST_CASE(
   shop.database().execute(
       "UPDATE schemagate.lock SET expires_at = clock_timestamp() + interval '1 s'");
   const auto start = Clock::now();
-  const auto result = second.wait();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(second.wait() == exits(0));
   CHECK(Clock::now() - start < 60s);
   CHECK(joined(shop.history()) == "1_first 1 finished, 2_long 1 finished");
   CHECK(shop.tables() == "first, t");
@@ -127,23 +112,14 @@ TEST_CASE(
 TEST_CASE(
     "a stopped runner is replaced after the ttl, and woken up it ends with 12, changing nothing") {
   const Deployment shop = release_r1();
-  shop.prepare_nap(600);
-  shop.migration("1_long", k_nap);
-  auto first = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap()"));
-  stop(first);
+  auto first = start_long(shop);
+  first.freeze();
   shop.expire_lease();
   shop.set_nap(0);
-  const auto second = shop.run();
-  INFO(second.err);
-  CHECK(second.exit_code == 0);
-  CHECK(second.err == contains("ending backend"));
+  CHECK(shop.run() == exits(0, "ending backend"));
   const auto after = state_of(shop);
   first.signal(SIGCONT);
-  const auto woken = first.wait();
-  INFO(woken.err);
-  CHECK(woken.exit_code == 12);
-  CHECK(woken.err == contains("lease"));
+  CHECK(first.wait() == exits(12, "lease"));
   CHECK(state_of(shop) == after);
   CHECK(joined(shop.history()) == "1_long 1 finished");
 }
@@ -156,42 +132,32 @@ TEST_CASE(
                  "DO $$ BEGIN PERFORM aside.nap(); COMMIT; CREATE TABLE late (x int); END $$;");
   auto first = shop.start();
   REQUIRE(shop.is_running("DO $$"));
-  stop(first);
+  first.freeze();
   shop.expire_lease();
   shop.set_nap(0);
   // How far a DO block with its own COMMIT came nobody can tell: a person has to look.
-  const auto second = shop.run();
-  INFO(second.err);
-  CHECK(second.exit_code == 20);
-  CHECK(second.err == contains("how far it came cannot be told"));
-  CHECK(second.err == contains("look at what the statement on line 1 did"));
-  CHECK(second.err == contains("resolve 1_long --rolled-back"));
+  CHECK(shop.run() == exits(20, "how far it came cannot be told",
+                            "look at what the statement on line 1 did",
+                            "resolve 1_long --rolled-back"));
   const auto seen = shop.call({"status"});
-  INFO(seen.out);
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
   CHECK(seen.out == contains("how far it came cannot be told"));
   CHECK(seen.out == contains("look at what the statement on line 1 did"));
-  CHECK(shop.call({"resolve", "1_long", "--auto"}).exit_code == 20);
+  CHECK(shop.call({"resolve", "1_long", "--auto"}) == exits(20));
   const auto after = state_of(shop);
   first.signal(SIGCONT);
-  CHECK(first.wait().exit_code == 12);
+  CHECK(first.wait() == exits(12));
   CHECK(state_of(shop) == after);
   CHECK(shop.tables().empty());
 }
 
 TEST_CASE("a runner that waits for another one in vain ends with 11 and says who holds the lease") {
   Deployment shop = release_r1();
-  shop.prepare_nap(600);
-  shop.migration("1_long", k_nap);
-  auto first = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  auto first = start_long(shop);
   shop.settings.lease = "wait: 2s";
   shop.settings.rest = "release: r2\n";
   const auto second = shop.run();
-  INFO(second.err);
-  CHECK(second.exit_code == 11);
-  CHECK(second.err == contains("prisma:public"));
-  CHECK(second.err == contains("release r1"));
+  CHECK(second == exits(11, "prisma:public", "release r1"));
   std::string host(256, '\0');
   REQUIRE(::gethostname(host.data(), host.size() - 1) == 0);
   CHECK(second.err == contains("on " + std::string{host.c_str()}));
@@ -204,9 +170,7 @@ TEST_CASE("a long migration keeps its lease for longer than the ttl") {
   shop.settings.lease = "ttl: 9s";
   shop.prepare_nap(10);
   shop.migration("1_long", k_nap);
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(shop.fence() == "1");
   CHECK(shop.database().value(
             "SELECT renewed_at - acquired_at > interval '4 s' FROM schemagate.lock") == "t");
@@ -214,14 +178,9 @@ TEST_CASE("a long migration keeps its lease for longer than the ttl") {
 
 TEST_CASE("SIGTERM in a long statement cancels it, gives the lease back, and ends with 143") {
   const Deployment shop;
-  shop.prepare_nap(600);
-  shop.migration("1_long", k_nap);
-  auto first = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap()"));
-  first.signal(SIGTERM);
-  const auto stopped = first.wait();
-  INFO(stopped.err);
-  CHECK(stopped.exit_code == 143);
+  auto first = start_long(shop);
+  const auto stopped = first.terminate();
+  CHECK(stopped == exits(143));
   CHECK(stopped.err != contains(k_last_resort));
   CHECK(shop.database().value(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -233,23 +192,17 @@ TEST_CASE("SIGTERM in a long statement cancels it, gives the lease back, and end
 
   shop.set_nap(0);
   const auto second = shop.run();
-  INFO(second.err);
-  CHECK(second.exit_code == 0);
+  CHECK(second == exits(0));
   CHECK(second.err != contains("waiting for the lease"));
 }
 
 TEST_CASE("SIGTERM while another runner holds the lease ends the wait at once") {
   const Deployment shop;
-  shop.prepare_nap(600);
-  shop.migration("1_long", k_nap);
-  auto first = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  auto first = start_long(shop);
   auto second = shop.start();
   REQUIRE(second.says("waiting for the lease"));
-  second.signal(SIGTERM);
-  const auto stopped = second.wait();
-  INFO(stopped.err);
-  CHECK(stopped.exit_code == 143);
+  const auto stopped = second.terminate();
+  CHECK(stopped == exits(143));
   CHECK(stopped.err != contains(k_last_resort));
   CHECK(first.is_running());
 }
@@ -257,24 +210,17 @@ TEST_CASE("SIGTERM while another runner holds the lease ends the wait at once") 
 TEST_CASE(
     "a run that loses its backend in a long statement ends with 14, and the next one succeeds") {
   const Deployment shop;
-  shop.prepare_nap(600);
   shop.migration("1_first", "CREATE TABLE first (x int);");
-  shop.migration("2_long", k_nap);
-  auto first = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  auto first = start_long(shop, "2_long");
   CHECK(shop.database().column(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ="
             " current_database() AND application_name = 'schemagate:prisma:public:1'"
             " AND query LIKE '%nap()%'") == std::vector<std::string>{"t"});
-  const auto result = first.wait();
-  INFO(result.err);
-  CHECK(result.exit_code == 14);
-  CHECK(result.err == contains("connection lost"));
+  CHECK(first.wait() == exits(14, "connection lost"));
   CHECK(joined(shop.history()) == "1_first 1 finished");
   shop.set_nap(0);
   const auto second = shop.run();
-  INFO(second.err);
-  CHECK(second.exit_code == 0);
+  CHECK(second == exits(0));
   CHECK(second.err != contains("waiting for the lease"));  // it had been given back
   CHECK(joined(shop.history()) == "1_first 1 finished, 2_long 1 finished");
 }
@@ -282,29 +228,23 @@ TEST_CASE(
 TEST_CASE(
     "a run whose every connection is ended in a long statement ends retryably, and the next one succeeds") {
   const Deployment shop = release_r1();
-  shop.prepare_nap(600);
-  shop.migration("1_long", k_nap);
-  auto first = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  auto first = start_long(shop);
   (void)shop.database().column(
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ="
       " current_database() AND application_name LIKE 'schemagate%'");
   const auto result = first.wait();
   INFO(result.err);
-  CHECK((result.exit_code == 14 || result.exit_code == 12));
+  CHECK((result == exits(14) || result == exits(12)));
   shop.expire_lease();
   shop.set_nap(0);
-  CHECK(shop.run().exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(joined(shop.history()) == "1_long 1 finished");
 }
 
 TEST_CASE("two apps that share a history exclude each other, under the history's name") {
   Deployment shop = release_r1();
-  shop.prepare_nap(600);
-  shop.migration("1_long", k_nap);
-  auto first = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  auto first = start_long(shop);
   shop.settings.lease = "wait: 1s";
   shop.settings.rest = "app: other\nrelease: r9\n";
-  CHECK(shop.run().exit_code == 11);
+  CHECK(shop.run() == exits(11));
 }

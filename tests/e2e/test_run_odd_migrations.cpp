@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <set>
 
-#include "e2e/deployment.hpp"
+#include "support/deployment.hpp"
 
 namespace {
 
@@ -169,16 +169,14 @@ void check_twice(const Odd& odd) {
     std::filesystem::create_directories(shop.folder() / "20240101000001_b");
 
   const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == odd.exit_code);
+  CHECK(result == exits(odd.exit_code));
   CHECK(shop.tables() == odd.tables);
   CHECK(joined(shop.history()) == odd.history);
   for (const auto& word : odd.words) CHECK(result.err == contains(word));
   if (!odd.query.empty()) CHECK(shop.database().value(odd.query) == odd.answer);
 
   const auto again = shop.run();
-  INFO(again.err);
-  CHECK(again.exit_code == odd.exit_code);
+  CHECK(again == exits(odd.exit_code));
   CHECK(shop.tables() == odd.tables);
   if (odd.exit_code == 0) {
     CHECK(again.err == contains("nothing to do"));

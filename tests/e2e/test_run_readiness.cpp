@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "e2e/deployment.hpp"
+#include "support/deployment.hpp"
 
 using namespace testing;
 using namespace std::chrono_literals;
@@ -56,8 +56,7 @@ TEST_CASE("a host that does not answer is waited for, then the last reason is to
   const auto start = Clock::now();
   const auto result = shop.run();
   const auto took = Clock::now() - start;
-  INFO(result.err);
-  CHECK(result.exit_code == 10);
+  CHECK(result == exits(10));
   CHECK(took >= 2s);
   CHECK(took < 60s);
   CHECK(result.err ==
@@ -93,8 +92,7 @@ TEST_CASE("a wrong password is told at once, and never printed") {
   const auto result = shop.run();
   edit("/ " + role + " /d");
   plain.database().execute("DROP ROLE " + role);
-  INFO(result.err);
-  CHECK(result.exit_code == 10);
+  CHECK(result == exits(10));
   CHECK(is_told_at_once(result));
   CHECK(result.err == contains("password authentication failed"));
   CHECK(result.err == contains(role + "@"));
@@ -107,8 +105,7 @@ TEST_CASE("a role that does not exist is told at once") {
   const Deployment shop = deployment("wait: 60s", plain.database().url_as("nobody_at_all"));
   shop.migration("1_init", "CREATE TABLE t (x int);");
   const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 10);
+  CHECK(result == exits(10));
   CHECK(is_told_at_once(result));
   CHECK(result.err == contains("role \"nobody_at_all\" does not exist"));
   CHECK(result.err == contains("create the role"));
@@ -119,16 +116,13 @@ TEST_CASE("a database that does not exist is told at once, and created where tha
   Deployment shop = deployment("wait: 60s", missing.url());
   shop.migration("1_init", "CREATE TABLE t (x int);");
   const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 10);
+  CHECK(result == exits(10));
   CHECK(is_told_at_once(result));
   CHECK(result.err == contains("database \"" + missing.name() + "\" does not exist"));
   CHECK(result.err == contains("database.create: true"));
 
   shop.settings.database = "wait: 60s, create: true";
-  const auto created = shop.run();
-  INFO(created.err);
-  CHECK(created.exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(missing.value("SELECT count(*) FROM t") == "0");
 }
 
@@ -138,11 +132,7 @@ TEST_CASE("four runs at once on a database that does not exist create it togethe
   shop.migration("1_init", "CREATE TABLE t (x int);");
   std::vector<testing::Process> runs;
   for (int i = 0; i < 4; ++i) runs.push_back(shop.start());
-  for (auto& run : runs) {
-    const auto result = run.wait();
-    INFO(result.err);
-    CHECK(result.exit_code == 0);
-  }
+  for (auto& run : runs) CHECK(run.wait() == exits(0));
   CHECK(missing.value("SELECT count(*) FROM _prisma_migrations") == "1");
 }
 
@@ -163,10 +153,7 @@ TEST_CASE("a database other than the expected one is refused and not touched") {
     shop.settings.database = "expect: {min_version: 99}";
     words = "database.expect.min_version is 99";
   }
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 24);
-  CHECK(result.err == contains(words));
+  CHECK(shop.run() == exits(24, words));
   CHECK(shop.tables().empty());
   CHECK(shop.database().value("SELECT to_regnamespace('schemagate') IS NULL") == "t");
 }
@@ -176,9 +163,7 @@ TEST_CASE("the expected database is accepted") {
   shop.settings.database = "expect: {name: " + shop.database().name() +
                            ", host: [\"*.internal\", \"127.0.0.*\"], min_version: 13}";
   shop.migration("1_init", "CREATE TABLE t (x int);");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(shop.run() == exits(0));
 }
 
 TEST_CASE("a read-only database is waited for, with the reason, and used once it is writable") {
@@ -191,9 +176,7 @@ TEST_CASE("a read-only database is waited for, with the reason, and used once it
   CHECK(deploy.is_running());
   shop.database().execute("SET default_transaction_read_only = off; BEGIN READ WRITE; " + alter +
                           " RESET default_transaction_read_only; COMMIT");
-  const auto result = deploy.wait();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(deploy.wait() == exits(0));
 }
 
 TEST_CASE("a database that stays read-only ends the wait with 10 and the reason") {
@@ -201,10 +184,7 @@ TEST_CASE("a database that stays read-only ends the wait with 10 and the reason"
   shop.migration("1_init", "CREATE TABLE t (x int);");
   shop.database().execute("ALTER DATABASE " + shop.database().name() +
                           " SET default_transaction_read_only = on");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 10);
-  CHECK(result.err == contains("default_transaction_read_only"));
+  CHECK(shop.run() == exits(10, "default_transaction_read_only"));
 }
 
 TEST_CASE("a role that may not create our tables is refused with the GRANT it needs") {
@@ -216,7 +196,5 @@ TEST_CASE("a role that may not create our tables is refused with the GRANT it ne
   shop.migration("1_init", "CREATE TABLE t (x int);");
   const auto result = shop.run();
   plain.database().execute("DROP ROLE " + role);
-  INFO(result.err);
-  CHECK(result.exit_code == 24);
-  CHECK(result.err == contains("GRANT CREATE ON DATABASE"));
+  CHECK(result == exits(24, "GRANT CREATE ON DATABASE"));
 }

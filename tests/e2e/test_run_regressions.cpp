@@ -2,7 +2,8 @@
 
 #include <csignal>
 
-#include "e2e/deployment.hpp"
+#include "support/deployment.hpp"
+#include "support/open_transaction.hpp"
 #include "support/server_version.hpp"
 
 namespace testing {
@@ -20,16 +21,13 @@ TEST_SUITE("regressions") {
     Deployment shop;
     shop.settings.migrations = "lock_timeout: 200ms, lock_retry: 3s";
     shop.migration("1_init", std::string{k_log} + "CREATE TABLE busy (x int);");
-    REQUIRE(shop.run().exit_code == 0);
+    REQUIRE(shop.run() == exits(0));
     shop.migration("2_do",
                    "DO $$ BEGIN INSERT INTO log VALUES (1); COMMIT; LOCK TABLE busy; END $$;");
-    auto other = shop.database().connect();
-    other.execute("BEGIN; LOCK TABLE busy");
-    const auto result = shop.run();
-    INFO(result.err);
-    CHECK(result.exit_code == 21);
+    const OpenTransaction other{shop.database(), "LOCK TABLE busy"};
+    CHECK(shop.run() == exits(21));
     CHECK(log_rows(shop) == "1");
-    CHECK(shop.run().exit_code == 20);  // how far it came cannot be told
+    CHECK(shop.run() == exits(20));  // how far it came cannot be told
     CHECK(log_rows(shop) == "1");
   }
 
@@ -46,10 +44,8 @@ TEST_SUITE("regressions") {
                  "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DO %' AND wait_event = "
                  "'PgSleep' AND datname = current_database()") == "1";
     }));
-    process.signal(SIGTERM);
-    const auto result = process.wait();
-    INFO(result.err);
-    CHECK(result.exit_code == 143);
+    const auto result = process.terminate();
+    CHECK(result == exits(143));
     CHECK(result.out != contains("APP STARTED"));
     CHECK(shop.tables().empty());
   }
@@ -61,21 +57,17 @@ TEST_SUITE("regressions") {
         std::string{k_log} +
             "CREATE PROCEDURE work(fail bool) LANGUAGE plpgsql AS $$ BEGIN COMMIT; IF fail "
             "THEN RAISE 'not yet'; END IF; END $$;");
-    REQUIRE(shop.run().exit_code == 0);
+    REQUIRE(shop.run() == exits(0));
     shop.migration("2_call",
                    "INSERT INTO log VALUES (1); CALL work(false); INSERT INTO log VALUES (2);");
-    const auto good = shop.run();
-    INFO(good.err);
-    CHECK(good.exit_code == 0);
+    CHECK(shop.run() == exits(0));
     CHECK(log_rows(shop) == "2");
 
     shop.migration("3_call", "INSERT INTO log VALUES (3); CALL work(true);");
-    CHECK(shop.run().exit_code == 21);
+    CHECK(shop.run() == exits(21));
     const auto again =
         shop.run();  // part 1 is done; whether the procedure did something, nobody knows
-    INFO(again.err);
-    CHECK(again.exit_code == 20);
-    CHECK(again.err == contains("cannot be told"));
+    CHECK(again == exits(20, "cannot be told"));
     CHECK(log_rows(shop) == "3");
   }
 
@@ -84,40 +76,32 @@ TEST_SUITE("regressions") {
     const TestDatabase made{false};
     const auto script = "CREATE DATABASE " + made.name() + ";";
     shop.migration("1_init", "CREATE TABLE t (x int);");
-    REQUIRE(shop.run().exit_code == 0);
+    REQUIRE(shop.run() == exits(0));
     shop.migration("2_database", script);
-    REQUIRE(shop.run().exit_code == 0);
+    REQUIRE(shop.run() == exits(0));
     // As a runner that was killed right after the statement leaves it.
     shop.database().execute(
         "UPDATE _prisma_migrations SET finished_at = NULL, applied_steps_count = 0 WHERE migration_name = '2_database';"
         "UPDATE schemagate.step SET finished_at = NULL; DELETE FROM schemagate.marker");
-    const auto result = shop.run();
-    INFO(result.err);
-    CHECK(result.exit_code == 0);
+    CHECK(shop.run() == exits(0));
   }
 
   TEST_CASE(
       "CREATE DATABASE of a name that was taken before is not believed to be done by a rerun") {
     const Deployment shop;
     shop.migration("1_init", "CREATE TABLE t (x int);");
-    REQUIRE(shop.run().exit_code == 0);
+    REQUIRE(shop.run() == exits(0));
     const TestDatabase taken;
     shop.migration("2_database", "CREATE DATABASE " + taken.name() + ";");
-    CHECK(shop.run().exit_code == 21);
-    const auto again = shop.run();
-    INFO(again.err);
-    CHECK(again.exit_code == 21);
-    CHECK(again.err == contains("42P04"));
+    CHECK(shop.run() == exits(21));
+    CHECK(shop.run() == exits(21, "42P04"));
   }
 
   TEST_CASE(
       "a statement's own report of another server is a failed migration, not a lost connection") {
     const Deployment shop;
     shop.migration("1_remote", "DO $$ BEGIN RAISE 'no route' USING errcode = '08006'; END $$;");
-    const auto result = shop.run();
-    INFO(result.err);
-    CHECK(result.exit_code == 21);
-    CHECK(result.err == contains("no route"));
+    CHECK(shop.run() == exits(21, "no route"));
   }
 
   TEST_CASE("a role whose transactions are REPEATABLE READ by default can run long migrations") {
@@ -137,9 +121,7 @@ TEST_SUITE("regressions") {
     const auto before = renewed();
     REQUIRE(eventually([&] { return renewed() != before; }));
     other.execute("SELECT pg_advisory_unlock(1)");
-    const auto result = process.wait();
-    INFO(result.err);
-    CHECK(result.exit_code == 0);
+    CHECK(process.wait() == exits(0));
   }
 
   TEST_CASE(
@@ -150,16 +132,13 @@ TEST_SUITE("regressions") {
     shop.migration(
         "1_init",
         "CREATE TABLE p (x int) PARTITION BY LIST (x); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);");
-    REQUIRE(shop.run().exit_code == 0);
+    REQUIRE(shop.run() == exits(0));
     shop.migration("2_detach", "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;");
-    auto other = shop.database().connect();
-    other.execute("BEGIN; SELECT * FROM p");
+    OpenTransaction other{shop.database(), "SELECT * FROM p"};
     auto process = shop.start();
     REQUIRE(process.says("waiting for a lock, blocked by"));
-    other.execute("COMMIT");
-    const auto result = process.wait();
-    INFO(result.err);
-    CHECK(result.exit_code == 0);
+    other.commit();
+    CHECK(process.wait() == exits(0));
     CHECK(shop.database().value(
               "SELECT count(*) FROM pg_inherits WHERE inhrelid = 'p1'::regclass") == "0");
   }
@@ -169,14 +148,12 @@ TEST_SUITE("regressions") {
     shop.migration("1_init",
                    "CREATE TABLE parent (id int PRIMARY KEY);"
                    "CREATE TABLE child (id int REFERENCES parent DEFERRABLE INITIALLY DEFERRED);");
-    REQUIRE(shop.run().exit_code == 0);
+    REQUIRE(shop.run() == exits(0));
     shop.migration(
         "2_fill",
         "BEGIN; INSERT INTO child VALUES (1); INSERT INTO parent VALUES (1); COMMIT;"
         "ALTER TABLE child ADD COLUMN y int; INSERT INTO child VALUES (2); INSERT INTO parent VALUES (2);");
-    const auto result = shop.run();
-    INFO(result.err);
-    CHECK(result.exit_code == 0);
+    CHECK(shop.run() == exits(0));
   }
 
   TEST_CASE(
@@ -187,9 +164,7 @@ TEST_SUITE("regressions") {
                    "CREATE TABLE parent (id int PRIMARY KEY);"
                    "CREATE TABLE child (id int REFERENCES parent DEFERRABLE INITIALLY DEFERRED);");
     shop.migration("2_fill", "INSERT INTO child VALUES (1); INSERT INTO parent VALUES (1);");
-    const auto result = shop.run();
-    INFO(result.err);
-    CHECK(result.exit_code == 0);
+    CHECK(shop.run() == exits(0));
   }
 
   TEST_CASE("a comment behind BEGIN's options does not swallow our settings") {
@@ -197,9 +172,7 @@ TEST_SUITE("regressions") {
     shop.settings.url = shop.database().url() + "?schema=shop";
     shop.migration("1_init",
                    "BEGIN ISOLATION LEVEL SERIALIZABLE -- why\n; CREATE TABLE t (x int); COMMIT;");
-    const auto result = shop.run();
-    INFO(result.err);
-    CHECK(result.exit_code == 0);
+    CHECK(shop.run() == exits(0));
     CHECK(shop.tables() == "shop.t");
   }
 
@@ -207,13 +180,10 @@ TEST_SUITE("regressions") {
     Deployment shop;
     shop.settings.migrations = "lock_timeout: 200ms, lock_retry: 1s";
     shop.migration("1_init", "CREATE TABLE t (x int);");
-    REQUIRE(shop.run().exit_code == 0);
+    REQUIRE(shop.run() == exits(0));
     shop.migration("2_next", "ALTER TABLE t ADD COLUMN y int;");
-    auto other = shop.database().connect();
-    other.execute("BEGIN; LOCK TABLE _prisma_migrations IN SHARE MODE");
-    const auto result = shop.run();
-    INFO(result.err);
-    CHECK(result.exit_code == 13);
+    const OpenTransaction other{shop.database(), "LOCK TABLE _prisma_migrations IN SHARE MODE"};
+    CHECK(shop.run() == exits(13));
     CHECK(shop.database().value(
               "SELECT count(*) FROM information_schema.columns WHERE table_name = 't'") == "1");
   }
@@ -224,8 +194,7 @@ TEST_SUITE("regressions") {
         "1_role",
         "DO $x$ BEGIN EXECUTE 'CREATE ROLE postgres PASSWORD ''hunter2secret'''; END $x$;");
     const auto result = shop.run();
-    INFO(result.err);
-    CHECK(result.exit_code == 21);
+    CHECK(result == exits(21));
     CHECK(result.err != contains("hunter2secret"));
     CHECK(shop.database().value(
               "SELECT count(*) FROM _prisma_migrations WHERE logs LIKE '%hunter2%'") == "0");
@@ -238,20 +207,18 @@ TEST_SUITE("regressions") {
     shop.settings.url = shop.database().url() + "?schema=shop";
     shop.settings.rest = "verify: [{sql: select count(*) = 0 from t}]\n";
     shop.migration("1_init", "CREATE TABLE t (x int);");
-    const auto result = shop.run();
-    INFO(result.err);
-    CHECK(result.exit_code == 0);
+    CHECK(shop.run() == exits(0));
   }
 
   TEST_CASE("a rolled-back image that meets a newer, broken history keeps its complete marker") {
     Deployment shop;
     shop.settings.rest = "release: r1\n";
     shop.migration("1_init", "CREATE TABLE t (x int);");
-    REQUIRE(shop.run().exit_code == 0);
+    REQUIRE(shop.run() == exits(0));
     shop.database().execute(
         "INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES ('x', 'x', '2_newer');"
         "DELETE FROM schemagate.marker WHERE release <> 'r1'");
-    CHECK(shop.run().exit_code == 0);
+    CHECK(shop.run() == exits(0));
     CHECK(shop.database().value("SELECT status FROM schemagate.marker WHERE release = 'r1'") ==
           "complete");
   }
@@ -262,12 +229,10 @@ TEST_SUITE("regressions") {
     shop.database().execute("CREATE SCHEMA app; ALTER DATABASE " + shop.database().name() +
                             " SET search_path = app");
     shop.migration("1_init", "CREATE TABLE t (x int);");
-    REQUIRE(shop.run().exit_code == 0);
+    REQUIRE(shop.run() == exits(0));
     CHECK(shop.database().value("SELECT to_regclass('app._prisma_migrations') IS NOT NULL") == "t");
     shop.migration("2_next", "CREATE TABLE u (x int);");
-    const auto result = shop.run();
-    INFO(result.err);
-    CHECK(result.exit_code == 0);
+    CHECK(shop.run() == exits(0));
   }
 }
 

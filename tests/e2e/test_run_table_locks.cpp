@@ -4,25 +4,13 @@
 #include <atomic>
 #include <thread>
 
-#include "e2e/deployment.hpp"
+#include "support/deployment.hpp"
+#include "support/open_transaction.hpp"
 
 using namespace testing;
 using namespace std::chrono_literals;
 
 namespace {
-
-class OpenTransaction {
- public:
-  OpenTransaction(const Deployment& shop, const std::string& sql)
-      : session_{shop.database().connect()}, transaction_{session_} {
-    transaction_.execute(sql);
-  }
-  [[nodiscard]] std::string pid() const { return std::to_string(session_.backend_pid()); }
-
- private:
-  schemagate::pg::Session session_;
-  schemagate::pg::Transaction transaction_;
-};
 
 Deployment blocked_deployment(const std::string& limits) {
   return Deployment{{.database = {}, .lease = {}, .migrations = limits, .rest = {}, .url = {}}};
@@ -30,7 +18,7 @@ Deployment blocked_deployment(const std::string& limits) {
 
 void prepare(const Deployment& shop) {
   shop.migration("1_init", "CREATE TABLE t (x int);");
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   shop.migration("2_alter", "CREATE TABLE u (x int);\nALTER TABLE t ADD y int;\n");
 }
 
@@ -40,7 +28,7 @@ TEST_CASE(
     "a run that meets a locked table says who blocks it, and succeeds when the table is free") {
   const Deployment shop = blocked_deployment("lock_timeout: 2s, lock_retry: 2m");
   prepare(shop);
-  std::optional<OpenTransaction> blocker{std::in_place, shop,
+  std::optional<OpenTransaction> blocker{std::in_place, shop.database(),
                                          "LOCK TABLE t IN ACCESS EXCLUSIVE MODE"};
   auto deploy = shop.start();
   CHECK(deploy.says("trying again"));
@@ -49,9 +37,7 @@ TEST_CASE(
   CHECK(deploy.says("user postgres"));
   CHECK(shop.tables() == "t");  // nothing of the migration is visible or held in between
   blocker.reset();
-  const auto result = deploy.wait();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(deploy.wait() == exits(0));
   CHECK(shop.tables() == "t, u");
   CHECK(joined(shop.history()) == "1_init 1 finished, 2_alter 1 finished");
 }
@@ -62,21 +48,17 @@ TEST_CASE(
   const Deployment shop = blocked_deployment("lock_timeout: 4s, lock_retry: 1s");
   prepare(shop);
   const auto before = shop.database().dump_schema();
-  std::optional<OpenTransaction> blocker{std::in_place, shop,
+  std::optional<OpenTransaction> blocker{std::in_place, shop.database(),
                                          "LOCK TABLE t IN ACCESS EXCLUSIVE MODE"};
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 13);
-  CHECK(result.err == contains("2_alter/migration.sql:2:1"));
-  CHECK(result.err == contains("lock_retry"));
-  CHECK(result.err == contains("pg_terminate_backend(" + blocker->pid() + ")"));
+  CHECK(shop.run() == exits(13, "2_alter/migration.sql:2:1", "lock_retry",
+                            "pg_terminate_backend(" + blocker->pid() + ")"));
   CHECK(joined(shop.history()) == "1_init 1 finished");
   blocker.reset();
   CHECK(shop.database().dump_schema() == before);
   // Retryable: waiting gates are not told that it failed for good.
   CHECK(shop.database().value(
             "SELECT status FROM schemagate.marker ORDER BY run_id DESC LIMIT 1") == "running");
-  CHECK(shop.run().exit_code == 0);
+  CHECK(shop.run() == exits(0));
 }
 
 // The watcher sleeps for the statement before this one first, and then may come too late. It looks
@@ -85,13 +67,12 @@ TEST_CASE("the blocker is named every time, also when lock_timeout is short") {
   const Deployment shop = blocked_deployment("lock_timeout: 600ms, lock_retry: 0");
   prepare(shop);
   shop.migration("2_alter", "SELECT pg_sleep(0.002);\nALTER TABLE t ADD y int;\n");
-  const OpenTransaction blocker{shop, "LOCK TABLE t IN ACCESS EXCLUSIVE MODE"};
+  const OpenTransaction blocker{shop.database(), "LOCK TABLE t IN ACCESS EXCLUSIVE MODE"};
   int named = 0;
   int rounds = 0;
   for (; rounds < 8 && named < 3; ++rounds) {
     const auto result = shop.run();
-    INFO(result.err);
-    CHECK(result.exit_code == 13);
+    CHECK(result == exits(13));
     if (result.err == contains("pg_terminate_backend(" + blocker.pid() + ")")) ++named;
   }
   CHECK(named == 3);
@@ -102,7 +83,7 @@ TEST_CASE("nobody waits behind a waiting run for longer than lock_timeout") {
   const Deployment shop = blocked_deployment("lock_timeout: 400ms, lock_retry: 2m");
   prepare(shop);
   // A long report: readers pass it, but ALTER TABLE has to wait, and readers wait behind that.
-  std::optional<OpenTransaction> report{std::in_place, shop, "SELECT count(*) FROM t"};
+  std::optional<OpenTransaction> report{std::in_place, shop.database(), "SELECT count(*) FROM t"};
   std::atomic<bool> done = false;
   std::atomic<std::chrono::milliseconds> longest{0ms};
   std::thread traffic{[&] {
@@ -133,32 +114,30 @@ TEST_CASE("nobody waits behind a waiting run for longer than lock_timeout") {
   INFO(result.err);
   CHECK(retried);
   CHECK(longest.load() < 4s);  // far from the 5 s without that setting, and from the report's end
-  CHECK(result.exit_code == 0);
+  CHECK(result == exits(0));
 }
 
 TEST_CASE(
     "a lock that is missing in a later part is waited for without repeating the earlier parts") {
   const Deployment shop = blocked_deployment("lock_timeout: 300ms, lock_retry: 2m");
   shop.migration("1_init", "CREATE TABLE t (x int); CREATE TABLE calls (x int);");
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   shop.migration("2_parts",
                  "INSERT INTO calls VALUES (1);\nCREATE INDEX CONCURRENTLY ON calls (x);\n"
                  "INSERT INTO calls VALUES (2);\nALTER TABLE t ADD y int;\n");
-  std::optional<OpenTransaction> blocker{std::in_place, shop,
+  std::optional<OpenTransaction> blocker{std::in_place, shop.database(),
                                          "LOCK TABLE t IN ACCESS EXCLUSIVE MODE"};
   auto deploy = shop.start();
   CHECK(deploy.says("trying again"));
   blocker.reset();
-  const auto result = deploy.wait();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(deploy.wait() == exits(0));
   CHECK(joined(shop.database().column("SELECT x FROM calls ORDER BY x")) == "1, 2");
 }
 
 TEST_CASE("a deadlock with another session is retried") {
   const Deployment shop = blocked_deployment("lock_timeout: 2m, lock_retry: 2m");
   shop.migration("1_init", "CREATE TABLE a (x int); CREATE TABLE b (x int);");
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   shop.migration("2_both", "LOCK TABLE a;\nSELECT pg_advisory_xact_lock(1);\nLOCK TABLE b;\n"
                            "INSERT INTO a VALUES (1);\n");
   auto gate = shop.database().connect();
@@ -186,7 +165,7 @@ TEST_CASE("a deadlock with another session is retried") {
   INFO(result.err);
   CHECK(waits);
   CHECK(retried);
-  CHECK(result.exit_code == 0);
+  CHECK(result == exits(0));
   CHECK(shop.database().value("SELECT count(*) FROM a") == "1");
 }
 
@@ -194,16 +173,13 @@ TEST_CASE(
     "a run waits for Prisma's own lock, names its holder, and continues when it is released") {
   const Deployment shop;
   shop.migration("1_init", "CREATE TABLE t (x int);");
-  auto holder = shop.database().connect();
-  holder.execute("SELECT pg_advisory_lock(72707369)");
+  OpenTransaction holder{shop.database(), k_take_prismas_lock};
   auto deploy = shop.start();
   CHECK(deploy.says("Prisma's migration lock"));
-  CHECK(deploy.says("pid " + std::to_string(holder.backend_pid())));
+  CHECK(deploy.says("pid " + holder.pid()));
   CHECK(joined(shop.history()) == "no table");
-  holder.execute("SELECT pg_advisory_unlock(72707369)");
-  const auto result = deploy.wait();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  holder.commit();
+  CHECK(deploy.wait() == exits(0));
 }
 
 TEST_CASE("a run holds Prisma's lock while it works, so that prisma migrate waits") {
@@ -219,11 +195,7 @@ TEST_CASE("a run gives up with 11 when Prisma's lock stays held for lease.wait")
   Deployment shop;
   shop.settings.lease = "wait: 3s";  // the lease itself must be had within it, too
   shop.migration("1_init", "CREATE TABLE t (x int);");
-  auto holder = shop.database().connect();
-  holder.execute("SELECT pg_advisory_lock(72707369)");
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 11);
-  CHECK(result.err == contains("pid " + std::to_string(holder.backend_pid())));
+  OpenTransaction holder{shop.database(), k_take_prismas_lock};
+  CHECK(shop.run() == exits(11, "pid " + holder.pid()));
   CHECK(shop.tables().empty());
 }

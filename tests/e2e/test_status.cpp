@@ -8,9 +8,9 @@ TEST_CASE("status of a migrated database is healthy and up to date, with code 0"
   const Shop shop;
   shop.migration("1_users", "CREATE TABLE users (id int PRIMARY KEY);");
   shop.migration("2_orders", "CREATE TABLE orders (id int);");
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 0);
+  CHECK(seen == exits(0));
   CHECK(seen.findings().empty());
   CHECK(seen.migrations() == "1_users: applied, 2_orders: applied");
   CHECK_FALSE(seen.json.at("migrations").at(0).at("applied_at").get<std::string>().empty());
@@ -21,7 +21,7 @@ TEST_CASE("status on an empty database names what is pending and creates nothing
   shop.migration("1_users", "CREATE TABLE users (id int PRIMARY KEY);");
   shop.migration("2_orders", "CREATE TABLE orders (id int);");
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
   CHECK(seen.findings() == "pending 1_users 20, pending 2_orders 20");
   CHECK(seen.hint("pending", "1_users") == "schemagate run");
   CHECK(seen.json.at("gate").at("open") == false);
@@ -38,7 +38,7 @@ TEST_CASE("status shows a failed migration with its logs, and Prisma's trace is 
   shop.row("1_users", "applied");
   shop.row("2_colour", "failed");
   const auto none = shop.status();
-  CHECK(none.exit_code == 20);
+  CHECK(none == exits(20));
   CHECK(none.findings() == "failed 2_colour 20");
   CHECK(none.what("failed") == contains("P3009"));
   CHECK(none.what("failed") == contains("2026-01-02 03:04:01 UTC"));
@@ -57,7 +57,7 @@ TEST_CASE("status shows a half-applied migration statement by statement and wher
   shop.database().execute("CREATE TABLE users (id int)");
   shop.row("1_half", "failed");
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
   CHECK(seen.findings() == "half-applied 1_half 20");
   const auto evidence = seen.evidence("half-applied");
   CHECK(evidence == contains("1 of 3 statements done"));
@@ -90,7 +90,7 @@ TEST_CASE("status says what only resolve, and what the next run by itself, can s
     CHECK(shop.status().hint("failed") == contains("--rolled-back"));
   }
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
   CHECK(seen.findings() == "failed 1_done 20");
 }
 
@@ -102,7 +102,7 @@ TEST_CASE("status shows each of several failed rows") {
   shop.database().execute("CREATE TABLE b (id int)");
   shop.row("2_b", "killed");
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
   CHECK(seen.findings() == "failed 1_a 20, half-applied 2_b 20");
   CHECK(seen.evidence("failed", "1_a") == contains("nothing of it is there"));
 }
@@ -110,16 +110,16 @@ TEST_CASE("status shows each of several failed rows") {
 TEST_CASE("status says why the last attempt at a pending migration was rolled back") {
   const Shop shop;
   shop.migration("1_bad", "CREATE TABLE t (id int);\nSELECT nope;\n");
-  REQUIRE(shop.run().exit_code == 21);
+  REQUIRE(shop.run() == exits(21));
   const auto seen = shop.status();
   CHECK(seen.evidence("pending", "1_bad") == contains("column \"nope\" does not exist"));
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
 }
 
 TEST_CASE("status names an edited migration, and one with other line ends is none") {
   Shop shop;
   shop.migration("1_users", "CREATE TABLE users (\n  id int\n);\n");
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   shop.migration("1_users", "CREATE TABLE users (\r\n  id int\r\n);\r\n");
   auto seen = shop.status();
   CHECK(seen.migrations() == "1_users: applied");
@@ -131,7 +131,7 @@ TEST_CASE("status names an edited migration, and one with other line ends is non
   CHECK(seen.findings() == contains("edited 1_users 20"));
   CHECK(seen.migrations() == "1_users: edited");
   CHECK(seen.hint("edited") == contains("undo the edit"));
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
   shop.settings.migrations = "edited: warn";
   CHECK(shop.status().findings() == contains("edited 1_users 0"));
   shop.settings.migrations = "edited: allow";
@@ -144,18 +144,18 @@ TEST_CASE("status names an applied migration that is not in the folder, as its p
   shop.row("0_gone", "applied");
   shop.row("1_users", "applied");
   auto seen = shop.status();
-  CHECK(seen.exit_code == 0);
+  CHECK(seen == exits(0));
   CHECK(seen.findings() == "not-in-folder 0_gone 0");
   CHECK(seen.migrations() == "1_users: applied, 0_gone: not-in-folder");
   CHECK_FALSE(seen.hint("not-in-folder").empty());
   CHECK(seen.hint("not-in-folder") != contains("DELETE"));
   shop.settings.migrations = "missing: fail";
   seen = shop.status();
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
   CHECK(seen.findings() == "not-in-folder 0_gone 20");
   shop.settings.migrations = "missing: allow";
   seen = shop.status();
-  CHECK(seen.exit_code == 0);
+  CHECK(seen == exits(0));
   CHECK(seen.findings().empty());
 }
 
@@ -174,7 +174,7 @@ TEST_CASE("status names a pending migration that sorts before an applied one, as
   CHECK(seen.hint("out-of-order") !=
         "a run applies it all the same (migrations.out_of_order: warn)");
   CHECK(seen.hint("out-of-order") == contains("migrations.out_of_order: warn"));
-  CHECK(shop.run().exit_code == 20);
+  CHECK(shop.run() == exits(20));
   shop.settings.migrations = "out_of_order: allow";
   CHECK(shop.status().findings() == "gate-closed 20, pending 1_late 20");
 }
@@ -190,7 +190,7 @@ TEST_CASE("status tells duplicate rows, baselined ones and those written by hand
   shop.row("2_baselined", "baselined");
   shop.row("3_by_hand", "by hand");
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 0);
+  CHECK(seen == exits(0));
   CHECK(seen.findings() == "duplicate 1_twice 0, written-by-hand 3_by_hand 0");
   CHECK(seen.what("duplicate") == contains("2 times"));
   CHECK(seen.migrations() == contains("2_baselined: applied (baselined)"));
@@ -211,7 +211,7 @@ TEST_CASE("status names what is recorded as applied but is not there, all of it 
   shop.row("3_part", "by hand");
   shop.row("4_executed", "applied");  // dropped since by whoever: not the history's fault
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
   CHECK(seen.findings() == "not-there 2_gone 20, not-there 3_part 20");
   CHECK(seen.what("not-there", "2_gone") == contains("nothing of it is there"));
   CHECK(seen.evidence("not-there", "2_gone") == contains("gone"));
@@ -245,7 +245,7 @@ TEST_CASE("status names a directory without migration.sql, P3015, unless it is a
   std::filesystem::remove(shop.folder() / "2_applied/migration.sql");
   std::filesystem::create_directory(shop.folder() / "3_empty");
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
   CHECK(seen.findings() == "no-script 3_empty 20");
   CHECK(seen.what("no-script") == contains("P3015"));
   CHECK(seen.migrations() == contains("3_empty: no-script"));
@@ -257,7 +257,7 @@ TEST_CASE("a folder for another database, P3019, is a finding beside what the hi
   shop.row("1_users", "failed");
   shop.dir().write("migrations/migration_lock.toml", "provider = \"mysql\"\n");
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
   CHECK(seen.what("folder") == contains("P3019"));
   CHECK(seen.what("folder") == contains("mysql"));
   CHECK(seen.hint("folder") == contains("provider = \"postgresql\""));
@@ -271,7 +271,7 @@ TEST_CASE("a missing or empty folder is a finding beside what the history says")
   SUBCASE("missing") { std::filesystem::remove_all(shop.folder()); }
   SUBCASE("empty") {}
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 2);
+  CHECK(seen == exits(2));
   CHECK(seen.findings() == contains("folder 2"));
   CHECK(seen.hint("folder") == contains("COPY"));
   CHECK(seen.migrations() == "1_users: applied");
@@ -297,7 +297,7 @@ TEST_CASE("tables without a history, P3005, come with the command that records w
     hint = "a schema of its own";
   }
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
   CHECK(seen.findings() == contains("not-baselined 20"));
   CHECK(seen.what("not-baselined") == contains("P3005"));
   CHECK(seen.hint("not-baselined") == contains(hint));
@@ -306,13 +306,13 @@ TEST_CASE("tables without a history, P3005, come with the command that records w
 TEST_CASE("status names an INVALID index and a constraint that is NOT VALID, with their remedies") {
   const Shop shop;
   shop.migration("1_t", "CREATE TABLE \"T t\" (x int);");
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   shop.database().execute("INSERT INTO \"T t\" VALUES (1), (1);"
                           "ALTER TABLE \"T t\" ADD CONSTRAINT \"Big\" CHECK (x > 1) NOT VALID");
   auto session = shop.database().connect();
   CHECK_THROWS(session.execute("CREATE UNIQUE INDEX CONCURRENTLY \"I i\" ON \"T t\" (x)"));
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
   CHECK(seen.findings() == "invalid-index I i 20, not-validated Big 0");
   CHECK(seen.hint("invalid-index") == contains("REINDEX INDEX CONCURRENTLY \"public\".\"I i\""));
   CHECK(seen.hint("not-validated") ==
@@ -321,7 +321,7 @@ TEST_CASE("status names an INVALID index and a constraint that is NOT VALID, wit
   shop.database().execute("UPDATE \"T t\" SET x = 2");
   shop.database().execute(seen.hint("not-validated"));
   shop.database().connect().execute("DROP INDEX CONCURRENTLY public.\"I i\"");
-  CHECK(shop.status().exit_code == 0);
+  CHECK(shop.status() == exits(0));
 }
 
 TEST_CASE("names with spaces and quotes are shown as they are, and quoted in commands") {
@@ -340,7 +340,7 @@ TEST_CASE("names with spaces and quotes are shown as they are, and quoted in com
       {"sh", "-c", testing::tested_program() + command.substr(std::string{"schemagate"}.size())},
       {.environment = {}, .directory = shop.dir().path()});
   INFO(hint << "\n" << result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(result == exits(0));
   CHECK(shop.history().back() == name + " 0 finished empty-logs");
 }
 
@@ -348,9 +348,9 @@ TEST_CASE("status of an external tool without a history tells runs and gate alon
   Shop shop;
   shop.migration("1_x", "SELECT 1;");
   shop.settings.migrations = "tool: command, command: [\"true\"]";
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 0);
+  CHECK(seen == exits(0));
   CHECK(seen.findings().empty());
   CHECK(seen.json.at("gate").at("open") == true);
 }

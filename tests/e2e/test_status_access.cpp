@@ -1,10 +1,10 @@
 // `schemagate status` only looks: whatever the role, the server and the route to it, it works, and
 // leaves no trace.
 
-#include "e2e/gate_fixture.hpp"
 #include "e2e/history_fixture.hpp"
 #include "faults/server_fixture.hpp"
 #include "schemagate/lease/statements.hpp"
+#include "support/gate_project.hpp"
 #include "support/pgbouncer.hpp"
 
 using namespace testing;
@@ -15,7 +15,7 @@ namespace {
 void make_trouble(const Shop& shop) {
   shop.migration("1_users", "CREATE TABLE users (id serial PRIMARY KEY, at timestamp DEFAULT "
                             "now());");
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   shop.migration("2_half", "ALTER TABLE users ADD COLUMN age int DEFAULT 7;\n"
                            "ALTER TABLE users ADD COLUMN name text DEFAULT 'nobody';\n");
   shop.migration("3_marked", "CREATE TABLE marked (id int);");
@@ -39,8 +39,7 @@ TEST_CASE("status changes nothing, on whatever database") {
   }
   SUBCASE("one in trouble") { make_trouble(shop); }
   const auto before = shop.everything();
-  const auto seen = shop.status();
-  CHECK(seen.exit_code == 20);
+  CHECK(shop.status() == exits(20));
   CHECK(shop.everything() == before);
 }
 
@@ -50,7 +49,7 @@ TEST_CASE("status holds no lock but to read catalogues and bookkeeping") {
   const auto file = shop.dir().path() / "trace";
   {
     const Exported trace{"SCHEMAGATE_FAULT_TRACE", file.string()};
-    REQUIRE(shop.call({"status"}).exit_code == 20);
+    REQUIRE(shop.call({"status"}) == exits(20));
   }
   // Stopped at its last question, it holds all that it ever took: it is one transaction.
   std::string last;
@@ -67,10 +66,7 @@ TEST_CASE("status holds no lock but to read catalogues and bookkeeping") {
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         "   AND application_name LIKE 'schemagate%' ORDER BY 1"));
   };
-  REQUIRE(eventually([&] {
-    return testing::read_text("/proc/" + std::to_string(status.pid()) + "/stat") ==
-           contains(") T ");
-  }));
+  REQUIRE(eventually([&] { return status.is_stopped(); }));
   CHECK(locks() == "relation AccessShareLock, virtualxid ExclusiveLock");
   CHECK(shop.database().value("SELECT coalesce(string_agg(DISTINCT relation::regclass::text, ', '),"
                               " 'none') FROM pg_locks JOIN pg_class c ON c.oid = relation"
@@ -79,7 +75,7 @@ TEST_CASE("status holds no lock but to read catalogues and bookkeeping") {
                               "   AND relnamespace = 'public'::regnamespace AND relkind = 'r'"
                               "   AND relname <> '_prisma_migrations'") == "none");
   status.signal(SIGCONT);
-  CHECK(status.wait().exit_code == 20);
+  CHECK(status.wait() == exits(20));
 }
 
 TEST_CASE("status does not wait for a migration that holds the app's tables") {
@@ -87,7 +83,7 @@ TEST_CASE("status does not wait for a migration that holds the app's tables") {
   make_trouble(shop);
   auto migration = shop.database().connect();
   const schemagate::pg::Transaction open{migration, "LOCK TABLE users IN ACCESS EXCLUSIVE MODE;"};
-  CHECK(shop.call({"status"}).exit_code == 20);  // it waits for no lock longer than 2 s: then 13
+  CHECK(shop.call({"status"}) == exits(20));  // it waits for no lock longer than 2 s: then 13
 }
 
 TEST_CASE("status works for a role that may only read the history, and says what it cannot see") {
@@ -109,13 +105,13 @@ TEST_CASE("status works for a role that may only read the history, and says what
                             "; GRANT SELECT ON schemagate.marker TO " + role.name());
   }
   const auto seen = shop.status();
-  INFO(seen.text << seen.err);
-  CHECK(seen.exit_code == 20);
+  INFO(seen.out << seen.err);
+  CHECK(seen == exits(20));
   CHECK(seen.findings() == findings);
   CHECK_FALSE(seen.json.contains("lease"));
   const bool may_see_markers = findings == k_trouble;
   CHECK(seen.json.contains("gate") == may_see_markers);
-  CHECK((seen.text == contains("this role may not read the markers")) == !may_see_markers);
+  CHECK((seen.out == contains("this role may not read the markers")) == !may_see_markers);
 }
 
 TEST_CASE("deploy/sql/status-role.sql lets a role see all of it and change nothing") {
@@ -125,9 +121,8 @@ TEST_CASE("deploy/sql/status-role.sql lets a role see all of it and change nothi
   const auto as_owner = shop.status();
   const auto file = std::string{SCHEMAGATE_SOURCE_DIR} + "/deploy/sql/status-role.sql";
   for (int i = 0; i < 2; ++i) {  // it may be repeated
-    const auto granted = testing::run(
-        {"psql", "-qX", "-v", "role=" + role.name(), "-f", file, "-d", shop.database().url()});
-    CHECK_MESSAGE(granted.exit_code == 0, granted.err);
+    CHECK(testing::run({"psql", "-qX", "-v", "role=" + role.name(), "-f", file, "-d",
+                        shop.database().url()}) == exits(0));
   }
   shop.settings.url = shop.database().url_as(role.name() + ":" + testing::k_url_password);
   const auto seen = shop.status();
@@ -140,8 +135,8 @@ TEST_CASE("deploy/sql/status-role.sql lets a role see all of it and change nothi
       "WHERE n.nspname IN ('schemagate', 'public') AND c.relkind = 'r' AND has_table_privilege('" +
       role.name() + "', c.oid, p)");
   CHECK(rights == std::vector<std::string>{"SELECT"});
-  CHECK(shop.call({"resolve", "2_half", "--applied"}).exit_code != 0);
-  CHECK(shop.call({"run"}).exit_code != 0);
+  CHECK(shop.call({"resolve", "2_half", "--applied"}) != exits(0));
+  CHECK(shop.call({"run"}) != exits(0));
 }
 
 TEST_CASE("status refuses, naming the GRANT, where a role may not read the history") {
@@ -150,16 +145,14 @@ TEST_CASE("status refuses, naming the GRANT, where a role may not read the histo
   make_trouble(shop);
   shop.settings.url = shop.database().url_as(role.name() + ":" + testing::k_url_password);
   const auto result = shop.call({"status"});
-  INFO(result.err);
-  CHECK(result.exit_code == 24);
-  CHECK(result.err == contains("_prisma_migrations"));
+  CHECK(result == exits(24, "_prisma_migrations"));
   const auto hint = result.err.substr(std::min(result.err.find("hint: "), result.err.size()));
   CHECK(hint == contains("GRANT SELECT"));
   // To look, no more than to look is needed.
   CHECK(hint != contains("UPDATE"));
   CHECK(hint != contains("GRANT CREATE"));
   const auto json = shop.call({"status", "--json"});
-  CHECK(json.exit_code == 24);
+  CHECK(json == exits(24));
   CHECK(nlohmann::json::parse(json.out).at("exit_code") == 24);
   CHECK(nlohmann::json::parse(json.out).at("healthy") == false);
 }
@@ -182,7 +175,7 @@ TEST_CASE("status through PgBouncer in transaction mode sees the same, and leave
   };
   const auto before = settings();
   const auto pooled = shop.status();
-  CHECK(pooled.exit_code == 20);
+  CHECK(pooled == exits(20));
   CHECK(pooled.json.at("findings") == direct.json.at("findings"));
   CHECK(pooled.json.at("migrations") == direct.json.at("migrations"));
   CHECK(settings() == before);
@@ -200,13 +193,12 @@ TEST_CASE("status works on a read-only database and on a standby") {
     const testing::OwnServer primary;
     shop.settings.url = primary.url();
     shop.migration("1_users", "CREATE TABLE users (id int);");
-    REQUIRE(shop.run().exit_code == 0);
+    REQUIRE(shop.run() == exits(0));
     const auto standby = testing::OwnServer::standby_of(primary);
     shop.migration("2_next", "CREATE TABLE next (id int);");
     shop.settings.url = standby->url();
     const auto seen = shop.status();
-    INFO(seen.err);
-    REQUIRE(seen.exit_code == 20);
+    REQUIRE(seen == exits(20));
     CHECK(seen.findings() == contains("pending 2_next 20"));
     CHECK(seen.migrations() == "1_users: applied, 2_next: pending");
     CHECK(seen.json.at("runs").at(0).at("status") == "complete");
@@ -223,13 +215,11 @@ TEST_CASE("status and resolve work on the tables of an older version, and only r
       " VALUES ('default', 'r0', 1, 'prisma', '', '0.1', 'old', 'complete')");
   const auto before = shop.everything();
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
   CHECK(seen.findings() == contains("failed 1_users 20"));
   CHECK(seen.json.at("runs").at(0).at("release") == "r0");
   CHECK(shop.everything() == before);
-  const auto result = shop.resolve("1_users", "--auto");
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(shop.resolve("1_users", "--auto") == exits(0));
   CHECK(shop.notes() == contains("1_users marked as rolled back by "));
   CHECK(shop.status().json.at("runs").at(1).at("release") == "r0");
 }
@@ -237,7 +227,7 @@ TEST_CASE("status and resolve work on the tables of an older version, and only r
 TEST_CASE("status has colours on a terminal only, and never with NO_COLOR") {
   const Shop shop;
   shop.migration("1_users", "CREATE TABLE users (id int);");
-  CHECK(shop.status().text != contains("\x1b"));
+  CHECK(shop.status().out != contains("\x1b"));
   const auto on_terminal = [&](const std::string& environment) {
     return testing::run({"script", "-qec",
                          environment + " " + testing::tested_program() + " status", "/dev/null"},
@@ -256,8 +246,8 @@ TEST_CASE("status of a server that is not there says so at once, with code 10, a
   shop.settings.url = std::string{"postgresql://postgres:"} + testing::k_url_password +
                       "@127.0.0.1:1/" + shop.database().name();
   const auto seen = shop.status();  // looks for the password, too
-  CHECK(seen.exit_code == 10);
-  CHECK(seen.text.empty());
+  CHECK(seen == exits(10));
+  CHECK(seen.out.empty());
   CHECK(seen.err == contains("127.0.0.1:1"));
   CHECK(seen.json.at("exit_code") == 10);
   CHECK(seen.json.at("healthy") == false);
@@ -269,7 +259,7 @@ TEST_CASE("status finds history and tables in the schemas that the manifest and 
   shop.settings.url += "?schema=shop";
   shop.settings.database = "bookkeeping_schema: jobs";
   shop.migration("1_users", "CREATE TABLE users (id int DEFAULT 7);");
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   shop.migration("2_marked", "CREATE TABLE marked (id int);");
   shop.database().execute("CREATE TABLE public.marked (id int);"
                           "INSERT INTO shop._prisma_migrations (id, checksum, migration_name, logs,"

@@ -7,24 +7,6 @@
 
 using namespace testing;
 
-namespace {
-
-// psql at work in the background, until the object goes or the database is dropped.
-Process psql(const Shop& shop, const std::string& sql) {
-  return Process{{"psql", "-qX", shop.database().url() + "?application_name=somebody", "-c", sql}};
-}
-std::string pid_of_somebody(const Shop& shop) {
-  std::string pid;
-  REQUIRE(eventually([&] {
-    pid = shop.database().value("SELECT max(pid) FROM pg_stat_activity WHERE application_name = "
-                                "'somebody' AND datname = current_database() AND state = 'active'");
-    return pid != "NULL";
-  }));
-  return pid;
-}
-
-}  // namespace
-
 TEST_CASE("an unfinished row is running, code 11, while a backend holds Prisma's lock alone") {
   const Shop shop;
   shop.migration("1_users", "CREATE TABLE users (id int);");
@@ -32,7 +14,7 @@ TEST_CASE("an unfinished row is running, code 11, while a backend holds Prisma's
   auto prisma = schemagate::pg::Session{shop.database().url() + "?application_name=schema-engine"};
   prisma.execute("SELECT pg_advisory_lock(72707369)");
   auto seen = shop.status();
-  CHECK(seen.exit_code == 11);
+  CHECK(seen == exits(11));
   CHECK(seen.findings() == "running 1_users 11");
   CHECK(seen.migrations() == "1_users: running");
   const auto pid = std::to_string(prisma.backend_pid());
@@ -56,10 +38,10 @@ TEST_CASE("an unfinished row is running while a backend executes the script or a
     message = "CREATE TABLE slow (id int);\n" + statement + ";\n";
   }
   SUBCASE("one statement") { message = statement; }
-  const auto somebody = psql(shop, message);
-  const auto pid = pid_of_somebody(shop);
+  const auto somebody = shop.somebody_executes(message);
+  const auto pid = shop.pid_of_somebody();
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 11);
+  CHECK(seen == exits(11));
   CHECK(seen.findings() == "running 1_slow 11");
   CHECK(seen.evidence("running") == contains("pid " + pid + ", user postgres (somebody), since "));
   CHECK(seen.hint("running") == contains("wait"));
@@ -76,8 +58,7 @@ TEST_CASE("a row with logs has failed whoever is at work, and other work is not 
   prisma.execute("SELECT pg_advisory_unlock_all()");
 
   shop.row("2_more", "killed");
-  const auto somebody = psql(shop, "SELECT pg_sleep(600), 'of nobody'");
-  (void)pid_of_somebody(shop);
+  const auto somebody = shop.somebody_executes("SELECT pg_sleep(600), 'of nobody'");
   CHECK(shop.status().findings() == "failed 1_users 20, failed 2_more 20");
 }
 
@@ -97,10 +78,9 @@ TEST_CASE("while a run of ours executes a migration, status says who works, and 
     CHECK(seen.json.at("runs").at(0).at("status") == "running");
     CHECK(seen.json.at("gate").at("open") == false);
     CHECK(seen.hint("gate-closed") == "wait for the run at work");
-    CHECK(seen.text == contains("held by release r7 of shop on "));
+    CHECK(seen.out == contains("held by release r7 of shop on "));
     CHECK(run.is_running());
-    run.signal(SIGTERM);
-    CHECK(run.wait().exit_code == 143);
+    CHECK(run.terminate() == exits(143));
   }
   SUBCASE("in several parts: the row is there, unfinished") {
     shop.migration("1_parts", "CREATE TABLE t (id int);\n"
@@ -108,12 +88,11 @@ TEST_CASE("while a run of ours executes a migration, status says who works, and 
     auto run = shop.start();
     REQUIRE(shop.is_running("SELECT aside.nap"));
     const auto seen = shop.status();
-    CHECK(seen.exit_code == 11);
+    CHECK(seen == exits(11));
     CHECK(seen.findings() == contains("running 1_parts 11"));
     CHECK(seen.hint("running") == "wait for the run at work");
     CHECK(run.is_running());
-    run.signal(SIGTERM);
-    CHECK(run.wait().exit_code == 143);
+    CHECK(run.terminate() == exits(143));
   }
 }
 
@@ -125,22 +104,20 @@ TEST_CASE("a run that was killed shows as killed, its migration as interrupted: 
   auto run = shop.start();
   REQUIRE(shop.is_running("SELECT aside.nap"));
   run.signal(SIGKILL);
-  CHECK(run.wait().exit_code == 137);
+  CHECK(run.wait() == exits(137));
   shop.expire_lease();
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
   CHECK(seen.findings() == contains("interrupted 1_parts 20"));
   CHECK(seen.hint("interrupted") == "schemagate run");
   CHECK(seen.json.at("lease").at("held") == false);
   CHECK(seen.json.at("runs").at(0).at("status") == "killed");
-  CHECK(seen.text == contains("killed"));
+  CHECK(seen.out == contains("killed"));
   CHECK(seen.what("gate-closed") == contains("began, but did not end"));
   shop.set_nap(0);
-  const auto resumed = shop.run();
-  INFO(resumed.err);
-  CHECK(resumed.exit_code == 0);
+  CHECK(shop.run() == exits(0));
   const auto after = shop.status();
-  CHECK(after.exit_code == 0);
+  CHECK(after == exits(0));
   CHECK(after.json.at("runs").at(0).at("status") == "complete");
   CHECK(after.json.at("runs").at(1).at("status") == "killed");
 }
@@ -149,10 +126,10 @@ TEST_CASE("status lists the last runs with their release, outcome and error, the
   Shop shop;
   shop.settings.rest = "release: r1\n";
   shop.migration("1_users", "CREATE TABLE users (id int);");
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   shop.settings.rest = "release: r2\n";
   shop.migration("2_bad", "SELECT nope;");
-  REQUIRE(shop.run().exit_code == 21);
+  REQUIRE(shop.run() == exits(21));
   const auto seen = shop.status();
   const auto& runs = seen.json.at("runs");
   REQUIRE(runs.size() == 2);
@@ -165,11 +142,11 @@ TEST_CASE("status lists the last runs with their release, outcome and error, the
   CHECK(runs.at(1).at("applied") == 1);
   CHECK(runs.at(1).at("took_ms").get<int>() >= 0);
   CHECK(seen.json.at("lease").at("held") == false);
-  CHECK(seen.text == contains("lease   prisma:public: free"));
+  CHECK(seen.out == contains("lease   prisma:public: free"));
   CHECK(seen.json.at("markers").at(0).at("status") == "failed");
   CHECK(seen.json.at("markers").at(1).at("status") == "complete");
   CHECK(seen.findings() == "gate-closed 21, pending 2_bad 20");
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
 }
 
 TEST_CASE("what status says of the gate is what the gate itself does") {
@@ -179,33 +156,33 @@ TEST_CASE("what status says of the gate is what the gate itself does") {
   const auto gate = [&] { return shop.call({"gate", "--once"}).exit_code; };
   CHECK(shop.status().json.at("gate").at("open") == false);
   CHECK(gate() == 30);
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   CHECK(shop.status().json.at("gate").at("open") == true);
   CHECK(gate() == 0);
 
   shop.settings.rest = "release: r2\ngate: {match: release}\n";
   auto seen = shop.status();
-  CHECK(seen.exit_code == 30);
+  CHECK(seen == exits(30));
   CHECK(seen.findings() == "gate-closed 30");
   CHECK(seen.what("gate-closed") == contains("r2"));
   CHECK(gate() == 30);
   shop.settings.rest = "release: r2\ngate: {match: migrations}\n";
   seen = shop.status();
-  CHECK(seen.exit_code == 0);
+  CHECK(seen == exits(0));
   CHECK(seen.json.at("gate").at("open") == true);
   CHECK(gate() == 0);
   shop.migration("2_orders", "CREATE TABLE orders (id int);");
   seen = shop.status();
-  CHECK(seen.exit_code == 20);
+  CHECK(seen == exits(20));
   CHECK(seen.what("gate-closed") == contains("2_orders"));
   CHECK(gate() == 30);
 
   shop.settings.rest = "release: r3\nverify: [{table: nowhere}]\n";
-  REQUIRE(shop.run().exit_code == 23);
+  REQUIRE(shop.run() == exits(23));
   seen = shop.status();
-  CHECK(seen.exit_code == 23);
+  CHECK(seen == exits(23));
   CHECK(seen.findings() == "gate-closed 23");
-  CHECK(seen.text == contains("gate    closed: the run for release r3 failed with code 23"));
+  CHECK(seen.out == contains("gate    closed: the run for release r3 failed with code 23"));
   CHECK(gate() == 31);
 }
 
@@ -216,26 +193,26 @@ TEST_CASE("a gate that goes by the migrations is open where Prisma alone has app
   CHECK(shop.status().json.at("gate").at("open") == false);
   shop.database().execute("CREATE TABLE users (id int)");
   shop.row("1_users", "applied");
-  CHECK(shop.call({"gate", "--once"}).exit_code == 0);
+  CHECK(shop.call({"gate", "--once"}) == exits(0));
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 0);
+  CHECK(seen == exits(0));
   CHECK(seen.json.at("gate").at("open") == true);
 }
 
 TEST_CASE("an index that is being built is no reason to worry") {
   const Shop shop;
   shop.migration("1_t", "CREATE TABLE t (x int);");
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   auto reader = shop.database().connect();
   const schemagate::pg::Transaction holds_it_up{reader, "LOCK TABLE t IN ROW EXCLUSIVE MODE;"};
-  const auto somebody = psql(shop, "CREATE INDEX CONCURRENTLY slow_index ON t (x)");
-  const auto pid = pid_of_somebody(shop);
+  const auto somebody = shop.somebody_executes("CREATE INDEX CONCURRENTLY slow_index ON t (x)");
+  const auto pid = shop.pid_of_somebody();
   REQUIRE(eventually([&] {
     return shop.database().value("SELECT count(*) FROM pg_stat_progress_create_index WHERE "
                                  "index_relid <> 0 AND datname = current_database()") == "1";
   }));
   const auto seen = shop.status();
-  CHECK(seen.exit_code == 0);
+  CHECK(seen == exits(0));
   CHECK(seen.findings() == "index-being-built slow_index 0");
   CHECK(seen.what("index-being-built") == contains("pid " + pid));
 }

@@ -6,8 +6,8 @@
 #include <functional>
 #include <regex>
 
-#include "e2e/deployment.hpp"
 #include "schemagate/base/text.hpp"
+#include "support/deployment.hpp"
 #include "support/own_server.hpp"
 #include "support/page.hpp"
 
@@ -29,34 +29,6 @@ const std::vector<std::string> k_headings = {
     "All of it in one table",
 };
 
-// A project as the page's reader has it.
-class Project {
- public:
-  explicit Project(std::string url) : url_{std::move(url)} {
-    files.write("schemagate.yaml", "version: 1\n"
-                                   "database:\n  url: ${DATABASE_URL}\n"
-                                   "migrations:\n  directory: prisma/migrations\n");
-    files.write("prisma/migrations/20261101_users/migration.sql",
-                "CREATE TABLE users (id int PRIMARY KEY, name text);\n");
-    files.write("prisma/migrations/20261120_nickname/migration.sql",
-                "ALTER TABLE users ADD COLUMN nickname text;\n");
-  }
-  [[nodiscard]] Result shell(const std::string& script) const {
-    return testing::shell(
-        script, {.environment = {{"DATABASE_URL", url_}}, .directory = files.path().string()});
-  }
-  void deployed() const {
-    const auto result = shell("schemagate run");
-    INFO(result.out);
-    REQUIRE(result.exit_code == 0);
-  }
-
-  TempDir files;
-
- private:
-  std::string url_;
-};
-
 const Section& section(const std::string& heading) {
   static const auto sections = sections_of(k_page);
   const auto found = std::find_if(sections.begin(), sections.end(),
@@ -67,7 +39,7 @@ const Section& section(const std::string& heading) {
 
 // Executes the blocks in their order, compares each with what stands below it, and returns all that
 // was seen. `before_last`: what happens before the last commands.
-std::string follow(const Project& project, const std::string& heading,
+std::string follow(const ReadersProject& project, const std::string& heading,
                    const std::function<void()>& before_last = {}) {
   std::string all;
   std::string last;
@@ -126,7 +98,7 @@ TEST_CASE("every section of the page has a case here, and shows what its command
 
 TEST_CASE("verification: the migrations are applied, and the app waits for them") {
   const TestDatabase database;
-  const Project project{database.url()};
+  const ReadersProject project{database.url()};
   follow(project, k_headings[2]);
   CHECK_FALSE(std::filesystem::exists(project.files.path() / "app-has-started"));
   std::filesystem::remove_all(project.files.path() / "prisma/migrations/29990101_later");
@@ -135,24 +107,24 @@ TEST_CASE("verification: the migrations are applied, and the app waits for them"
 
 TEST_CASE("verification: a good deployment's log") {
   const TestDatabase database;
-  follow(Project{database.url()}, k_headings[1]);
+  follow(ReadersProject{database.url()}, k_headings[1]);
 }
 
 TEST_CASE("verification: a migration that fails") {
   const TestDatabase database;
-  const Project project{database.url()};
-  project.deployed();
+  const ReadersProject project{database.url()};
+  REQUIRE(project.shell("schemagate run") == exits(0));
   CHECK(codes(follow(project, k_headings[3])) == row("a migration that fails"));
 }
 
 TEST_CASE("verification: a check that fails") {
   const TestDatabase database;
-  const Project project{database.url()};
-  project.deployed();
+  const ReadersProject project{database.url()};
+  REQUIRE(project.shell("schemagate run") == exits(0));
   CHECK(codes(follow(project, k_headings[4])) == row("a check that fails"));
   // As the page says of a check that comes too late.
-  CHECK(project.shell("printf 'verify:\n  - table: nowhere\n' >>schemagate.yaml; schemagate run")
-            .exit_code == 0);
+  CHECK(project.shell("printf 'verify:\n  - table: nowhere\n' >>schemagate.yaml; schemagate run") ==
+        exits(0));
 }
 
 TEST_CASE("verification: a wrong password") {
@@ -165,30 +137,30 @@ TEST_CASE("verification: a wrong password") {
   const auto rules = server.data() / "pg_hba.conf";
   const auto before = read_text(rules);
   std::ofstream{rules} << "host all shop 127.0.0.1/32 scram-sha-256\n" << before;
-  REQUIRE(server.control({"reload"}).exit_code == 0);
+  REQUIRE(server.control({"reload"}) == exits(0));
   REQUIRE(eventually([&] {  // it reads them some time after it was told to
     const auto wrong = std::regex_replace(server.url("shop"), std::regex{k_password}, "wrong");
-    return run({"psql", "-qXc", "SELECT 1", wrong}).exit_code != 0;
+    return run({"psql", "-qXc", "SELECT 1", wrong}) != exits(0);
   }));
 
-  const Project project{server.url("shop")};
+  const ReadersProject project{server.url("shop")};
   const auto seen = follow(project, k_headings[5]);
   CHECK(codes(seen) == row("a wrong password"));
   CHECK(seen != contains(k_password));
   CHECK(seen != contains(":wrong@"));
-  project.deployed();
+  REQUIRE(project.shell("schemagate run") == exits(0));
 }
 
 TEST_CASE("verification: two runners at once") {
   const TestDatabase database;
-  const Project project{database.url()};
+  const ReadersProject project{database.url()};
   follow(project, k_headings[6]);
 }
 
 TEST_CASE("verification: a run that is killed") {
   const TestDatabase database;
-  const Project project{database.url()};
-  project.deployed();
+  const ReadersProject project{database.url()};
+  REQUIRE(project.shell("schemagate run") == exits(0));
   // Most of the ttl is skipped, and its end is not.
   follow(project, k_headings[7], [&] {
     database.execute("UPDATE schemagate.lock SET expires_at = clock_timestamp() + interval '2 s'");
@@ -197,8 +169,8 @@ TEST_CASE("verification: a run that is killed") {
 
 TEST_CASE("verification: the codes of a killed run are those of the table") {
   const TestDatabase database;
-  const Project project{database.url()};
-  project.deployed();
+  const ReadersProject project{database.url()};
+  REQUIRE(project.shell("schemagate run") == exits(0));
   project.files.write("prisma/migrations/29990104_slow/migration.sql", "SELECT pg_sleep(600);");
   auto running = start_schemagate({"run"}, {.environment = {{"DATABASE_URL", database.url()}},
                                             .directory = project.files.path()});

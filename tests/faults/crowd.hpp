@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <random>
 
-#include "e2e/deployment.hpp"
+#include "support/deployment.hpp"
 
 namespace testing {
 
@@ -21,14 +21,14 @@ inline int between(std::mt19937& random, int least, int most) {
 
 inline void sleep_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds{ms}); }
 
-class Crowd {
+class CrowdOfRuns {
  public:
   struct Kill {
     std::string fence;
     std::string at;  // by the server's clock
   };
 
-  Crowd(const Deployment& shop, std::mt19937& random) : shop_{shop}, random_{random} {}
+  CrowdOfRuns(const Deployment& shop, std::mt19937& random) : shop_{shop}, random_{random} {}
 
   void start(int count) {
     for (int i = 0; i < count; ++i) runs_.push_back(shop_.start());
@@ -153,11 +153,6 @@ inline std::string overlapping_runs(const TestDatabase& database) {
   return database.value(
       "SELECT count(*) FROM (SELECT started_at, lag(finished_at) OVER (ORDER BY fence) AS before"
       "                        FROM schemagate.run) r WHERE started_at < before");
-}
-
-inline std::string leases_held(const TestDatabase& database) {
-  return database.value(
-      "SELECT count(*) FROM schemagate.lock WHERE expires_at > clock_timestamp()");
 }
 
 // The server takes a moment to see that a client is gone.

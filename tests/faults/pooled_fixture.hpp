@@ -10,8 +10,9 @@
 #include <set>
 #include <thread>
 
-#include "e2e/gate_fixture.hpp"
 #include "schemagate/base/text.hpp"
+#include "support/gate_project.hpp"
+#include "support/lease.hpp"
 #include "support/pgbouncer.hpp"
 
 namespace testing {
@@ -165,24 +166,6 @@ inline std::string outcome(const TestDatabase& database) {
       "    || ' | ' || (SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class"
       "                  WHERE relnamespace = 'public'::regnamespace AND relkind = 'r')"
       "    || ' | ' || (SELECT string_agg(status, ' ') FROM schemagate.marker)");
-}
-
-// Not while a paused runner holds the row between its fence check and its COMMIT: then the ttl
-// decides. (The backend of a killed one lets go of it.)
-inline void expire_lease(const TestDatabase& database, const std::string& lock_timeout = "10s") {
-  if (database.value("SELECT to_regclass('schemagate.lock')") == "NULL") return;
-  try {
-    database.execute("SET LOCAL lock_timeout = '" + lock_timeout +
-                     "';"
-                     "UPDATE schemagate.lock SET expires_at = '-infinity'");
-  } catch (const pg::Error& e) {
-    REQUIRE(e.sqlstate == "55P03");
-  }
-}
-
-inline bool is_stopped(pid_t pid) {
-  const auto stat = read_text("/proc/" + std::to_string(pid) + "/stat");
-  return stat.find(") T ") != std::string::npos;
 }
 
 }  // namespace testing

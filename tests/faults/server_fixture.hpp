@@ -4,12 +4,12 @@
 
 #include <csignal>
 #include <cstdlib>
-#include <fstream>
 #include <string>
 
-#include "e2e/deployment.hpp"
 #include "faults/door.hpp"
 #include "schemagate/base/text.hpp"
+#include "support/deployment.hpp"
+#include "support/open_transaction.hpp"
 #include "support/own_server.hpp"
 #include "support/trials.hpp"
 
@@ -68,9 +68,7 @@ class Trace {
   explicit Trace(const Deployment& shop) {
     const auto file = shop.dir().path() / "trace";
     const Exported trace{"SCHEMAGATE_FAULT_TRACE", file.string()};
-    const auto result = shop.run();
-    INFO(result.err);
-    REQUIRE(result.exit_code == 0);
+    REQUIRE(shop.run() == exits(0));
     for (const auto& line : schemagate::split(read_text(file), '\n')) lines_.push_back(line);
   }
   // The first point `name` ("postgres.send") with this text, after a point with the text `after`.
@@ -97,24 +95,16 @@ class Trace {
   std::vector<std::string> lines_;
 };
 
-// As if the ttl of a run that could not give its lease back had passed. (A short ttl would pass for
-// a run that is only slow, too.)
-inline void let_lease_expire(const std::string& url) {
+inline void expire_lease(const std::string& url) {
   schemagate::pg::Session session{url};
-  if (session.query("SELECT to_regclass('schemagate.lock')").at(0).at(0))
-    session.execute("UPDATE schemagate.lock SET expires_at = '-infinity'");
+  expire_lease(session);
 }
 
 // A run that stops at a fault point until it may go on.
 class HeldRun {
  public:
   HeldRun(const Deployment& shop, const std::string& point) : process_{started(shop, point)} {
-    REQUIRE_MESSAGE(eventually([&] {
-                      std::ifstream stat{"/proc/" + std::to_string(process_.pid()) + "/stat"};
-                      std::string line;
-                      std::getline(stat, line);
-                      return line == contains(") T ");
-                    }),
+    REQUIRE_MESSAGE(eventually([&] { return process_.is_stopped(); }),
                     "not reached: " << point << "\n"
                                     << process_.output_so_far());
   }

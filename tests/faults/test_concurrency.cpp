@@ -4,8 +4,9 @@
 #include <optional>
 #include <utility>
 
-#include "e2e/gate_fixture.hpp"
 #include "faults/crowd.hpp"
+#include "support/gate_project.hpp"
+#include "support/open_transaction.hpp"
 #include "support/trials.hpp"
 
 using namespace testing;
@@ -13,22 +14,41 @@ using namespace testing;
 namespace {
 
 constexpr int k_runners = 20;
-constexpr const char* k_plain = "1_init 1 finished, 2_step 1 finished, 3_step 1 finished, "
-                                "4_step 1 finished, 5_step 1 finished";
-constexpr const char* k_concurrent = "1_init 1 finished, 2_index 1 finished, 3_step 1 finished, "
-                                     "4_index 1 finished, 5_step 1 finished";
-constexpr const char* k_mixed = "1_init 1 finished, 2_mixed 1 finished, 3_enum 1 finished, "
-                                "4_mixed 1 finished";
+
+// A folder, and what is there once each of its migrations was applied once.
+struct Folder {
+  void (*fill)(const Deployment&);
+  std::string calls;
+  std::string history;
+  std::string indexes;
+};
+const Folder k_plain{plain_folder, "1, 2, 3, 4, 5",
+                     "1_init 1 finished, 2_step 1 finished, 3_step 1 finished, 4_step 1 finished, "
+                     "5_step 1 finished",
+                     ""};
+const Folder k_concurrent{concurrent_folder, "1, 3, 5",
+                          "1_init 1 finished, 2_index 1 finished, 3_step 1 finished, 4_index 1 "
+                          "finished, 5_step 1 finished",
+                          "i2, i4"};
+const Folder k_mixed{mixed_folder, "1, 2a, 2b, 3, 4a, 4b",
+                     "1_init 1 finished, 2_mixed 1 finished, 3_enum 1 finished, 4_mixed 1 finished",
+                     "i2, i4"};
+
+void check_applied_once(const Deployment& shop, const Folder& folder) {
+  REQUIRE(calls(shop) == folder.calls);
+  REQUIRE(shop.indexes(true) == folder.indexes);
+  REQUIRE(joined(shop.history()) == folder.history);
+}
 
 void check_all_is_given_back(const Deployment& shop) {
-  REQUIRE(leases_held(shop.database()) == "0");
+  REQUIRE(!is_lease_held(shop.database()));
   REQUIRE(no_backend_is_left(shop.database()));
   REQUIRE(overlapping_runs(shop.database()) == "0");
   REQUIRE(shop.indexes(false).empty());
 }
 
 // For people: nothing here is asserted, because the machine may be busy.
-void tell_hand_overs(const Deployment& shop, const std::vector<Crowd::Kill>& killed) {
+void tell_hand_overs(const Deployment& shop, const std::vector<CrowdOfRuns::Kill>& killed) {
   const auto& database = shop.database();
   MESSAGE("longest hand-over between two runs: "
           << database.value("SELECT round(max(extract(epoch FROM started_at - before)), 2) FROM"
@@ -44,12 +64,16 @@ void tell_hand_overs(const Deployment& shop, const std::vector<Crowd::Kill>& kil
 }
 
 // 20 runners, of which some are killed and replaced: two that hold the lease, and four others.
-void survive_kills(const Deployment& shop, unsigned seed, const std::string& where) {
+void survive_kills(const std::string& where, const Folder& folder,
+                   const std::string& migrations = {}) {
+  const auto shop = release_one("ttl: 30s", migrations);
+  folder.fill(shop);
+  const auto seed = any_seed();
+  INFO("SCHEMAGATE_SEED=" << seed);
   std::mt19937 random{seed};
-  Crowd crowd{shop, random};
+  CrowdOfRuns crowd{shop, random};
   // Nobody gets past 1_init before one was killed, however long that takes.
-  std::optional blocker{shop.database().connect()};
-  blocker->execute("BEGIN; CREATE TABLE calls ()");
+  std::optional<OpenTransaction> blocker{std::in_place, shop.database(), "CREATE TABLE calls ()"};
   crowd.start(k_runners);
   for (int i = 0; i < 6; ++i) {
     sleep_ms(between(random, 0, 250));
@@ -57,11 +81,10 @@ void survive_kills(const Deployment& shop, unsigned seed, const std::string& whe
     else crowd.replace_any();
     if (i == 0) blocker.reset();
   }
-  for (const auto& result : crowd.wait()) REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+  for (const auto& result : crowd.wait()) REQUIRE(result == exits(0));
   REQUIRE(crowd.killed() > 0);
   REQUIRE(shop.database().value("SELECT status FROM schemagate.marker") == "complete");
-  REQUIRE(shop.database().value("SELECT count(*) FROM _prisma_migrations") ==
-          std::to_string(shop.history().size()));
+  check_applied_once(shop, folder);
   check_all_is_given_back(shop);
   tell_hand_overs(shop, crowd.holders_killed());
   record({.fault = "20 runners at once, some killed (SIGKILL) and started again",
@@ -71,7 +94,7 @@ void survive_kills(const Deployment& shop, unsigned seed, const std::string& whe
 
 // Every runner is told to stop at some moment of the first second and a half.
 void survive_terms(const Deployment& shop, std::mt19937& random) {
-  Crowd crowd{shop, random};
+  CrowdOfRuns crowd{shop, random};
   crowd.start(k_runners);
   std::vector<std::pair<int, std::size_t>> moments;
   for (std::size_t i = 0; i < crowd.runs().size(); ++i)
@@ -84,13 +107,12 @@ void survive_terms(const Deployment& shop, std::mt19937& random) {
     crowd.runs()[index].signal(SIGTERM);
   }
   for (const auto& result : crowd.wait())
-    REQUIRE_MESSAGE((result.exit_code == 0 || result.exit_code == 128 + SIGTERM), result.err);
+    REQUIRE_MESSAGE((result == exits(0) || result == exits(128 + SIGTERM)), result.err);
   // Given back by the one that was told to stop: the ttl is 2 min.
   if (shop.database().value("SELECT to_regclass('schemagate.lock') IS NULL") == "f")
-    REQUIRE(leases_held(shop.database()) == "0");
+    REQUIRE(!is_lease_held(shop.database()));
   const Stopwatch watch;
-  const auto last = shop.run();
-  REQUIRE_MESSAGE(last.exit_code == 0, last.err);
+  REQUIRE(shop.run() == exits(0));
   REQUIRE(watch.seconds() < 60);
   REQUIRE(shop.database().value("SELECT status FROM schemagate.marker") == "complete");
   check_all_is_given_back(shop);
@@ -101,45 +123,19 @@ void survive_terms(const Deployment& shop, std::mt19937& random) {
 TEST_SUITE_BEGIN("crowd");
 
 TEST_CASE("20 runners with some killed apply plain migrations exactly once") {
-  const auto seed = any_seed();
-  INFO("SCHEMAGATE_SEED=" << seed);
-  const auto shop = release_one("ttl: 30s");
-  plain_folder(shop);
-  survive_kills(shop, seed, "plain migrations");
-  REQUIRE(calls(shop) == "1, 2, 3, 4, 5");
-  REQUIRE(joined(shop.history()) == k_plain);
+  survive_kills("plain migrations", k_plain);
 }
 
 TEST_CASE("20 runners with some killed apply CONCURRENTLY migrations exactly once") {
-  const auto seed = any_seed();
-  INFO("SCHEMAGATE_SEED=" << seed);
-  const auto shop = release_one("ttl: 30s");
-  concurrent_folder(shop);
-  survive_kills(shop, seed, "`CREATE INDEX CONCURRENTLY`");
-  REQUIRE(calls(shop) == "1, 3, 5");
-  REQUIRE(shop.indexes(true) == "i2, i4");
-  REQUIRE(joined(shop.history()) == k_concurrent);
+  survive_kills("`CREATE INDEX CONCURRENTLY`", k_concurrent);
 }
 
 TEST_CASE("20 runners with some killed apply migrations of several parts exactly once") {
-  const auto seed = any_seed();
-  INFO("SCHEMAGATE_SEED=" << seed);
-  const auto shop = release_one("ttl: 30s");
-  mixed_folder(shop);
-  survive_kills(shop, seed, "migrations of several parts");
-  REQUIRE(calls(shop) == "1, 2a, 2b, 3, 4a, 4b");
-  REQUIRE(shop.indexes(true) == "i2, i4");
-  REQUIRE(joined(shop.history()) == k_mixed);
+  survive_kills("migrations of several parts", k_mixed);
 }
 
 TEST_CASE("20 runners with some killed apply a whole release exactly once") {
-  const auto seed = any_seed();
-  INFO("SCHEMAGATE_SEED=" << seed);
-  const auto shop = release_one("ttl: 30s", "atomic: release");
-  plain_folder(shop);
-  survive_kills(shop, seed, "`atomic: release`");
-  REQUIRE(calls(shop) == "1, 2, 3, 4, 5");
-  REQUIRE(joined(shop.history()) == k_plain);
+  survive_kills("`atomic: release`", k_plain, "atomic: release");
 }
 
 TEST_CASE("20 runners of two releases in any order apply every migration exactly once") {
@@ -162,12 +158,9 @@ TEST_CASE("20 runners of two releases in any order apply every migration exactly
     std::shuffle(order.begin(), order.end(), random);
     std::vector<Process> runs;
     for (const auto* release : order) runs.push_back(release->start());
-    for (auto& run : runs) {
-      const auto result = run.wait();
-      REQUIRE_MESSAGE(result.exit_code == 0, result.err);
-    }
+    for (auto& run : runs) REQUIRE(run.wait() == exits(0));
     REQUIRE(calls(older) == "1, 2, 3, 4, 5, 6");
-    REQUIRE(joined(older.history()) == k_plain + std::string{", 6_new 1 finished"});
+    REQUIRE(joined(older.history()) == k_plain.history + ", 6_new 1 finished");
     REQUIRE(joined(older.database().column(
                 "SELECT release || ' ' || status FROM schemagate.marker ORDER BY 1")) ==
             "r1 complete, r2 complete");
@@ -188,15 +181,12 @@ TEST_CASE("20 runners told to stop at any moment leave nothing that the next run
     const auto plain = release_one("ttl: 2m");
     plain_folder(plain);
     survive_terms(plain, random);
-    REQUIRE(calls(plain) == "1, 2, 3, 4, 5");
-    REQUIRE(plain.database().value("SELECT count(*) FROM _prisma_migrations") == "5");
+    check_applied_once(plain, k_plain);
 
     const auto mixed = release_one("ttl: 2m");
     mixed_folder(mixed);
     survive_terms(mixed, random);
-    REQUIRE(calls(mixed) == "1, 2a, 2b, 3, 4a, 4b");
-    REQUIRE(mixed.indexes(true) == "i2, i4");
-    REQUIRE(mixed.database().value("SELECT count(*) FROM _prisma_migrations") == "4");
+    check_applied_once(mixed, k_mixed);
 
     const auto whole = release_one("ttl: 2m", "atomic: release");
     plain_folder(whole);
@@ -222,8 +212,6 @@ TEST_CASE("SIGTERM while an earlier runner's backend does not end gives the leas
                                       "?application_name=schemagate:prisma:public:0"};
   auto run = shop.start();
   REQUIRE(run.says("cannot be ended"));
-  run.signal(SIGTERM);
-  const auto result = run.wait();
-  REQUIRE_MESSAGE(result.exit_code == 128 + SIGTERM, result.err);
-  REQUIRE(leases_held(shop.database()) == "0");
+  REQUIRE(run.terminate() == exits(128 + SIGTERM));
+  REQUIRE(!is_lease_held(shop.database()));
 }

@@ -10,9 +10,9 @@
 #include <set>
 #include <thread>
 
-#include "e2e/deployment.hpp"
 #include "faults/door.hpp"
 #include "faults/fingerprint.hpp"
+#include "support/deployment.hpp"
 #include "support/trials.hpp"
 
 using namespace testing;
@@ -135,9 +135,7 @@ Reference undisturbed(Prepare prepare, Part part) {
       REQUIRE(
           eventually([&] { return site.has_passed(thread + std::string{"/postgres.answer:2"}); }));
   open_door(site.shop.database());
-  const auto result = run.wait();
-  INFO(result.err);
-  REQUIRE(result.exit_code == 0);
+  REQUIRE(run.wait() == exits(0));
   return {outcome_of(site), points_in(site.trace(), part)};
 }
 
@@ -158,18 +156,6 @@ void for_each(const std::vector<Point>& points, Prepare prepare, Trial&& trial) 
   };
   std::vector<std::jthread> threads(4);
   for (auto& thread : threads) thread = std::jthread{work};
-}
-
-// A dead or paused holder keeps its lease for the ttl: let that time pass at once. Where a paused
-// holder has the row locked, it passes as it does in real life; a dead one's backend lets go of it.
-void let_the_lease_expire(Site& site, const std::string& lock_timeout) {
-  if (marker_in(site.session) == "no tables") return;
-  try {
-    site.session.execute("SET LOCAL lock_timeout = '" + lock_timeout +
-                         "';"
-                         "UPDATE schemagate.lock SET expires_at = '-infinity'");
-  } catch (const pg::Error&) {
-  }
 }
 
 void check_marker_is_true(Site& site, const Reference& reference) {
@@ -208,19 +194,13 @@ void broken_off(Site& site, const Reference& reference, const Point& point, cons
   check_marker_is_true(site, reference);
 
   site.shop.settings.environment.clear();
-  let_the_lease_expire(site, "10s");
+  expire_lease_unless_locked(site.session);
   const auto next = site.shop.run();
   INFO("the next run: " << next.err);
-  CHECK(next.exit_code == 0);
+  CHECK(next == exits(0));
   check_all_is_done(site, reference);
   record({fault.name, point.where,
           "exit " + std::to_string(broken.exit_code) + "; the next run completes"});
-}
-
-bool is_stopped(const Process& process) {
-  const auto stat = read_text("/proc/" + std::to_string(process.pid()) + "/stat");
-  const auto name_end = stat.rfind(") ");
-  return name_end != std::string::npos && stat[name_end + 2] == 'T';
 }
 
 // Stopped at the point. The ttl is short, because some have to wait for its end; a machine that is
@@ -229,7 +209,7 @@ Process stopped_at(Site& site, const Point& point, const std::string& ttl = "3s"
   site.shop.settings.lease = "ttl: " + ttl;
   site.shop.settings.environment = {{"SCHEMAGATE_FAULT", point.name + ":stop"}};
   auto sleeper = site.shop.start();
-  CHECK(eventually([&] { return is_stopped(sleeper) || !sleeper.is_running(); }));
+  CHECK(eventually([&] { return sleeper.is_stopped() || !sleeper.is_running(); }));
   site.shop.settings.environment.clear();
   site.shop.settings.lease.clear();
   if (sleeper.is_running() || ttl != "3s") return sleeper;
@@ -240,21 +220,21 @@ Process stopped_at(Site& site, const Point& point, const std::string& ttl = "3s"
 void paused(Site& site, const Reference& reference, const Point& point) {
   auto sleeper = stopped_at(site, point);
   INFO("paused at " << point.name << " (" << point.where << ")");
-  CHECK(is_stopped(sleeper));
+  CHECK(sleeper.is_stopped());
   check_marker_is_true(site, reference);
 
   open_door(site.shop.database());
-  let_the_lease_expire(site, "50ms");
+  expire_lease_unless_locked(site.session, "50ms");
   const auto successor = site.shop.run();
   INFO("the successor: " << successor.err);
-  CHECK(successor.exit_code == 0);
+  CHECK(successor == exits(0));
   CHECK(outcome_of(site) == reference.outcome);
 
   sleeper.signal(SIGCONT);
   const auto awake = sleeper.wait();
   INFO("the one that was paused: " << awake.err);
   // Before it had the lease it may find all done; after its last commit, too.
-  CHECK((awake.exit_code == 0 || awake.exit_code == 12));
+  CHECK((awake == exits(0) || awake == exits(12)));
   check_all_is_done(site, reference);
   record({"SIGSTOP past the ttl, then SIGCONT", point.where,
           "exit " + std::to_string(awake.exit_code) +

@@ -7,8 +7,8 @@
 #include <mutex>
 #include <thread>
 
-#include "e2e/gate_fixture.hpp"
 #include "schemagate/base/text.hpp"
+#include "support/gate_project.hpp"
 #include "support/pgbouncer.hpp"
 #include "support/trials.hpp"
 
@@ -59,7 +59,7 @@ class SmallServer {
                   {"setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"});
     // The server was told its data directory relative to this one.
     const auto result = run(argv, {.environment = {}, .directory = directory()});
-    REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+    REQUIRE(result == exits(0));
   }
 
  private:
@@ -127,9 +127,9 @@ class Everybody {
   std::jthread count_;
 };
 
-class Crowd {
+class CrowdOfGates {
  public:
-  Crowd(const GateProject& project, int size) {
+  CrowdOfGates(const GateProject& project, int size) {
     gates_.reserve(static_cast<std::size_t>(size));
     for (int i = 0; i < size; ++i) gates_.push_back(project.start_gate());
   }
@@ -171,18 +171,13 @@ std::string marker_commit(const SmallServer& server) {
   GateProject rehearsal;
   of_server(rehearsal, server.url("rehearsal"));
   rehearsal.environment["SCHEMAGATE_FAULT_TRACE"] = rehearsal.file("trace");
-  REQUIRE(rehearsal.run().exit_code == 0);
+  REQUIRE(rehearsal.run() == exits(0));
   std::string point;
   for (const auto& line : schemagate::split(read_text(rehearsal.file("trace")), '\n'))
     if (line.starts_with("postgres.send:") && line.ends_with("\tCOMMIT"))
       point = line.substr(0, line.find('\t'));
   REQUIRE(!point.empty());
   return point;
-}
-
-bool is_stopped(pid_t pid) {
-  const auto stat = read_text("/proc/" + std::to_string(pid) + "/stat");
-  return stat.substr(stat.rfind(')') + 2, 1) == "T";
 }
 
 }  // namespace
@@ -196,10 +191,10 @@ TEST_CASE("a crowd of gates leaves room for everybody else and opens soon after 
   of_server(project, server.url());
   Everybody everybody{server};
   const Stopwatch since_begin;
-  Crowd crowd{project, k_crowd};
+  CrowdOfGates crowd{project, k_crowd};
   project.environment["SCHEMAGATE_FAULT"] = commit + ":stop";
   auto run = project.start_run();
-  REQUIRE(eventually([&] { return is_stopped(run.pid()); }, 60s));
+  REQUIRE(eventually([&] { return run.is_stopped(); }, 60s));
   REQUIRE(crowd.all_said_closed());
   const auto to_begin = since_begin.seconds();  // how long this machine takes to let all look once
   // All look at the same moment.
@@ -215,7 +210,7 @@ TEST_CASE("a crowd of gates leaves room for everybody else and opens soon after 
   const auto took = since_commit.seconds();
   CHECK(took < 3.0 * static_cast<double>(k_poll.count()) + to_begin);
   CHECK(crowd.ended_with(0) == k_crowd);
-  CHECK(run.wait().exit_code == 0);
+  CHECK(run.wait() == exits(0));
   const auto seen = everybody.end();
   CHECK_MESSAGE(seen.refused.empty(), seen.refused.size(), " refused: ", seen.refused.front());
   CHECK(seen.connected > 0);
@@ -233,11 +228,10 @@ TEST_CASE("a crowd of gates outlives a crash of the server and opens afterwards"
   const SmallServer server;
   GateProject project;
   of_server(project, server.url());
-  Crowd crowd{project, k_crowd / 5};
+  CrowdOfGates crowd{project, k_crowd / 5};
   REQUIRE(crowd.all_said_closed());
   server.restart();
-  const auto result = project.run();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(project.run() == exits(0));
   CHECK(crowd.ended_with(0) == k_crowd / 5);
   record({.fault = "the server is restarted at once (immediate)",
           .where = "while a crowd of gates (times) waits",
@@ -249,9 +243,9 @@ TEST_CASE("a crowd of gates ends with 31 when the run for its release fails") {
   const SmallServer server;
   GateProject project;
   of_server(project, server.url()).migration("20240103000000_wrong", "SELECT nonsense;");
-  Crowd crowd{project, k_crowd / 5};
+  CrowdOfGates crowd{project, k_crowd / 5};
   REQUIRE(crowd.all_said_closed());
-  CHECK(project.run().exit_code == 21);
+  CHECK(project.run() == exits(21));
   CHECK(crowd.ended_with(31) == k_crowd / 5);
   record({.fault = "a migration fails",
           .where = "while a crowd of gates (times) waits",
@@ -265,10 +259,9 @@ TEST_CASE("a crowd of gates behind a small pool opens, and the run gets through"
   const PgBouncer pooler{5, "max_client_conn = 1000", server.host_and_port()};
   GateProject project;
   of_server(project, pooler.url("app", "shop") + "?pgbouncer=true");
-  Crowd crowd{project, k_crowd / 2};
+  CrowdOfGates crowd{project, k_crowd / 2};
   REQUIRE(crowd.all_said_closed());
-  const auto result = project.run();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(project.run() == exits(0));
   CHECK(crowd.ended_with(0) == k_crowd / 2);
   record({.fault = "a crowd of gates (times) waits",
           .where = "behind PgBouncer with a pool of 5",

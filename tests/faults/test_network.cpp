@@ -4,7 +4,7 @@
 #include <atomic>
 #include <future>
 
-#include "e2e/deployment.hpp"
+#include "support/deployment.hpp"
 #include "support/proxy.hpp"
 #include "support/trials.hpp"
 
@@ -36,8 +36,8 @@ void add_migrations(const Deployment& shop) {
 }
 
 // A deployment that is used again and again, which is much cheaper than a database for each trial.
-struct Shop {
-  Shop() { add_migrations(deployment); }
+struct ReusedShop {
+  ReusedShop() { add_migrations(deployment); }
 
   void empty() {
     session.execute("DROP SCHEMA IF EXISTS schemagate CASCADE; DROP SCHEMA public CASCADE;"
@@ -65,7 +65,7 @@ struct Shop {
 };
 
 // Schema, rows, history and marker.
-Lines Shop::outcome() {
+Lines ReusedShop::outcome() {
   return column(R"sql(
     SELECT format('column %s.%s %s', attrelid::regclass, attname, atttypid::regtype)
       FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
@@ -85,7 +85,7 @@ Lines Shop::outcome() {
 }
 
 // A migration is in the history as finished when, and only when, what it does is there.
-void Shop::check_history_agrees() {
+void ReusedShop::check_history_agrees() {
   const auto finished = has("_prisma_migrations")
                             ? column("SELECT migration_name FROM _prisma_migrations"
                                      " WHERE finished_at IS NOT NULL ORDER BY 1")
@@ -99,7 +99,7 @@ void Shop::check_history_agrees() {
   CHECK(joined(finished) == joined(done));
 }
 
-void Shop::check_all_is_given_back() {
+void ReusedShop::check_all_is_given_back() {
   CHECK(joined(column("SELECT expires_at = '-infinity' FROM schemagate.lock")) == "t");
   CHECK(eventually([&] {
     return column("SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
@@ -108,10 +108,9 @@ void Shop::check_all_is_given_back() {
   }));
 }
 
-testing::Result Shop::run_undisturbed() {
+testing::Result ReusedShop::run_undisturbed() {
   // Otherwise it would have to wait until the lease of a run that was cut off has expired: 30 s.
-  if (has("schemagate.lock"))
-    session.execute("UPDATE schemagate.lock SET expires_at = '-infinity'");
+  expire_lease(session);
   deployment.settings.url.clear();
   return deployment.run();
 }
@@ -123,11 +122,9 @@ struct Undisturbed {
 };
 Undisturbed undisturbed() {
   const Proxy proxy;
-  Shop shop;
+  ReusedShop shop;
   shop.deployment.settings.url = proxy.url_of(shop.deployment.database());
-  const auto result = shop.deployment.run();
-  INFO(result.err);
-  REQUIRE(result.exit_code == 0);
+  REQUIRE(shop.deployment.run() == exits(0));
   REQUIRE(shop.is_complete());
   shop.check_history_agrees();
   shop.check_all_is_given_back();
@@ -135,7 +132,7 @@ Undisturbed undisturbed() {
 }
 
 // The exit code of a run with a fault at message `number`, or -1 when it was over before.
-int trial(Shop& shop, const Undisturbed& expected, Proxy::Fault fault, int number) {
+int trial(ReusedShop& shop, const Undisturbed& expected, Proxy::Fault fault, int number) {
   const Proxy proxy{Proxy::Plan{
       .fault = fault,
       .when = [number](const Proxy::Message& message) { return message.number == number; },
@@ -144,14 +141,14 @@ int trial(Shop& shop, const Undisturbed& expected, Proxy::Fault fault, int numbe
   shop.empty();
   const auto disturbed = shop.deployment.run();
   INFO("fault ", static_cast<int>(fault), " at message ", number, "\n", disturbed.err);
-  CHECK((disturbed.exit_code == 0 || disturbed.exit_code == 14));
+  CHECK((disturbed == exits(0) || disturbed == exits(14)));
   shop.check_history_agrees();
   if (disturbed.exit_code == 0) CHECK(shop.is_complete());
   if (shop.is_complete()) CHECK(shop.outcome() == expected.outcome);
 
   const auto again = shop.run_undisturbed();
   INFO("then:\n", again.err);
-  CHECK(again.exit_code == 0);
+  CHECK(again == exits(0));
   CHECK(shop.outcome() == expected.outcome);
   shop.check_all_is_given_back();
   return proxy.has_struck() ? disturbed.exit_code : -1;
@@ -169,7 +166,7 @@ int try_at_each(const std::string& types, Proxy::Fault fault, std::size_t step =
   std::atomic<std::size_t> next = 0;
   std::atomic<int> times = 0;
   const auto work = [&] {
-    Shop shop;
+    ReusedShop shop;
     for (std::size_t i = 0; (i = next.fetch_add(step)) < numbers.size();)
       if (trial(shop, expected, fault, numbers[i]) >= 0) ++times;
   };
@@ -236,28 +233,22 @@ TEST_CASE("run and gate work through a network that is slow or delivers single b
     trial.fault = "each message byte by byte";
   }
   const Proxy proxy{pace};
-  Shop shop;
+  ReusedShop shop;
   shop.deployment.settings.url = proxy.url_of(shop.deployment.database());
   shop.deployment.settings.rest = "gate: {timeout: 60s}\n";
-  const auto first = shop.deployment.run();
-  INFO(first.err);
-  CHECK(first.exit_code == 0);
+  CHECK(shop.deployment.run() == exits(0));
   CHECK(shop.outcome() == expected.outcome);
-  const auto second = shop.deployment.run();
-  INFO(second.err);
-  CHECK(second.exit_code == 0);
-  CHECK(second.err == contains("nothing to do"));
+  CHECK(shop.deployment.run() == exits(0, "nothing to do"));
   const auto gate =
       testing::schemagate({"gate"}, {.environment = {}, .directory = shop.deployment.dir().path()});
-  INFO(gate.err);
-  CHECK(gate.exit_code == 0);
+  CHECK(gate == exits(0));
   shop.check_all_is_given_back();
   testing::record(trial);
 }
 
 TEST_CASE("a server that is away at first is waited for") {
   Proxy proxy;
-  Shop shop;
+  ReusedShop shop;
   shop.deployment.settings.url = proxy.url_of(shop.deployment.database());
   testing::Trial trial{
       .fault = "", .where = "at the start", .seen = "exit 0: run waits for the database"};
@@ -277,9 +268,7 @@ TEST_CASE("a server that is away at first is waited for") {
   CHECK(run.is_running());
   CHECK(!shop.has("schemagate.lock"));
   proxy.set(Proxy::Network::normal);
-  const auto result = run.wait();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(run.wait() == exits(0));
   CHECK(shop.is_complete());
   testing::record(trial);
 }
@@ -304,7 +293,7 @@ TEST_CASE("a COMMIT whose answer is lost is read back where work hangs on it") {
       {"before a statement outside a transaction", "ON CONFLICT (migration_id, segment)", false},
       {"marker: complete", "pg_notify", true}};
   const auto expected = undisturbed();
-  Shop shop;
+  ReusedShop shop;
   for (const auto& commit : commits) {
     const Proxy proxy{Proxy::Plan{
         .fault = Proxy::Fault::answer_lost,
@@ -318,12 +307,12 @@ TEST_CASE("a COMMIT whose answer is lost is read back where work hangs on it") {
     const auto result = shop.deployment.run();
     INFO(commit.where, "\n", result.err);
     CHECK(proxy.has_struck());
-    CHECK(result.exit_code == (commit.read_back ? 0 : 14));
+    CHECK(result == exits(commit.read_back ? 0 : 14));
     const bool says_so = result.err == contains("the COMMIT had taken place") ||
                          result.err == contains("is complete, as read back after");
     CHECK(says_so == commit.read_back);
     shop.check_history_agrees();
-    CHECK(shop.run_undisturbed().exit_code == 0);
+    CHECK(shop.run_undisturbed() == exits(0));
     CHECK(shop.outcome() == expected.outcome);
     testing::record({.fault = "COMMIT done, its answer lost",
                      .where = commit.where,

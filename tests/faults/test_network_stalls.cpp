@@ -4,7 +4,7 @@
 #include <csignal>
 #include <memory>
 
-#include "e2e/deployment.hpp"
+#include "support/deployment.hpp"
 #include "support/proxy.hpp"
 #include "support/trials.hpp"
 
@@ -102,7 +102,7 @@ TEST_CASE("a run whose network stands still before it has the lease ends by itse
                                       std::pair{"the first query", "pg_is_in_recovery"},
                                       std::pair{"waiting for the lease", "SELECT holder, fence"}}) {
       auto site = std::make_unique<Site>(text);
-      REQUIRE(site->run_elsewhere().exit_code == 0);
+      REQUIRE(site->run_elsewhere() == exits(0));
       site->shop.database().execute(
           "DELETE FROM schemagate.marker;"
           "UPDATE schemagate.lock SET expires_at = clock_timestamp() + interval '1 hour'");
@@ -115,7 +115,7 @@ TEST_CASE("a run whose network stands still before it has the lease ends by itse
     const auto result = end_of(t);
     INFO(t.how.fault, ", ", t.where, ":\n", result.err);
     const int expected = t.where == "waiting for the lease" ? 14 : 10;
-    CHECK(result.exit_code == expected);
+    CHECK(result == exits(expected));
     testing::record({.fault = t.how.fault,
                      .where = t.where,
                      .seen = "exit " + std::to_string(expected) + " within 20 s"});
@@ -140,12 +140,12 @@ TEST_CASE("a run whose network stands still loses its lease, and another one com
     INFO(t.how.fault, ", ", t.where);
     const auto elsewhere = t.site->run_elsewhere();
     INFO("elsewhere:\n", elsewhere.err);
-    CHECK(elsewhere.exit_code == 0);
+    CHECK(elsewhere == exits(0));
     const auto after = rows(shop);
     t.site->proxy.set(Network::normal);  // what had been held back arrives after all
     const auto result = end_of(t);
     INFO("first:\n", result.err);
-    CHECK(result.exit_code == 12);
+    CHECK(result == exits(12));
     CHECK(rows(shop) == after);
     CHECK(shop.database().value("SELECT count(*) FROM t") == "1");
     testing::record({.fault = t.how.fault,
@@ -166,9 +166,9 @@ TEST_CASE("a run that nobody replaces ends by itself once its network has stood 
   for (auto& t : tries) {
     const auto result = end_of(t);
     INFO(t.how.fault, ":\n", result.err);
-    CHECK(result.exit_code == 12);
+    CHECK(result == exits(12));
     CHECK(t.site->shop.tables().empty());
-    CHECK(t.site->run_elsewhere().exit_code == 0);
+    CHECK(t.site->run_elsewhere() == exits(0));
     CHECK(t.site->shop.tables() == "t");
     testing::record({.fault = t.how.fault + " for good",
                      .where = t.where,
@@ -187,10 +187,10 @@ TEST_CASE("a run that cannot renew its lease cancels its statement, and commits 
     const auto result = end_of(t);
     INFO(t.how.fault, ":\n", result.err);
     CHECK(site.proxy.has_struck());
-    CHECK(result.exit_code == 12);
+    CHECK(result == exits(12));
     CHECK(site.shop.tables().empty());
     site.shop.set_nap(0);
-    CHECK(site.run_elsewhere().exit_code == 0);
+    CHECK(site.run_elsewhere() == exits(0));
     CHECK(site.shop.tables() == "t");
     testing::record({.fault = t.how.fault,
                      .where = t.where + ", lease.ttl 6 s",
@@ -215,7 +215,7 @@ TEST_CASE("SIGTERM ends a run whose network stands still") {
   for (auto& t : tries) {
     const auto result = end_of(t);
     INFO(t.how.fault, ", ", t.where, ":\n", result.err);
-    CHECK(result.exit_code == 143);
+    CHECK(result == exits(143));
     CHECK(t.site->shop.tables().empty());
     testing::record({.fault = t.how.fault + ", then SIGTERM",
                      .where = t.where,
@@ -227,17 +227,17 @@ TEST_CASE("a gate whose network stands still stays closed, and opens once it is 
   for (const auto& how : k_both) {
     Site site{"LISTEN"};
     site.shop.settings.rest = "release: r1\ngate: {timeout: 2m}\n";
-    REQUIRE(site.shop.run({"--help"}).exit_code == 0);  // writes the manifest
+    REQUIRE(site.shop.run({"--help"}) == exits(0));  // writes the manifest
     Try t{"gate waiting", how, nullptr, site.start_gate()};
     stand_still(site, how.network);
-    CHECK(site.run_elsewhere().exit_code == 0);
+    CHECK(site.run_elsewhere() == exits(0));
     std::this_thread::sleep_for(2s);
     CHECK(t.process.is_running());
     CHECK(t.process.output_so_far() != contains("gate open"));
     site.proxy.set(Network::normal);
     const auto result = end_of(t);
     INFO(how.fault, ":\n", result.err);
-    CHECK(result.exit_code == 0);
+    CHECK(result == exits(0));
     testing::record({.fault = how.fault,
                      .where = t.where,
                      .seen = "stays closed; opens by itself once the network is back"});
@@ -249,7 +249,7 @@ TEST_CASE("a gate keeps its timeout though the peer says nothing") {
   for (const auto& how : k_both) {
     for (const auto* text : {"LISTEN", ".marker WHERE app"}) {
       auto site = std::make_unique<Site>(text);
-      REQUIRE(site->shop.run({"--help"}).exit_code == 0);  // writes the manifest
+      REQUIRE(site->shop.run({"--help"}) == exits(0));  // writes the manifest
       site->shop.database().execute("CREATE SCHEMA schemagate");
       auto gate = site->start_gate();
       stand_still(*site, how.network);
@@ -259,7 +259,7 @@ TEST_CASE("a gate keeps its timeout though the peer says nothing") {
   for (auto& t : tries) {
     const auto result = end_of(t);
     INFO(t.how.fault, ":\n", result.err);
-    CHECK(result.exit_code == 30);
+    CHECK(result == exits(30));
     testing::record({.fault = t.how.fault, .where = t.where, .seen = "exit 30, at most 20 s late"});
   }
 }

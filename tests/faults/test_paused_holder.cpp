@@ -5,9 +5,10 @@
 #include <iterator>
 #include <memory>
 
-#include "e2e/gate_fixture.hpp"
 #include "faults/crowd.hpp"
 #include "schemagate/base/text.hpp"
+#include "support/gate_project.hpp"
+#include "support/open_transaction.hpp"
 #include "support/trials.hpp"
 
 using namespace testing;
@@ -15,19 +16,11 @@ using schemagate::split;
 
 namespace {
 
-bool is_paused(pid_t pid) {
-  return eventually([&] {
-    const auto stat = read_text("/proc/" + std::to_string(pid) + "/stat");
-    const auto name_end = stat.rfind(") ");
-    return name_end != std::string::npos && stat[name_end + 2] == 'T';
-  });
-}
-
 // Everything in the database, rows included. A number that a rolled-back row took from a sequence
 // is not a change.
 std::vector<std::string> content(const TestDatabase& database) {
   const auto dump = run({"pg_dump", database.url()});
-  REQUIRE_MESSAGE(dump.exit_code == 0, dump.err);
+  REQUIRE(dump == exits(0));
   auto lines = split(dump.out, '\n');
   std::erase_if(lines, [](const auto& line) {
     return line.starts_with("\\restrict") || line.starts_with("\\unrestrict") ||
@@ -57,8 +50,7 @@ std::vector<std::string> points_of(void (*fill)(const Deployment&)) {
   const auto shop = release_one("ttl: 30s");
   fill(shop);
   const auto file = (shop.dir().path() / "trace").string();
-  const auto result = start_with(shop, "SCHEMAGATE_FAULT_TRACE", file).wait();
-  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+  REQUIRE(start_with(shop, "SCHEMAGATE_FAULT_TRACE", file).wait() == exits(0));
   auto points = split(read_text(file), '\n');
   std::erase_if(points,
                 [](const auto& line) { return line.empty() || line == contains("/postgres."); });
@@ -129,27 +121,26 @@ TEST_CASE(
     firsts.push_back(start_with(*shops.back(), "SCHEMAGATE_FAULT", pause.point + ":stop"));
   }
   for (std::size_t i = 0; i < all.size(); ++i) {
-    REQUIRE_MESSAGE(is_paused(firsts[i].pid()), all[i].where);
+    REQUIRE_MESSAGE(eventually([&] { return firsts[i].is_stopped(); }), all[i].where);
     shops[i]->settings.lease = "ttl: 30s";
     seconds.push_back(shops[i]->start());
   }
   for (std::size_t i = 0; i < all.size(); ++i) {
     CAPTURE(all[i].where);
-    const auto second = seconds[i].wait();
-    REQUIRE_MESSAGE(second.exit_code == 0, second.err);
+    REQUIRE(seconds[i].wait() == exits(0));
     const auto after = content(shops[i]->database());
     firsts[i].signal(SIGCONT);
     const auto woken = firsts[i].wait();
     // All done and committed: whether the lost lease is still noticed is a matter of moments.
     const bool may_be_content = all[i].complete && woken.exit_code == 0;
-    REQUIRE_MESSAGE((woken.exit_code == 12 || may_be_content), woken.err);
+    REQUIRE_MESSAGE((woken == exits(12) || may_be_content), woken.err);
     if (!may_be_content) REQUIRE(woken.err == contains("lease"));
     // The one that had finished gives back the lease that nobody else wanted.
     if (!all[i].complete) REQUIRE(difference(after, content(shops[i]->database())).empty());
-    if (all[i].complete) REQUIRE(shops[i]->run().exit_code == 0);
+    if (all[i].complete) REQUIRE(shops[i]->run() == exits(0));
     REQUIRE(calls(*shops[i]) == "2, 3, 4");
     REQUIRE(shops[i]->history().size() == 4);
-    REQUIRE(leases_held(shops[i]->database()) == "0");
+    REQUIRE(!is_lease_held(shops[i]->database()));
     record({.fault = "the holder is paused (SIGSTOP) until its lease expired",
             .where = all[i].where,
             .seen =
@@ -164,12 +155,11 @@ TEST_CASE(
 TEST_CASE("a holder paused in CREATE INDEX CONCURRENTLY is ended before its successor builds") {
   auto shop = release_one("ttl: 6s");
   shop.migration("1_init", k_init);
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   shop.migration("2_index", "CREATE INDEX CONCURRENTLY i2 ON t (x);");
   shop.migration("3_step", "INSERT INTO calls VALUES ('3');");
-  auto writer = shop.database().connect();  // the statement waits for whoever writes to the table
-  writer.execute("BEGIN");
-  writer.execute("INSERT INTO t VALUES (3)");
+  // The statement waits for whoever writes to the table.
+  OpenTransaction writer{shop.database(), "INSERT INTO t VALUES (3)"};
   auto first = shop.start();
   REQUIRE(shop.is_running("CREATE INDEX CONCURRENTLY"));
   const auto building = shop.database().value(
@@ -182,15 +172,14 @@ TEST_CASE("a holder paused in CREATE INDEX CONCURRENTLY is ended before its succ
   REQUIRE(second.says("continuing with part"));
   REQUIRE(shop.database().value("SELECT count(*) FROM pg_stat_activity WHERE pid = " + building) ==
           "0");
-  writer.execute("\tCOMMIT");
-  const auto done = second.wait();
-  REQUIRE_MESSAGE(done.exit_code == 0, done.err);
+  writer.commit();
+  REQUIRE(second.wait() == exits(0));
   REQUIRE(shop.indexes(true) == "i2");
   REQUIRE(shop.indexes(false).empty());
   const auto after = content(shop.database());
   first.signal(SIGCONT);
   const auto woken = first.wait();
-  REQUIRE_MESSAGE(woken.exit_code == 12, woken.err);
+  REQUIRE(woken == exits(12));
   REQUIRE(difference(after, content(shop.database())).empty());
   REQUIRE(joined(shop.history()) == "1_init 1 finished, 2_index 1 finished, 3_step 1 finished");
   record({.fault = "the holder is paused (SIGSTOP) until its lease expired",
@@ -224,15 +213,14 @@ TEST_CASE("a holder paused in its command loses the command's session before the
     if (whole_group) REQUIRE(::kill(-child, SIGSTOP) == 0);
     project.database.execute("UPDATE nap SET seconds = 0");
     const auto second = project.set("lease.ttl", "30s").run();
-    REQUIRE_MESSAGE(second.exit_code == 0, second.err);
+    REQUIRE(second == exits(0));
     const auto ended = second.err.find("ending backend");
     REQUIRE(ended < second.err.find("running sh"));
     REQUIRE(joined(project.database.column("SELECT fence FROM calls")) == "schemagate:app:shop:2");
     const auto after = content(project.database);
     if (whole_group) ::kill(-child, SIGCONT);
     first.signal(SIGCONT);
-    const auto woken = first.wait();
-    REQUIRE_MESSAGE(woken.exit_code == 12, woken.err);
+    REQUIRE(first.wait() == exits(12));
     REQUIRE(difference(after, content(project.database)).empty());
     REQUIRE(project.marker("status") == "complete");
     REQUIRE(no_backend_is_left(project.database));
@@ -271,11 +259,10 @@ TEST_CASE("what the command of a paused holder begins anew is ended while its su
   REQUIRE(eventually([&] { return (back = session_of_the_first()) != "(no row)"; }));
   REQUIRE(eventually([&] { return session_of_the_first() != back; }));
   project.database.execute("INSERT INTO door VALUES (true)");
-  const auto done = second.wait();
-  REQUIRE_MESSAGE(done.exit_code == 0, done.err);
+  REQUIRE(second.wait() == exits(0));
   first.signal(SIGCONT);
   const auto woken = first.wait();
-  REQUIRE_MESSAGE(woken.exit_code == 12, woken.err);
+  REQUIRE(woken == exits(12));
   REQUIRE(joined(project.database.column("SELECT what FROM calls")) == "new");
   record({.fault = "the holder is paused (SIGSTOP) until its lease expired",
           .where = "in an external command that connects again and again",

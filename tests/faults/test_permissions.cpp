@@ -1,7 +1,7 @@
 // A role that lacks one right after the other.
 
-#include "e2e/gate_fixture.hpp"
 #include "faults/server_fixture.hpp"
+#include "support/gate_project.hpp"
 
 using namespace testing;
 
@@ -11,7 +11,7 @@ namespace {
 struct Granted {
   explicit Granted(const std::string& suffix) : role{suffix} {
     shop.migration("1_init", "CREATE TABLE t (x int);\n");
-    REQUIRE(shop.run().exit_code == 0);
+    REQUIRE(shop.run() == exits(0));
     execute(
         "GRANT USAGE, CREATE ON SCHEMA public TO $role; GRANT USAGE ON SCHEMA schemagate TO $role;"
         "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA schemagate TO $role;"
@@ -28,9 +28,7 @@ struct Granted {
   }
   [[nodiscard]] std::string now() const { return state(shop.database().url()); }
   void check_completes() const {
-    const auto result = shop.run();
-    INFO(result.err);
-    CHECK(result.exit_code == 0);
+    CHECK(shop.run() == exits(0));
     CHECK(now() == "1_init, 2_next | t | complete");
     CHECK(shop.indexes(true) == "i");
   }
@@ -40,8 +38,7 @@ struct Granted {
 };
 
 void check_told(const Result& result, int code, const std::string& cause, const std::string& hint) {
-  INFO(result.err);
-  CHECK(result.exit_code == code);
+  CHECK(result == exits(code));
   CHECK(tells(result, cause, hint));
   CHECK(keeps_secret(result));
 }
@@ -137,9 +134,7 @@ TEST_CASE(
              "GRANT USAGE, CREATE ON SCHEMA public TO " + role.name());
   CHECK(state(shop.database().url()) == "none | none | none");
   shop.database().execute("GRANT CREATE ON SCHEMA public TO " + role.name());
-  const auto result = shop.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(shop.run() == exits(0));
   CHECK(state(shop.database().url()) == "1_init | t | complete");
   record(
       {.fault = "CREATE missing on the database or on a schema",
@@ -212,7 +207,7 @@ TEST_CASE("a gate that lacks a right stays closed, says which, and opens once it
   const TestRole role{"gate"};
   testing::GateProject app;
   app.migration("1_init", "CREATE TABLE t (x int);");
-  REQUIRE(app.run().exit_code == 0);
+  REQUIRE(app.run() == exits(0));
   app.environment["DATABASE_URL"] = app.database.url_as(role.name() + ":" + testing::k_password);
   app.set("gate.poll", "300ms").set("gate.timeout", "10m");
   auto gate = app.start_gate();
@@ -225,14 +220,13 @@ TEST_CASE("a gate that lacks a right stays closed, says which, and opens once it
              "");
   app.database.execute("GRANT SELECT ON schemagate.marker TO " + role.name());
   const auto opened = gate.wait();
-  INFO(opened.err);
-  CHECK(opened.exit_code == 0);
+  CHECK(opened == exits(0));
   CHECK(keeps_secret(opened));
   app.set("gate.match", "migrations");
   check_told(app.gate({"--once"}), 30, "permission denied for table _prisma_migrations (grant it",
              "");
   app.database.execute("GRANT SELECT ON _prisma_migrations TO " + role.name());
-  CHECK(app.gate({"--once"}).exit_code == 0);
+  CHECK(app.gate({"--once"}) == exits(0));
   record({.fault = "USAGE on schema schemagate or SELECT on its marker or the history missing",
           .where = "a gate",
           .seen = "stays closed and says what to grant; opens once it is granted"},

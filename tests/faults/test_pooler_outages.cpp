@@ -57,16 +57,14 @@ TEST_CASE("a pooler killed under a run is named, and the next run completes") {
   auto run = pooled.project.start_run();
   REQUIRE(naps(pooled));
   pooled.pooler.kill();
-  const auto cut = run.wait();
-  CHECK(cut.exit_code == 14);
-  CHECK(cut.err == contains("connection lost"));
+  CHECK(run.wait() == exits(14, "connection lost"));
   expire_lease(pooled.project.database);
   auto waiting = pooled.project.start_run();
   REQUIRE(waiting.says("waiting for the database"));
   pooled.pooler.restart();
   wake(pooled);
   const auto next = waiting.wait();
-  CHECK_MESSAGE(next.exit_code == 0, next.err);
+  CHECK(next == exits(0));
   check_once_and_clean(pooled, fresh);
   record({.fault = "SIGKILL of the pooler",
           .where = "while a migration runs",
@@ -87,9 +85,8 @@ TEST_CASE("a pause of the pooler makes a run and a gate wait") {
   CHECK(run.is_running());
   CHECK(gate.is_running());
   pooled.pooler.admin("RESUME");
-  const auto result = run.wait();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
-  CHECK(gate.wait().exit_code == 0);
+  CHECK(run.wait() == exits(0));
+  CHECK(gate.wait() == exits(0));
   check_once_and_clean(pooled, fresh);
   record({.fault = "PAUSE and RESUME of the pooler",
           .where = "while a run begins and a gate waits",
@@ -110,8 +107,7 @@ TEST_CASE("a full pool makes a run wait, and a query_wait_timeout in it does not
     else CHECK(run.says("waiting for the database"));  // it has been refused once
     CHECK(run.is_running());
     full.reset();
-    const auto result = run.wait();
-    CHECK_MESSAGE(result.exit_code == 0, result.err);
+    CHECK(run.wait() == exits(0));
     check_once_and_clean(pooled, fresh);
   }
   record({.fault = "the pool is full for 3 s",
@@ -133,9 +129,9 @@ TEST_CASE("behind a pool that stays full database.wait and gate.timeout hold") {
   CHECK(eventually([&] { return !run.is_running(); }, 60s));
   CHECK(eventually([&] { return !gate.is_running(); }, 60s));
   CHECK(eventually([&] { return !probe.is_running(); }, 60s));
-  if (!run.is_running()) CHECK(run.wait().exit_code == 10);
-  if (!gate.is_running()) CHECK(gate.wait().exit_code == 30);
-  if (!probe.is_running()) CHECK(probe.wait().exit_code == 30);
+  if (!run.is_running()) CHECK(run.wait() == exits(10));
+  if (!gate.is_running()) CHECK(gate.wait() == exits(30));
+  if (!probe.is_running()) CHECK(probe.wait() == exits(30));
   record({.fault = "the pool stays full",
           .where = "when a run begins, and while a gate or a probe looks",
           .seen = "run exits 10, gate and probe 30, at most 10 s later than they were told"});
@@ -155,8 +151,7 @@ TEST_CASE("a run behind a pooler that is strict with its clients completes") {
     REQUIRE(naps(pooled));
     std::this_thread::sleep_for(5s);
     wake(pooled);
-    const auto result = run.wait();
-    CHECK_MESSAGE(result.exit_code == 0, result.err);
+    CHECK(run.wait() == exits(0));
     check_once_and_clean(pooled, fresh);
   }
   record({.fault = "client_idle_timeout = 2, server_lifetime = 1, or server_reset_query_always",
@@ -184,15 +179,12 @@ TEST_CASE("where the pooler takes no more clients a run waits, and says so when 
     return true;
   }));
   pooled.project.set("database.wait", "1s");
-  const auto refused = pooled.project.run();
-  CHECK(refused.exit_code == 10);
-  CHECK(refused.err == contains("no more connections allowed"));
+  CHECK(pooled.project.run() == exits(10, "no more connections allowed"));
   pooled.project.set("database.wait", "2m");
   auto run = pooled.project.start_run();
   REQUIRE(run.says("no more connections allowed"));
   others.clear();
-  const auto result = run.wait();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(run.wait() == exits(0));
   check_once_and_clean(pooled, fresh);
   record({.fault = "max_client_conn is reached",
           .where = "PgBouncer, when a run begins",
@@ -206,19 +198,15 @@ TEST_CASE("behind a session pooler runs at once and a killed one leave nothing")
   const auto fresh = pooled.backends();
   std::vector<Process> runs;
   for (int i = 0; i < 4; ++i) runs.push_back(pooled.project.start_run());
-  for (auto& run : runs) {
-    const auto result = run.wait();
-    CHECK_MESSAGE(result.exit_code == 0, result.err);
-  }
+  for (auto& run : runs) CHECK(run.wait() == exits(0));
   check_nothing_is_left(pooled, fresh);
   pooled.project.migration("20240104000000_more", "CREATE TABLE more (id integer);")
       .set("release", "r2");
   pooled.project.environment["SCHEMAGATE_FAULT"] = "postgres.send:25:kill";
-  CHECK(pooled.project.run().exit_code == 128 + SIGKILL);
+  CHECK(pooled.project.run() == exits(128 + SIGKILL));
   pooled.project.environment.erase("SCHEMAGATE_FAULT");
   expire_lease(pooled.project.database);
-  const auto result = pooled.project.run();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(pooled.project.run() == exits(0));
   check_nothing_is_left(pooled, fresh);
   record({.fault = "4 runs at once, then SIGKILL of another",
           .where = "behind a pooler in session mode",
@@ -234,16 +222,13 @@ TEST_CASE("CONCURRENTLY in a busy pool is refused, and where allowed sets nothin
       .migration("20240102000000_index", "SET lock_timeout = '3s';\n"
                                          "CREATE INDEX CONCURRENTLY users_id ON users (id);");
   Neighbours neighbours{pooled, 3};
-  CHECK(project.run().exit_code == 24);
+  CHECK(project.run() == exits(24));
   CHECK(project.database.value("SELECT to_regclass('users')") == "NULL");
   check_nothing_is_left(pooled, fresh);
   project.set("lease.unfenced", "allow");
-  const auto setting = project.run();
-  CHECK(setting.exit_code == 24);
-  CHECK(setting.err == contains("what the script SETs cannot be set through a pooler"));
+  CHECK(project.run() == exits(24, "what the script SETs cannot be set through a pooler"));
   project.migration("20240102000000_index", "CREATE INDEX CONCURRENTLY users_id ON users (id);");
-  const auto result = project.run();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(project.run() == exits(0));
   CHECK(joined(neighbours.troubles()) == "");
   check_nothing_is_left(pooled, fresh);
   record(

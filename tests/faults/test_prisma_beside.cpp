@@ -4,6 +4,7 @@
 
 #include "faults/crowd.hpp"
 #include "faults/door.hpp"
+#include "support/open_transaction.hpp"
 #include "support/prisma_engine.hpp"
 #include "support/trials.hpp"
 
@@ -27,25 +28,20 @@ std::vector<std::string> waiting_for_prismas_lock(const TestDatabase& database) 
 }
 
 // CREATE INDEX CONCURRENTLY waits for every transaction that has an older snapshot.
-class OldTransaction {
- public:
-  explicit OldTransaction(const TestDatabase& database) : session_{database.connect()} {
-    session_.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1");
-  }
-  [[nodiscard]] int pid() const { return session_.backend_pid(); }
-  void end() { session_.execute("COMMIT"); }
-
- private:
-  schemagate::pg::Session session_;
-};
+constexpr const char* k_keep_a_snapshot =
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1";
 
 std::string index_waits_for(const TestDatabase& database) {
   return database.value("SELECT pg_blocking_pids(pid) FROM pg_stat_progress_create_index"
                         " WHERE datname = current_database() AND phase LIKE 'waiting%'");
 }
 
-constexpr const char* k_all = "1_init 1 finished, 2_step 1 finished, 3_index 1 finished, "
-                              "4_step 1 finished";
+void check_all_is_applied_once(const Deployment& shop) {
+  REQUIRE(calls(shop) == "1, 2, 4");
+  REQUIRE(joined(shop.history()) ==
+          "1_init 1 finished, 2_step 1 finished, 3_index 1 finished, 4_step 1 finished");
+  REQUIRE(shop.indexes(true) == "i3");
+}
 
 }  // namespace
 
@@ -69,10 +65,7 @@ TEST_CASE("Prisma's engine and up to five runs at once apply every migration exa
       runs.push_back(shop.start());
       sleep_ms(between(random, 0, 100));
     }
-    for (auto& run : runs) {
-      const auto result = run.wait();
-      REQUIRE_MESSAGE(result.exit_code == 0, result.err);
-    }
+    for (auto& run : runs) REQUIRE(run.wait() == exits(0));
     const auto outcome = PrismaEngine::outcome(prisma.wait());
     // P3009: it came while a run was in CREATE INDEX CONCURRENTLY, whose row is unfinished. P1002:
     // runs that are slow kept it waiting for longer than its 10 s.
@@ -83,12 +76,10 @@ TEST_CASE("Prisma's engine and up to five runs at once apply every migration exa
       REQUIRE(PrismaEngine::outcome(again) == "ok");
     }
     if (shop.database().value("SELECT sum(applied) FROM schemagate.run") == "0") ++prisma_first;
-    REQUIRE(calls(shop) == "1, 2, 4");
-    REQUIRE(joined(shop.history()) == k_all);
-    REQUIRE(shop.indexes(true) == "i3");
+    check_all_is_applied_once(shop);
     REQUIRE(shop.indexes(false).empty());
     REQUIRE(shop.database().value("SELECT status FROM schemagate.marker") == "complete");
-    REQUIRE(leases_held(shop.database()) == "0");
+    REQUIRE(!is_lease_held(shop.database()));
   }
   MESSAGE("Prisma did all the work in " << prisma_first << " rounds, was refused in " << refused);
   record({.fault = "`prisma migrate deploy` at the same moment as 1 to 5 runs",
@@ -120,11 +111,8 @@ TEST_CASE("Prisma's engine that waits for a run gives up or is let in, and the r
       eventually([&] { return waiting_for_prismas_lock(shop.database()).size() > left_behind; }));
   open_door(shop.database());
   REQUIRE(PrismaEngine::outcome(lucky.wait()) == "P3009");
-  const auto result = run.wait();
-  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
-  REQUIRE(calls(shop) == "1, 2, 4");
-  REQUIRE(joined(shop.history()) == k_all);
-  REQUIRE(shop.indexes(true) == "i3");
+  REQUIRE(run.wait() == exits(0));
+  check_all_is_applied_once(shop);
   record({.fault = "`prisma migrate deploy` waits for a run",
           .where = "for longer than 10 s",
           .seen = "Prisma gives up with P1002; the run goes on and exits 0"});
@@ -139,27 +127,22 @@ TEST_CASE(
   if (!PrismaEngine::is_there()) return;
   const auto shop = release_one("ttl: 30s");
   shop.migration("1_init", k_init);
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   folder_for_both(shop);
-  OldTransaction old{shop.database()};
+  OpenTransaction old{shop.database(), k_keep_a_snapshot};
   auto run = shop.start();
   REQUIRE(shop.is_running("CREATE INDEX CONCURRENTLY"));
-  REQUIRE(run.says("pid " + std::to_string(old.pid())));
+  REQUIRE(run.says("pid " + old.pid()));
   std::vector<Process> others;
   for (int i = 0; i < 5; ++i) others.push_back(shop.start());
   for (auto& other : others) REQUIRE(other.says("waiting for the lease"));
   const auto prisma = PrismaEngine::start_deploy(shop.folder(), shop.database()).wait();
   REQUIRE(PrismaEngine::outcome(prisma) == "P3009");
-  REQUIRE(index_waits_for(shop.database()) == "{" + std::to_string(old.pid()) + "}");
-  old.end();
-  const auto result = run.wait();
-  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
-  for (auto& other : others) {
-    const auto waited = other.wait();
-    REQUIRE_MESSAGE(waited.exit_code == 0, waited.err);
-  }
-  REQUIRE(joined(shop.history()) == k_all);
-  REQUIRE(shop.indexes(true) == "i3");
+  REQUIRE(index_waits_for(shop.database()) == "{" + old.pid() + "}");
+  old.commit();
+  REQUIRE(run.wait() == exits(0));
+  for (auto& other : others) REQUIRE(other.wait() == exits(0));
+  check_all_is_applied_once(shop);
   record({.fault = "the app holds an old transaction",
           .where = "in `CREATE INDEX CONCURRENTLY`, five runs and Prisma beside it",
           .seen =
@@ -171,10 +154,10 @@ TEST_CASE("runs that wait for Prisma's engine do not hold up the index that it b
   if (!PrismaEngine::is_there()) return;
   const auto shop = release_one("ttl: 30s");
   folder_for_both(shop);
-  OldTransaction old{shop.database()};
+  OpenTransaction old{shop.database(), k_keep_a_snapshot};
   auto prisma = PrismaEngine::start_deploy(shop.folder(), shop.database());
   // Its last wait: earlier phases wait for nobody, and pass.
-  const auto for_the_old = "{" + std::to_string(old.pid()) + "}";
+  const auto for_the_old = "{" + old.pid() + "}";
   REQUIRE(eventually([&] { return index_waits_for(shop.database()) == for_the_old; }));
   std::vector<Process> runs;
   for (int i = 0; i < 5; ++i) runs.push_back(shop.start());
@@ -184,15 +167,10 @@ TEST_CASE("runs that wait for Prisma's engine do not hold up the index that it b
     });
   }));
   REQUIRE(index_waits_for(shop.database()) == for_the_old);
-  old.end();
+  old.commit();
   REQUIRE(PrismaEngine::outcome(prisma.wait()) == "ok");
-  for (auto& run : runs) {
-    const auto result = run.wait();
-    REQUIRE_MESSAGE(result.exit_code == 0, result.err);
-  }
-  REQUIRE(calls(shop) == "1, 2, 4");
-  REQUIRE(joined(shop.history()) == k_all);
-  REQUIRE(shop.indexes(true) == "i3");
+  for (auto& run : runs) REQUIRE(run.wait() == exits(0));
+  check_all_is_applied_once(shop);
   record({.fault = "`prisma migrate deploy` is in `CREATE INDEX CONCURRENTLY`",
           .where = "waiting for Prisma's lock, five runs",
           .seen = "no deadlock: Prisma finishes, then all runs exit 0"});

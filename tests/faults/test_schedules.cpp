@@ -3,8 +3,8 @@
 #include <csignal>
 #include <sstream>
 
-#include "e2e/deployment.hpp"
-#include "e2e/gate_fixture.hpp"
+#include "support/deployment.hpp"
+#include "support/gate_project.hpp"
 #include "support/trials.hpp"
 
 using namespace testing;
@@ -29,13 +29,6 @@ void stop_at(GateProject& project, const std::string& point) {
   project.environment["SCHEMAGATE_FAULT"] = point.substr(0, point.find('\t')) + ":stop";
 }
 
-bool is_stopped(const testing::Process& process) {
-  return eventually([&] {
-    return testing::read_text("/proc/" + std::to_string(process.pid()) + "/stat") ==
-           contains(") T ");
-  });
-}
-
 void add_renaming_script(GateProject& project) {
   project.migration("1_init", "CREATE TABLE calls (x int);");
   project.migration("2_call", "SET application_name = 'mine';\n"
@@ -47,7 +40,7 @@ Lines points_before_the_statement() {
   GateProject rehearsal;
   add_renaming_script(rehearsal);
   trace(rehearsal);
-  REQUIRE(rehearsal.run().exit_code == 0);
+  REQUIRE(rehearsal.run() == exits(0));
   Lines points;
   for (const auto& line : traced(rehearsal)) {
     if (line.starts_with("postgres.send") && line == contains("DO $$")) return points;
@@ -80,17 +73,16 @@ TEST_CASE(
     project.set("lease.ttl", "6s");  // must not pass before it is stopped
     stop_at(project, point);
     auto first = project.start_run();
-    REQUIRE(is_stopped(first));
+    REQUIRE(eventually([&] { return first.is_stopped(); }));
     CHECK(project.database.value("SELECT count(*) FROM pg_stat_activity WHERE datname ="
                                  " current_database() AND application_name = 'mine'") == "0");
     project.environment.clear();
     project.environment["DATABASE_URL"] = project.database.url();
     const auto second = project.set("lease.ttl", "30s").run();
-    INFO(second.err);
-    CHECK(second.exit_code == 20);  // nobody can tell how far a DO block with COMMIT came
+    CHECK(second == exits(20));  // nobody can tell how far a DO block with COMMIT came
     CHECK(second.err == contains("ending backend"));
     first.signal(SIGCONT);
-    CHECK(first.wait().exit_code == 12);
+    CHECK(first.wait() == exits(12));
     CHECK(project.database.value("SELECT count(*) FROM calls") == "0");
   }
   testing::record({.fault = "paused for longer than the lease (SIGSTOP)",
@@ -107,7 +99,7 @@ TEST_CASE(
   {
     GateProject rehearsal;
     add_slow_check(rehearsal);
-    REQUIRE(rehearsal.run().exit_code == 0);
+    REQUIRE(rehearsal.run() == exits(0));
     rehearsal.database.execute("DELETE FROM schemagate.marker; DELETE FROM _prisma_migrations");
     trace(rehearsal);
     REQUIRE(rehearsal.look() == 30);
@@ -119,13 +111,13 @@ TEST_CASE(
     CAPTURE(point);
     GateProject project;
     add_slow_check(project);
-    REQUIRE(project.run().exit_code == 0);
+    REQUIRE(project.run() == exits(0));
     project.database.execute(
         "DROP TABLE t; DELETE FROM schemagate.marker; DELETE FROM _prisma_migrations");
     const auto settings = project.environment;
     stop_at(project, point);
     auto gate = project.start_gate();
-    REQUIRE(is_stopped(gate));
+    REQUIRE(eventually([&] { return gate.is_stopped(); }));
     project.environment = settings;
     auto gatekeeper = project.database.connect();
     gatekeeper.execute("SELECT pg_advisory_lock(7)");
@@ -140,8 +132,8 @@ TEST_CASE(
     CHECK(gate.says("gate closed"));
     CHECK(gate.is_running());
     gatekeeper.execute("SELECT pg_advisory_unlock(7)");
-    CHECK(run.wait().exit_code == 0);
-    CHECK(gate.wait().exit_code == 0);
+    CHECK(run.wait() == exits(0));
+    CHECK(gate.wait() == exits(0));
   }
   testing::record({.fault = "paused (SIGSTOP)",
                    .where = "a gate with match: migrations, within a look",

@@ -19,6 +19,16 @@ void fill(Deployment& shop) {
 
 constexpr const char* k_all_done = "1_init, 2_next | t, u | complete";
 
+// In a third migration whose end is ours to say.
+Process start_long(Deployment& shop) {
+  fill(shop);
+  shop.prepare_nap(60);
+  shop.migration("3_slow", "CREATE TABLE v (x int);\nSELECT aside.nap();\n");
+  auto process = shop.start();
+  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  return process;
+}
+
 const Trace& trace() {
   static const Trace points = [] {
     Deployment shop;
@@ -31,8 +41,7 @@ const Trace& trace() {
 // The next run, which must not have to wait for the lease.
 void check_next_run(const Deployment& shop, const std::string& expected = k_all_done) {
   const auto again = shop.run();
-  INFO(again.err);
-  CHECK(again.exit_code == 0);
+  CHECK(again == exits(0));
   CHECK(again.err != contains("waiting for the lease"));
   CHECK(state(shop.database().url()) == expected);
 }
@@ -57,14 +66,14 @@ void check_every_third_message(std::size_t first) {
     const auto result = held.go_on();
     INFO(result.err);
     // 0: at the very start, and when only the lease is left to give back.
-    CHECK((result.exit_code == 0 || is_lost_connection(result)));
+    CHECK((result == exits(0) || is_lost_connection(result)));
     const auto left = state(shop.database().url());
     CHECK((left == "none | none | none" || left == "none | none | running" ||
            left == "1_init | t | running" || left == "1_init, 2_next | t, u | running" ||
            left == k_all_done));
     CHECK((result.exit_code == 0) == (left == k_all_done));
-    let_lease_expire(shop.database().url());  // lost between taking it and learning so
-    CHECK(shop.run().exit_code == 0);
+    expire_lease(shop.database().url());  // lost between taking it and learning so
+    CHECK(shop.run() == exits(0));
     CHECK(state(shop.database().url()) == k_all_done);
     ++times;
   }
@@ -161,11 +170,7 @@ TEST_CASE(
   for (const bool all : {false, true}) {
     CAPTURE(all);
     Deployment shop;
-    fill(shop);
-    shop.prepare_nap(60);
-    shop.migration("3_slow", "CREATE TABLE v (x int);\nSELECT aside.nap();\n");
-    auto deploy = shop.start();
-    REQUIRE(shop.is_running("SELECT aside.nap()"));
+    auto deploy = start_long(shop);
     // The renewal has a connection, too.
     REQUIRE(eventually([&] {
       return shop.database().value("SELECT count(*) FROM pg_stat_activity WHERE datname = "
@@ -221,9 +226,7 @@ TEST_CASE("a run goes on when the backend that renews its lease is terminated ag
   }));
   open_door(shop.database());
   const auto result = deploy.wait();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
-  CHECK(result.err == contains("could not be renewed, trying again"));
+  CHECK(result == exits(0, "could not be renewed, trying again"));
   CHECK(keeps_secret(result));
   CHECK(state(shop.database().url()) == "1_init, 2_next, 3_slow | t, u, v | complete");
   record({.fault = "pg_terminate_backend of the connection that renews the lease",
@@ -235,16 +238,15 @@ TEST_CASE("a run goes on when the backend that renews its lease is terminated ag
 TEST_CASE("a CREATE INDEX CONCURRENTLY whose backend is terminated is begun anew by the next run") {
   Deployment shop;
   fill(shop);
-  REQUIRE(shop.run().exit_code == 0);
+  REQUIRE(shop.run() == exits(0));
   shop.migration("3_index", "CREATE INDEX CONCURRENTLY i ON t (x);\n");
-  auto blocker = shop.database().connect();
-  blocker.execute("BEGIN; INSERT INTO t VALUES (2)");
+  OpenTransaction blocker{shop.database(), "INSERT INTO t VALUES (2)"};
   auto deploy = shop.start();
   REQUIRE(shop.is_running("CREATE INDEX"));
   REQUIRE(eventually([&] { return shop.indexes(false) == "i"; }));
   CHECK(terminate(shop.database().connect(), "query LIKE 'CREATE INDEX%'") == "1");
   const auto result = deploy.wait();
-  blocker.execute("COMMIT");
+  blocker.commit();
   INFO(result.err);
   CHECK(is_lost_connection(result));
   CHECK(shop.indexes(false) == "i");
@@ -275,9 +277,7 @@ TEST_CASE(
   CHECK(terminate(server.connect(), "wait_event = 'SyncRep' AND query = 'COMMIT'") == "1");
   server.set("synchronous_standby_names", "");
   const auto result = held.process().wait();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
-  CHECK(result.err == contains("the COMMIT had taken place"));
+  CHECK(result == exits(0, "the COMMIT had taken place"));
   CHECK(keeps_secret(result));
   CHECK(state(server.url()) == k_all_done);
   record({.fault = "pg_terminate_backend of the run's connection",
@@ -299,8 +299,7 @@ TEST_CASE(
   SUBCASE("its own") {
     CHECK(terminate(shop.database().connect(), "query LIKE '%aside.wait%'") == "1");
     const auto result = deploy.wait();
-    INFO(result.err);
-    CHECK(result.exit_code == 25);
+    CHECK(result == exits(25));
     CHECK(tells(result, "terminating connection due to administrator command", "run it again"));
     CHECK(keeps_secret(result));
     CHECK(state(shop.database().url()) == "none | none | failed");
@@ -326,16 +325,11 @@ TEST_CASE(
 TEST_CASE(
     "a statement that somebody cancels fails with 21, and nobody is told to mend the script") {
   Deployment shop;
-  fill(shop);
-  shop.prepare_nap(60);
-  shop.migration("3_slow", "CREATE TABLE v (x int);\nSELECT aside.nap();\n");
-  auto deploy = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  auto deploy = start_long(shop);
   shop.database().execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname ="
                           " current_database() AND query LIKE 'SELECT aside.nap%'");
   const auto result = deploy.wait();
-  INFO(result.err);
-  CHECK(result.exit_code == 21);
+  CHECK(result == exits(21));
   CHECK(tells(result, "ERROR 57014: canceling statement due to user request", "run again"));
   CHECK(result.err != contains("hint: fix"));
   CHECK(result.err == contains("nothing of this migration remains"));

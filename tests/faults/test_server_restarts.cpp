@@ -1,7 +1,7 @@
 // A server that crashes, restarts, recovers, or is a standby.
 
-#include "e2e/gate_fixture.hpp"
 #include "faults/server_fixture.hpp"
+#include "support/gate_project.hpp"
 
 using namespace testing;
 
@@ -27,7 +27,7 @@ bool is_running(const OwnServer& server, const std::string& statement) {
 // Of a run whose server has crashed, which took nothing back; asked for once it is up again.
 void check_state(const OwnServer& server, const std::string& expected) {
   CHECK(state(server.url()) == expected);
-  let_lease_expire(server.url());
+  expire_lease(server.url());
 }
 
 // Started while the server is down, the next run waits for it and completes.
@@ -36,8 +36,7 @@ void check_next_run(const Deployment& shop, const OwnServer& server, const std::
   CHECK(next.says("waiting for the database postgres@127.0.0.1"));
   server.start();
   const auto result = next.wait();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(result == exits(0));
   CHECK(keeps_secret(result));
   CHECK(state(server.url()) == expected);
 }
@@ -58,8 +57,7 @@ TEST_CASE(
   Deployment shop;
   fill(shop, server);
   const auto check_lost = [](const testing::Result& result) {
-    INFO(result.err);
-    CHECK(result.exit_code == 14);
+    CHECK(result == exits(14));
     CHECK(tells(result, "connection lost", "run again"));
     CHECK(keeps_secret(result));
   };
@@ -95,10 +93,9 @@ TEST_CASE(
   }
   SUBCASE("inside CREATE INDEX CONCURRENTLY") {
     where = "inside CREATE INDEX CONCURRENTLY";
-    REQUIRE(shop.run().exit_code == 0);
+    REQUIRE(shop.run() == exits(0));
     shop.migration("3_index", "CREATE INDEX CONCURRENTLY i ON t (x);\n");
-    auto blocker = server.connect();
-    blocker.execute("BEGIN; INSERT INTO t VALUES (2)");
+    const OpenTransaction blocker{server.connect(), "INSERT INTO t VALUES (2)"};
     auto deploy = shop.start();
     REQUIRE(is_running(server, "CREATE INDEX"));
     REQUIRE(eventually([&] { return server.value("SELECT to_regclass('i')") == "i"; }));
@@ -133,20 +130,18 @@ TEST_CASE("a waiting runner and a waiting gate outlive a crash of the server, ea
   REQUIRE(second.says("waiting for the lease"));
   REQUIRE(gate.says("gate closed: a run for release"));
   server.stop();
-  CHECK(deploy.wait().exit_code == 14);
+  CHECK(deploy.wait() == exits(14));
   const auto waited = second.wait();
-  INFO(waited.err);
-  CHECK(waited.exit_code == 14);
+  CHECK(waited == exits(14));
   CHECK(tells(waited, "connection lost", "run again"));
   CHECK(gate.says("cannot be reached"));
   server.start();
-  let_lease_expire(server.url());
+  expire_lease(server.url());
   server.execute("UPDATE aside.nap SET x = 0");
   CHECK(gate.is_running());
-  CHECK(shop.run().exit_code == 0);
+  CHECK(shop.run() == exits(0));
   const auto opened = gate.wait();
-  INFO(opened.err);
-  CHECK(opened.exit_code == 0);
+  CHECK(opened == exits(0));
   CHECK(keeps_secret(opened));
   CHECK(state(server.url()) == "1_init, 2_next, 3_slow | t, u, v | complete");
   record({.fault = "the server crashes (pg_ctl stop -m immediate)",
@@ -167,16 +162,13 @@ TEST_CASE("a server that is starting up or shutting down is waited for, with its
   const auto settings = (server.data() / "postgresql.conf").string();
   REQUIRE(testing::run({"sh", "-c",
                         "echo 'hot_standby = off' >> " + settings + " && touch " + signal +
-                            " && chown postgres: " + signal})
-              .exit_code == 0);
+                            " && chown postgres: " + signal}) == exits(0));
   server.start(false);
   auto deploy = shop.start();
   CHECK(deploy.says("the database system is not accepting connections"));
   CHECK(deploy.is_running());
-  CHECK(server.control({"promote", "-w", "-s"}).exit_code == 0);
-  const auto result = deploy.wait();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(server.control({"promote", "-w", "-s"}) == exits(0));
+  CHECK(deploy.wait() == exits(0));
   CHECK(state(server.url()) == k_two_done);
   record({.fault = "57P03, the server recovers and takes no connections",
           .where = "start of a run",
@@ -185,7 +177,7 @@ TEST_CASE("a server that is starting up or shutting down is waited for, with its
   shop.migration("3_more", "CREATE TABLE v (x int);\n");
   {
     const auto open = server.connect();
-    CHECK(server.control({"stop", "-m", "smart", "-W", "-s"}).exit_code == 0);
+    CHECK(server.control({"stop", "-m", "smart", "-W", "-s"}) == exits(0));
     REQUIRE(eventually([&] {  // it has heard of it
       try {
         (void)server.connect();
@@ -199,15 +191,14 @@ TEST_CASE("a server that is starting up or shutting down is waited for, with its
     CHECK(second.is_running());
     shop.settings.database = "wait: 1s";
     const auto impatient = shop.run();
-    INFO(impatient.err);
-    CHECK(impatient.exit_code == 10);
+    CHECK(impatient == exits(10));
     CHECK(tells(impatient, "the database system is shutting down", "database.wait"));
     CHECK(keeps_secret(impatient));
     record({.fault = "57P03, the server is shutting down",
             .where = "start of a run",
             .seen = "waits, then exit 10 with what the server says"});
   }
-  REQUIRE(eventually([&] { return server.control({"status"}).exit_code == 3; }));
+  REQUIRE(eventually([&] { return server.control({"status"}) == exits(3); }));
   shop.settings.database = "wait: 2m";
   check_next_run(shop, server, "1_init, 2_next, 3_more | t, u, v | complete");
 }
@@ -221,8 +212,7 @@ TEST_CASE(
   shop.settings.database = "wait: 1s";
   shop.settings.rest = "gate: {poll: 300ms, timeout: 10m}\n";
   const auto refused = shop.run();
-  INFO(refused.err);
-  CHECK(refused.exit_code == 10);
+  CHECK(refused == exits(10));
   CHECK(tells(refused, "in recovery (a standby", "primary"));
   CHECK(keeps_secret(refused));
   CHECK(state(standby->url()) == "none | none | none");
@@ -232,10 +222,9 @@ TEST_CASE(
   // The same release, run on the primary; a folder of its own, since the gate reads the first.
   Deployment origin;
   fill(origin, primary);
-  REQUIRE(origin.run().exit_code == 0);
+  REQUIRE(origin.run() == exits(0));
   const auto opened = gate.wait();
-  INFO(opened.err);
-  CHECK(opened.exit_code == 0);
+  CHECK(opened == exits(0));
   CHECK(keeps_secret(opened));
   CHECK(opened.err != contains("LISTEN"));
 
@@ -246,12 +235,10 @@ TEST_CASE(
   CHECK(deploy.is_running());
   auto second = start_gate(shop);
   CHECK(second.says("gate closed: no run for release"));
-  CHECK(standby->control({"promote", "-w", "-s"}).exit_code == 0);
-  const auto result = deploy.wait();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(standby->control({"promote", "-w", "-s"}) == exits(0));
+  CHECK(deploy.wait() == exits(0));
   CHECK(state(standby->url()) == "1_init, 2_next, 3_more | t, u, v | complete");
-  CHECK(second.wait().exit_code == 0);
+  CHECK(second.wait() == exits(0));
   record({.fault = "a standby instead of the primary",
           .where = "start of a run",
           .seen = "waits, then exit 10, \"in recovery (a standby)\"; once promoted, exit 0"});

@@ -1,7 +1,8 @@
 // Several apps in one database at the same time.
 
-#include "e2e/gate_fixture.hpp"
 #include "faults/crowd.hpp"
+#include "support/gate_project.hpp"
+#include "support/open_transaction.hpp"
 #include "support/trials.hpp"
 
 using namespace testing;
@@ -53,8 +54,8 @@ TEST_CASE("two apps with schemas of their own in one database migrate at the sam
   auto second = b.start();
   const auto one = first.wait();
   const auto two = second.wait();
-  REQUIRE_MESSAGE(one.exit_code == 0, one.err);
-  REQUIRE_MESSAGE(two.exit_code == 0, two.err);
+  REQUIRE(one == exits(0));
+  REQUIRE(two == exits(0));
   for (const auto* other : {"the lease", "Prisma's migration lock", "a lock"})
     REQUIRE(one.err + two.err != contains(std::string{"waiting for "} + other));
   REQUIRE(joined(database.column("SELECT name || ' ' || fence FROM schemagate.lock ORDER BY 1")) ==
@@ -73,19 +74,15 @@ TEST_CASE("a migration that meets another app's CREATE SCHEMA IF NOT EXISTS trie
   // It waits until the other one commits, and does not begin anew before.
   shop.settings.migrations = "lock_timeout: 100s";
   shop.migration("1_init", "CREATE SCHEMA IF NOT EXISTS shared; CREATE TABLE shop (x int);");
-  auto other = database.connect();
-  other.execute("BEGIN; CREATE SCHEMA shared");
+  OpenTransaction other{database, "CREATE SCHEMA shared"};
   auto run = shop.start();
   REQUIRE(eventually([&] {
     return database.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
                           "   AND query LIKE 'CREATE SCHEMA IF NOT EXISTS shared%'"
                           "   AND datname = current_database()") == "1";
   }));
-  other.execute("COMMIT");
-  const auto result = run.wait();
-  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
-  REQUIRE(result.err == contains("pg_namespace_nspname_index"));
-  REQUIRE(result.err == contains("rolled back, trying again"));
+  other.commit();
+  REQUIRE(run.wait() == exits(0, "pg_namespace_nspname_index", "rolled back, trying again"));
   record({.fault = "two apps create the same shared object",
           .where = "in a migration",
           .seen = "exit 0 after a second try"});
@@ -102,10 +99,7 @@ TEST_CASE("20 runners of two apps that share a history work one after the other"
   plain_folder(b);
   std::vector<Process> runs;
   for (int i = 0; i < 20; ++i) runs.push_back(i % 2 == 0 ? a.start() : b.start());
-  for (auto& run : runs) {
-    const auto result = run.wait();
-    REQUIRE_MESSAGE(result.exit_code == 0, result.err);
-  }
+  for (auto& run : runs) REQUIRE(run.wait() == exits(0));
   REQUIRE(calls(a) == "1, 2, 3, 4, 5");
   REQUIRE(a.history().size() == 5);
   REQUIRE(a.database().column("SELECT name FROM schemagate.lock") ==
@@ -132,14 +126,11 @@ TEST_CASE("20 runners of two apps with external commands run each command once, 
                     mine + "')\"\n");
   }
   for (int i = 0; i < 20; ++i) runs.push_back(projects[i % 2]->start_run());
-  for (auto& run : runs) {
-    const auto result = run.wait();
-    REQUIRE_MESSAGE(result.exit_code == 0, result.err);
-  }
+  for (auto& run : runs) REQUIRE(run.wait() == exits(0));
   REQUIRE(joined(database.column("SELECT what FROM calls ORDER BY what")) == "a, b");
   REQUIRE(joined(database.column("SELECT name FROM schemagate.lock ORDER BY 1")) == "app:a, app:b");
   REQUIRE(markers(database) == "a complete, b complete");
-  REQUIRE(leases_held(database) == "0");
+  REQUIRE(!is_lease_held(database));
   REQUIRE(no_backend_is_left(database));
   record({.fault = "two apps in one database at the same time",
           .where = "each with an external command",

@@ -15,27 +15,36 @@
 using schemagate::Bookkeeping;
 using namespace testing;
 
+namespace {
+
+// So many runners at once.
+void check_all_succeed(const TestDatabase& database, int count) {
+  std::barrier together{count};
+  std::vector<std::string> errors(static_cast<std::size_t>(count));
+  std::vector<std::thread> runners;
+  for (auto& error : errors) {
+    runners.emplace_back([&] {
+      auto session = database.connect();
+      const Bookkeeping bookkeeping{"schemagate"};
+      together.arrive_and_wait();
+      try {
+        bookkeeping.create_if_missing(session);
+        if (!bookkeeping.exists(session)) error = "not there";
+      } catch (const std::exception& e) {
+        error = e.what();
+      }
+    });
+  }
+  for (auto& runner : runners) runner.join();
+  for (const auto& error : errors) CHECK(error == "");
+}
+
+}  // namespace
+
 TEST_CASE("ten runners create the tables at once, and each finds them") {
   for (int round = 0; round < 5; ++round) {
     const TestDatabase database;
-    std::barrier together{10};
-    std::vector<std::string> errors(10);
-    std::vector<std::thread> runners;
-    for (auto& error : errors) {
-      runners.emplace_back([&] {
-        auto session = database.connect();
-        const Bookkeeping bookkeeping{"schemagate"};
-        together.arrive_and_wait();
-        try {
-          bookkeeping.create_if_missing(session);
-          if (!bookkeeping.exists(session)) error = "not there";
-        } catch (const std::exception& e) {
-          error = e.what();
-        }
-      });
-    }
-    for (auto& runner : runners) runner.join();
-    for (const auto& error : errors) CHECK(error == "");
+    check_all_succeed(database, 10);
     CHECK(database.value("SELECT count(*) FROM schemagate.version") == "1");
   }
 }
@@ -111,22 +120,7 @@ TEST_CASE("tables of version 1 are brought up to date once, by whichever runner 
       "CREATE SCHEMA schemagate;" + bookkeeping.sql(schemagate::statements::k_create_tables) +
       "INSERT INTO schemagate.run (app, release, fence, mode, digest, tool_version, host)"
       " VALUES ('a', 'r', 1, 'prisma', 'd', '0.1', 'h')");
-  std::barrier together{4};
-  std::vector<std::string> errors(4);
-  std::vector<std::thread> runners;
-  for (auto& error : errors) {
-    runners.emplace_back([&] {
-      auto session = database.connect();
-      together.arrive_and_wait();
-      try {
-        bookkeeping.create_if_missing(session);
-      } catch (const std::exception& e) {
-        error = e.what();
-      }
-    });
-  }
-  for (auto& runner : runners) runner.join();
-  for (const auto& error : errors) CHECK(error == "");
+  check_all_succeed(database, 4);
   CHECK(database.value("SELECT version FROM schemagate.version") ==
         std::to_string(schemagate::statements::k_tables_version));
   CHECK(database.value("SELECT count(*) FROM schemagate.run WHERE note IS NULL") == "1");

@@ -39,6 +39,9 @@ struct Fixture {
                               schemagate::Milliseconds wait = 1min) {
     return {.name = "prisma:public", .app = "shop", .release = "r1", .ttl = ttl, .wait = wait};
   }
+  [[nodiscard]] Lease take(schemagate::Milliseconds ttl = 30s) {
+    return Lease{session, database, bookkeeping, request(ttl), stop};
+  }
 };
 
 template <class Work> ExitCode code_of(Work&& work) {
@@ -55,8 +58,7 @@ template <class Work> ExitCode code_of(Work&& work) {
 TEST_CASE("a lease given back is free at once, and every taking has a greater fence") {
   Fixture fixture;
   for (std::int64_t expected = 1; expected <= 3; ++expected) {
-    Lease lease{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(),
-                fixture.stop};
+    auto lease = fixture.take();
     CHECK(lease.fence() == Fence{expected});
     CHECK(lease.application_name() == "schemagate:prisma:public:" + std::to_string(expected));
     lease.check(fixture.session);
@@ -67,8 +69,7 @@ TEST_CASE("a lease given back is free at once, and every taking has a greater fe
 
 TEST_CASE("a held lease is refused to others after their wait, but another name is free") {
   Fixture fixture;
-  Lease lease{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(),
-              fixture.stop};
+  auto lease = fixture.take();
   auto other = fixture.test.connect();
   Stop stop;
   CHECK(code_of([&] {
@@ -83,8 +84,7 @@ TEST_CASE("a held lease is refused to others after their wait, but another name 
 
 TEST_CASE("an expired lease is taken, and the former holder's fence check fails") {
   Fixture fixture;
-  Lease first{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(),
-              fixture.stop};
+  auto first = fixture.take();
   fixture.test.execute(
       "UPDATE schemagate.lock SET expires_at = clock_timestamp() - interval '1 s'");
   auto other = fixture.test.connect();
@@ -97,8 +97,7 @@ TEST_CASE("an expired lease is taken, and the former holder's fence check fails"
 
 TEST_CASE("a successor cannot take the lease between a fence check and its COMMIT") {
   Fixture fixture;
-  Lease first{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(),
-              fixture.stop};
+  auto first = fixture.take();
   auto other = fixture.test.connect();
   Stop stop;
   schemagate::pg::Transaction transaction{fixture.session};
@@ -126,12 +125,10 @@ TEST_CASE("a successor ends the backends of older fences, its own and foreign on
   auto not_a_fence = named("schemagate:prisma:public:1x");
   auto newer = named("schemagate:prisma:public:99");
   {
-    Lease first{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(),
-                fixture.stop};
+    auto first = fixture.take();
     first.release(fixture.session);
   }
-  const Lease second{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(),
-                     fixture.stop};
+  const auto second = fixture.take();
   REQUIRE(second.fence() == Fence{2});
   CHECK_THROWS_AS(older.query("SELECT 1"), schemagate::pg::ConnectionLost);
   CHECK_NOTHROW(other_lease.query("SELECT 1"));
@@ -142,8 +139,7 @@ TEST_CASE("a successor ends the backends of older fences, its own and foreign on
 TEST_CASE("a lease is renewed for as long as it is held") {
   Fixture fixture;
   // It is given up where a renewal takes longer than a third of the ttl, which may happen.
-  const Lease lease{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(9s),
-                    fixture.stop};
+  const auto lease = fixture.take(9s);
   CHECK(eventually([&] {
     return fixture.test.value(
                "SELECT renewed_at - acquired_at > interval '9 s' FROM schemagate.lock") == "t";
@@ -154,8 +150,7 @@ TEST_CASE("a lease is renewed for as long as it is held") {
 
 TEST_CASE("a holder whose lease was taken stops with 12") {
   Fixture fixture;
-  const Lease lease{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(3s),
-                    fixture.stop};
+  const auto lease = fixture.take(3s);
   fixture.test.execute("UPDATE schemagate.lock SET fence = fence + 1, holder = 'another'");
   REQUIRE(eventually([&] { return fixture.stop.requested(); }));
   CHECK(code_of([&] { fixture.stop.check(); }) == ExitCode::lease_lost);
@@ -166,8 +161,7 @@ TEST_CASE("a holder that cannot renew stops with 12 before its lease expires") {
   using SystemClock = std::chrono::system_clock;
   std::atomic<SystemClock::time_point> stopped_at{};  // our clock is the server's
   const std::stop_callback note{fixture.stop.token(), [&] { stopped_at = SystemClock::now(); }};
-  const Lease lease{fixture.session, fixture.database, fixture.bookkeeping, Fixture::request(6s),
-                    fixture.stop};
+  const auto lease = fixture.take(6s);
   auto blocker = fixture.test.connect();
   schemagate::pg::Transaction transaction{blocker};
   transaction.execute("LOCK TABLE schemagate.lock");

@@ -5,6 +5,7 @@
 #include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/formats/prisma.hpp"
+#include "support/history.hpp"
 #include "support/leased.hpp"
 
 using schemagate::Bookkeeping;
@@ -13,20 +14,6 @@ using schemagate::prisma::Table;
 using namespace testing;
 
 namespace {
-
-// Verbatim from prisma-engines, flavour/postgres.rs.
-constexpr const char* k_prisma = R"sql(
-CREATE SCHEMA prisma; SET search_path = prisma;
-CREATE TABLE _prisma_migrations (
-    id                      VARCHAR(36) PRIMARY KEY NOT NULL,
-    checksum                VARCHAR(64) NOT NULL,
-    finished_at             TIMESTAMPTZ,
-    migration_name          VARCHAR(255) NOT NULL,
-    logs                    TEXT,
-    rolled_back_at          TIMESTAMPTZ,
-    started_at              TIMESTAMPTZ NOT NULL DEFAULT now(),
-    applied_steps_count     INTEGER NOT NULL DEFAULT 0
-))sql";
 
 struct Fixture {
   TestDatabase database;
@@ -48,7 +35,8 @@ struct Fixture {
 
 TEST_CASE("our _prisma_migrations is Prisma's, column by column, constraint by constraint") {
   const Fixture fixture;
-  fixture.database.execute(k_prisma);
+  fixture.database.execute(std::string{"CREATE SCHEMA prisma; SET search_path = prisma;"} +
+                           k_history_table);
   const auto described = [&](const std::string& schema) {
     auto facts = fixture.database.column(
         "SELECT concat_ws('|', ordinal_position, column_name, data_type, udt_name, character_maximum_length,"

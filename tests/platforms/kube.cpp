@@ -119,7 +119,7 @@ Result render(const std::filesystem::path& chart, const Arguments& arguments) {
 
 std::string rendered(const std::filesystem::path& chart, const Arguments& arguments) {
   const auto result = render(chart, arguments);
-  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+  REQUIRE(result == exits(0));
   return result.out;
 }
 
@@ -130,8 +130,7 @@ ExampleChart::ExampleChart() {
 }
 
 void ExampleChart::update() const {
-  const auto result = helm({"dependency", "update", path.string()});
-  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+  REQUIRE(helm({"dependency", "update", path.string()}) == exits(0));
 }
 
 std::vector<json> documents(const std::string& yaml) {

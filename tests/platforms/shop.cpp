@@ -145,9 +145,7 @@ Process ComposeProject::start(const std::vector<std::string>& arguments) const {
 }
 
 void ComposeProject::must(const std::vector<std::string>& arguments) const {
-  const auto result = run(arguments);
-  INFO(result.out << result.err);
-  REQUIRE(result.exit_code == 0);
+  REQUIRE(run(arguments) == exits(0));
 }
 
 std::string ComposeProject::container(const std::string& service) const {

@@ -67,9 +67,7 @@ TEST_SUITE_BEGIN("compose");
 TEST_CASE("compose: deploy.sh migrates while the old app serves, and says what its page shows") {
   if (!Docker::is_there()) return;
   const Vm vm{with_own_database()};
-  const auto first = vm.deploy("1");
-  INFO(first.out);
-  REQUIRE(first.exit_code == 0);
+  REQUIRE(vm.deploy("1") == exits(0));
   CHECK(vm.app_runs());
   const auto old_app = vm.container("app");
 
@@ -81,14 +79,14 @@ TEST_CASE("compose: deploy.sh migrates while the old app serves, and says what i
   CHECK(vm.status("app") == "running");
   Docker::must({"exec", vm.container("db"), "psql", "-qAtXU", "postgres", "-d", "shop", "-c",
                 k_let_slow_go});
-  CHECK(slow.wait().exit_code == 0);
+  CHECK(slow.wait() == exits(0));
   CHECK(vm.app_runs());
   CHECK(vm.container("app") != old_app);
   CHECK(eventually([&] { return vm.log("app") == contains("gate open: release "); }));
   CHECK(read_text(vm.directory() + "/.env") == contains("TAG=slow\nPOSTGRES_PASSWORD=geheim\n"));
 
   const auto back = vm.deploy("1");
-  CHECK(back.exit_code == 0);
+  CHECK(back == exits(0));
   CHECK_MESSAGE(missing_in(back.out, shown(k_page, "Roll-back").at(0)) == "", back.out);
   CHECK(vm.app_runs());
 }
@@ -101,8 +99,7 @@ TEST_CASE(
   const auto result = testing::run(
       {"script", "-qec", "bash deploy.sh 1 2>&1", "/dev/null"},
       Docker::with_engine({.environment = {{"TAG", "none"}}, .directory = vm.directory()}));
-  INFO(result.out << result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(result == exits(0));
   CHECK(result.out == contains("is complete: 1 applied now"));
   CHECK(vm.app_runs());
   CHECK(vm.inspect("app", "{{.Config.Image}}") == contains(":1"));
@@ -112,7 +109,7 @@ TEST_CASE("compose: a failing migration leaves the old app and .env alone, as th
   if (!Docker::is_there()) return;
   const DockerNetwork network;
   const Vm vm{network};
-  REQUIRE(vm.deploy("1").exit_code == 0);
+  REQUIRE(vm.deploy("1") == exits(0));
   const auto good = vm.deploy("2");
   CHECK_MESSAGE(missing_in(good.out, shown(k_page, "What you see").at(0)) == "", good.out);
   CHECK(good.out == contains("app-1  Started"));
@@ -120,8 +117,7 @@ TEST_CASE("compose: a failing migration leaves the old app and .env alone, as th
   const auto app = vm.container("app");
 
   const auto failed = vm.deploy("3");
-  INFO(failed.out);
-  CHECK(failed.exit_code == 21);
+  CHECK(failed == exits(21));
   CHECK(missing_in(failed.out, shown(k_page, "When it fails").at(0)) == "");
   CHECK(vm.container("app") == app);
   CHECK(vm.status("app") == "running");
@@ -139,8 +135,7 @@ TEST_CASE("compose: `up` with a migration that fails returns 1, and never starts
 
   vm.release("3");
   const auto up = vm.run({"up", "-d"});
-  INFO(up.err);
-  CHECK(up.exit_code == 1);
+  CHECK(up == exits(1));
   CHECK(missing_in(up.err, shown(k_page, "When it fails").at(1)) == "");
   CHECK(never_started(vm));  // and the old one is gone
   CHECK(vm.status("migrate") == "exited");
@@ -155,9 +150,9 @@ TEST_CASE("compose: `up` with a migration that fails returns 1, and never starts
   CHECK(vm.log("app") != contains("the app runs"));
 
   // The way back, and the way on.
-  CHECK(vm.deploy("1").exit_code == 0);
+  CHECK(vm.deploy("1") == exits(0));
   CHECK(vm.app_runs());
-  CHECK(vm.deploy("2").exit_code == 0);
+  CHECK(vm.deploy("2") == exits(0));
   CHECK(vm.app_runs());
 }
 
@@ -175,8 +170,8 @@ TEST_CASE("compose: two projects that come up at once migrate their one database
   };
   CHECK(eventually(one_waits, 100s));
   network.execute(k_let_slow_go);
-  CHECK(first.wait().exit_code == 0);
-  CHECK(second.wait().exit_code == 0);
+  CHECK(first.wait() == exits(0));
+  CHECK(second.wait() == exits(0));
   CHECK(one.app_runs());
   CHECK(two.app_runs());
   const auto logs = one.log("migrate") + two.log("migrate");
@@ -198,7 +193,7 @@ TEST_CASE("compose: the app starts after its migrations: at `up`, and at a secon
   CHECK(never_started(vm));
   CHECK(vm.status("migrate") == "running");
   network.execute(k_let_slow_go);
-  CHECK(up.wait().exit_code == 0);
+  CHECK(up.wait() == exits(0));
   CHECK(vm.app_runs());
   CHECK(vm.inspect("app", "{{.State.StartedAt}}") > vm.inspect("migrate", "{{.State.FinishedAt}}"));
 

@@ -173,7 +173,7 @@ TEST_CASE(
                          "AND attname = 'nickname'") == "1";
   };
   const auto before = old.before_deployment(std::string{k_program} + " run");
-  CHECK(before.exit_code == 0);
+  CHECK(before == exits(0));
   const auto warning = shown(k_page, "The pre-deployment command").at(0);
   CHECK_MESSAGE(missing_in(before.err, warning) == "", before.err);
   CHECK_FALSE(has_nickname());
@@ -192,15 +192,15 @@ TEST_CASE("coolify: a status in the pre-deployment command must not stop the rel
   const AppContainer old{network, "1"};
   REQUIRE(old.becomes_healthy());
   const auto status = std::string{k_program} + " status";
-  CHECK(old.before_deployment(status).exit_code == 0);
+  CHECK(old.before_deployment(status) == exits(0));
   network.execute("INSERT INTO _prisma_migrations (id, checksum, migration_name, started_at) "
                   "VALUES ('x', 'x', '20261121_fails', now())");
-  CHECK(old.before_deployment(status).exit_code == 20);
+  CHECK(old.before_deployment(status) == exits(20));
   REQUIRE(source(k_page) == contains("`" + status + " || true`"));
-  CHECK(old.before_deployment(status + " || true").exit_code == 0);
+  CHECK(old.before_deployment(status + " || true") == exits(0));
   // No `|| true` helps where there is no process to execute it in.
   CHECK(old.ends_when_told());
-  CHECK(old.before_deployment(status + " || true").exit_code != 0);
+  CHECK(old.before_deployment(status + " || true") != exits(0));
 }
 
 TEST_CASE("coolify: Compose as Coolify rewrites the file migrates, then starts the app") {
@@ -220,8 +220,7 @@ TEST_CASE("coolify: Compose as Coolify rewrites the file migrates, then starts t
   // All old containers are gone by now, as Coolify has it.
   const ComposeApp failing{network, "3"};
   const auto up = failing.run({"up", "-d"});
-  INFO(up.err);
-  CHECK(up.exit_code == 1);
+  CHECK(up == exits(1));
   CHECK(missing_in(up.err, shown(k_page, "Docker Compose").at(0)) == "");
   CHECK(failing.status("app") == "created");
   // Started by hand: refused, and held like any other.
@@ -268,7 +267,7 @@ TEST_CASE("coolify: the raw file differs by what Coolify would do, and Compose t
   accepted.must({"config", "--quiet"});
   const ComposeProject refused{usual};
   const auto result = refused.run({"config", "--quiet"});
-  CHECK(result.exit_code != 0);
+  CHECK(result != exits(0));
   CHECK(result.err == contains("exclude_from_hc"));
 }
 

@@ -68,8 +68,8 @@ std::vector<json> release(const std::string& name, const std::filesystem::path& 
   Arguments argv{"template", name, path.string(), "--kube-version", "1.31.0"};
   argv.insert(argv.end(), more.begin(), more.end());
   const auto result = helm(argv);
-  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
-  CHECK(validate(result.out).exit_code == 0);
+  REQUIRE(result == exits(0));
+  CHECK(validate(result.out) == exits(0));
   return documents(result.out);
 }
 
@@ -147,8 +147,7 @@ TEST_SUITE("Helm chart") {
     const auto lint = [](const std::filesystem::path& path, const Arguments& more) {
       Arguments argv{"lint", "--strict", "--kube-version", "1.31.0", path.string()};
       argv.insert(argv.end(), more.begin(), more.end());
-      const auto result = helm(argv);
-      CHECK_MESSAGE(result.exit_code == 0, result.out << result.err);
+      CHECK(helm(argv) == exits(0));
     };
     for (const auto& values : values_files()) lint(k_chart, {"-f", values});
     lint(example.path, {});
@@ -167,14 +166,13 @@ TEST_SUITE("Helm chart") {
                                     std::string{"schemagate.manifest="} + manifest});
     for (const auto& [of, yaml] : all) {
       INFO(of);
-      const auto result = validate(yaml);
-      CHECK_MESSAGE(result.exit_code == 0, result.out << result.err);
+      CHECK(validate(yaml) == exits(0));
       check_pods(documents(yaml));
       for (const auto& document : documents(yaml)) CHECK(name_of(document).size() <= 63);
     }
     const auto broken =
         std::regex_replace(all.begin()->second, std::regex{"backoffLimit"}, "tries");
-    CHECK(validate(broken).exit_code != 0);
+    CHECK(validate(broken) != exits(0));
   }
 
   TEST_CASE(
@@ -343,7 +341,7 @@ TEST_SUITE("Helm chart") {
     const ExampleChart example;
     give_two_databases(example);
     const auto yaml = rendered(example.path, {});
-    CHECK(validate(yaml).exit_code == 0);
+    CHECK(validate(yaml) == exits(0));
     const auto all = documents(yaml);
     const auto jobs = of_kind(all, "Job");
     REQUIRE(jobs.size() == 2);
@@ -397,7 +395,7 @@ TEST_SUITE("Helm chart") {
       }
     CHECK(images == 4);  // app, gate, Job, and the Pod of helm test
     const auto refused = render(example.path, {"--set", "image.tag=1.5.0"});
-    CHECK(refused.exit_code != 0);
+    CHECK(refused != exits(0));
     CHECK(refused.err == contains("set schemagate.image.tag"));
   }
 
@@ -469,7 +467,7 @@ TEST_SUITE("Helm chart") {
     CHECK(pods({only(off, "Deployment")}).at(0).spec.at("initContainers").is_null());
     // Without the condition it would make the Job all the same: refused.
     const auto alone = render(k_chart, {"-f", values_file("job"), "--set", "enabled=false"});
-    CHECK(alone.exit_code != 0);
+    CHECK(alone != exits(0));
     CHECK(alone.err == contains("`condition: schemagate.enabled`"));
   }
 
@@ -512,13 +510,13 @@ TEST_SUITE("Helm chart") {
       auto argv = arguments;
       argv.insert(argv.begin(), {"-f", values_file("job")});
       const auto result = render(k_chart, argv);
-      CHECK_MESSAGE(result.exit_code != 0, arguments[1]);
+      CHECK_MESSAGE(result != exits(0), arguments[1]);
       CHECK(result.err == contains(words));
     }
     // A digest decides, whatever the tag beside it.
     CHECK(render(k_chart, {"-f", values_file("job"), "--set",
-                           "image.tag=main,image.digest=sha256:" + std::string(64, 'a')})
-              .exit_code == 0);
+                           "image.tag=main,image.digest=sha256:" + std::string(64, 'a')}) ==
+          exits(0));
     const ExampleChart example;
     std::filesystem::remove_all(example.path / "charts/schemagate-0.1.0.tgz");
     example.directory.write("example/templates/typo.yaml",

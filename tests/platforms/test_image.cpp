@@ -61,20 +61,15 @@ TEST_CASE("a job image run without root, rights and a writable disk migrates the
   if (!Docker::is_there()) return;
   const DockerNetwork network;
   const JobImage image;
-  const auto closed = Docker::run(arguments(network, image.name(), {"gate", "--once"}));
-  CHECK(closed.exit_code == 30);
+  CHECK(Docker::run(arguments(network, image.name(), {"gate", "--once"})) == exits(30));
 
-  const auto first = Docker::run(arguments(network, image.name()));
-  INFO(first.err);
-  CHECK(first.exit_code == 0);
+  CHECK(Docker::run(arguments(network, image.name())) == exits(0));
   CHECK(network.value("SELECT count(*) FROM users") == "0");
   const auto second = Docker::run(arguments(network, image.name()));
-  INFO(second.err);
-  CHECK(second.exit_code == 0);
-  CHECK(second.err == contains("nothing to do"));
+  CHECK(second == exits(0, "nothing to do"));
   CHECK(second.err != contains("docker exec"));
-  CHECK(Docker::run(arguments(network, image.name(), {"gate", "--once"})).exit_code == 0);
-  CHECK(Docker::run(arguments(network, image.name(), {"status"})).exit_code == 0);
+  CHECK(Docker::run(arguments(network, image.name(), {"gate", "--once"})) == exits(0));
+  CHECK(Docker::run(arguments(network, image.name(), {"status"})) == exits(0));
 }
 
 TEST_CASE("the job's container ends with each documented exit code") {
@@ -111,8 +106,7 @@ TEST_CASE("SIGTERM in the middle of a long statement ends it, gives the lease ba
   REQUIRE(eventually(sleeps, 60s));
   Docker::must({"stop", "-t", "30", name});
   const auto result = job.wait();
-  INFO(result.err);
-  CHECK(result.exit_code == 143);
+  CHECK(result == exits(143));
   // It was not killed, nor did it give up waiting for the server.
   CHECK(result.err != contains("giving up"));
   CHECK_FALSE(sleeps());
@@ -130,7 +124,7 @@ TEST_CASE("the image holds nothing but schemagate, and is small") {
   CHECK(text("{{.Config.User}}") == "65532:65532");
   CHECK(text("{{.Config.Entrypoint}}") == "[/opt/schemagate/bin/schemagate]");
   CHECK(text("{{index .Config.Labels \"org.opencontainers.image.licenses\"}}") == "Apache-2.0");
-  CHECK(Docker::run({"run", "--rm", "--entrypoint", "/bin/sh", "schemagate"}).exit_code != 0);
+  CHECK(Docker::run({"run", "--rm", "--entrypoint", "/bin/sh", "schemagate"}) != exits(0));
 }
 
 TEST_CASE("every library in the image is in its bill of materials, with its licence") {
@@ -172,26 +166,21 @@ void expect_verified_run(const std::string& base) {
   const auto image = image_with_directory(base, context);
   const auto url = DockerNetwork::url() + "?sslmode=verify-full&sslrootcert=";
   // The server's certificate is not signed by any of the world's authorities.
-  const auto stranger = Docker::run(arguments(network, image, {k_program, "run"}, url + "system"));
-  INFO(stranger.err);
-  CHECK(stranger.exit_code == 10);
-  CHECK(stranger.err == contains("certificate verify failed"));
+  CHECK(Docker::run(arguments(network, image, {k_program, "run"}, url + "system")) ==
+        exits(10, "certificate verify failed"));
   const auto other_name = Docker::run(arguments(
       network, image, {k_program, "run"},
       "postgresql://postgres:geheim@" +
           Docker::must({"inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}",
                         Docker::must({"ps", "-q", "--filter", "network=" + network.name()})}) +
           "/shop?sslmode=verify-full&sslrootcert=/app/ca.crt"));
-  INFO(other_name.err);
-  CHECK(other_name.exit_code == 10);
+  CHECK(other_name == exits(10));
 
   const auto run = Docker::run(arguments(network, image, {k_program, "run"}, url + "/app/ca.crt"));
-  INFO(run.err);
-  CHECK(run.exit_code == 0);
+  CHECK(run == exits(0));
   const auto gate = Docker::run(arguments(
       network, image, {k_program, "gate", "--", k_program, "--version"}, url + "/app/ca.crt"));
-  INFO(gate.err);
-  CHECK(gate.exit_code == 0);
+  CHECK(gate == exits(0));
   CHECK_FALSE(gate.out.empty());
   (void)Docker::run({"rmi", "-f", image});
 }
@@ -218,9 +207,7 @@ TEST_CASE("sslrootcert=system trusts the authorities that the image has") {
   const auto gate =
       Docker::run(arguments(network, image, {k_program, "gate", "--once"},
                             DockerNetwork::url() + "?sslmode=verify-full&sslrootcert=system"));
-  INFO(gate.err);
-  CHECK(gate.exit_code == 30);
-  CHECK(gate.err == contains("no run has happened on this database yet"));
+  CHECK(gate == exits(30, "no run has happened on this database yet"));
   (void)Docker::run({"rmi", "-f", image});
 }
 
@@ -230,9 +217,7 @@ TEST_CASE("an image's LD_LIBRARY_PATH does not replace the directory's libraries
   for (const auto* library : {"libpq.so.5", "libc.so.6", "libstdc++.so.6"})
     context.write(std::string{"odd/"} + library, "this is no library");
   const auto image = image_with_directory("scratch", context);
-  const auto result =
-      Docker::run({"run", "--rm", "-e", "LD_LIBRARY_PATH=/app/odd", image, k_program, "--version"});
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(Docker::run({"run", "--rm", "-e", "LD_LIBRARY_PATH=/app/odd", image, k_program,
+                     "--version"}) == exits(0));
   (void)Docker::run({"rmi", "-f", image});
 }

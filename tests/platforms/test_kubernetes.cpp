@@ -67,7 +67,7 @@ TEST_SUITE("Kubernetes manifests") {
     for (const auto& file : all) {
       if (file.filename() == k_of_flux) continue;  // has a case of its own
       const auto result = validate(read_text(file));
-      CHECK_MESSAGE(result.exit_code == 0, file << "\n" << result.out << result.err);
+      CHECK_MESSAGE(result == exits(0), file << "\n" << result.out << result.err);
     }
   }
 
@@ -85,7 +85,7 @@ TEST_SUITE("Kubernetes manifests") {
     };
     for (const auto& mistake : mistakes) {
       const auto result = validate(replaced(text_of(mistake[0]), mistake[1], mistake[2]));
-      CHECK_MESSAGE(result.exit_code != 0, mistake[2]);
+      CHECK_MESSAGE(result != exits(0), mistake[2]);
       CHECK(result.out + result.err == contains(mistake[3]));
     }
   }
@@ -261,7 +261,7 @@ TEST_SUITE("Kubernetes manifests") {
     const auto begin = page.find("sed '");
     const auto line = page.substr(begin, page.find(" |\n", begin) - begin);
     const auto result = run({"sh", "-c", line}, {.environment = {}, .directory = k_root.string()});
-    REQUIRE(result.exit_code == 0);
+    REQUIRE(result == exits(0));
     auto job = only_document(result.out);
     CHECK(job.at("metadata").at("name") == "shop-status");
     auto& container = job["spec"]["template"]["spec"]["containers"][0];

@@ -58,8 +58,7 @@ class Podman {
     return start({"kube", "play", "--network", "host", "/mnt/" + name});
   }
   void must_play(const std::string& name, const std::string& yaml) const {
-    const auto result = play(name, yaml).wait();
-    REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+    REQUIRE(play(name, yaml).wait() == exits(0));
   }
 
   [[nodiscard]] json inspect(const std::string& container) const {
@@ -89,8 +88,7 @@ std::string manifest(const std::string& name) {
 
 void sql_script(const OwnServer& server, const std::string& name, const std::string& role) {
   const auto file = (k_root / "deploy/sql" / name).string();
-  const auto result = run({"psql", "-qX", server.url(), "-v", "role=" + role, "-f", file});
-  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+  REQUIRE(run({"psql", "-qX", server.url(), "-v", "role=" + role, "-f", file}) == exits(0));
 }
 
 // As the README says: roles, then Secrets.
@@ -152,7 +150,7 @@ TEST_SUITE("Kubernetes manifests played by podman") {
       return podman.log(k_gate) == contains("gate closed: permission denied for schema schemagate");
     }));
     sql_script(server, "gate-role.sql", "shop_app");
-    CHECK(app.wait().exit_code == 0);
+    CHECK(app.wait() == exits(0));
     CHECK(podman.comes_to(k_app, "running"));
   }
 
@@ -169,7 +167,7 @@ TEST_SUITE("Kubernetes manifests played by podman") {
 
     sql_script(server, "gate-role.sql", "shop_app");
     const auto app = podman.play("deployment.yaml", manifest("deployment.yaml")).wait();
-    CHECK(app.exit_code != 0);
+    CHECK(app != exits(0));
     CHECK(app.err == contains("31"));
     CHECK(podman.state(k_app) != "running");
   }

@@ -76,4 +76,19 @@ Result shell(const std::string& script, ProcessOptions options) {
   return run({"sh", "-c", "exec 2>&1\n" + script}, options);
 }
 
+ReadersProject::ReadersProject(std::string url) : url_{std::move(url)} {
+  files.write("schemagate.yaml", "version: 1\n"
+                                 "database:\n  url: ${DATABASE_URL}\n"
+                                 "migrations:\n  directory: prisma/migrations\n");
+  files.write("prisma/migrations/20261101_users/migration.sql",
+              "CREATE TABLE users (id int PRIMARY KEY, name text);\n");
+  files.write("prisma/migrations/20261120_nickname/migration.sql",
+              "ALTER TABLE users ADD COLUMN nickname text;\n");
+}
+
+Result ReadersProject::shell(const std::string& script) const {
+  return testing::shell(
+      script, {.environment = {{"DATABASE_URL", url_}}, .directory = files.path().string()});
+}
+
 }  // namespace testing

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "support/process.hpp"
+#include "support/temp_dir.hpp"
 
 namespace testing {
 
@@ -34,5 +35,17 @@ struct Section {  // from one "## " to the next
 // `sh -c SCRIPT` with the built `schemagate` in the PATH; stdout and stderr are both in
 // Result::out, as on a screen.
 [[nodiscard]] Result shell(const std::string& script, ProcessOptions options);
+
+// A project as the pages' readers have it: a migration that makes the table users, and one more.
+class ReadersProject {
+ public:
+  explicit ReadersProject(std::string url);
+  [[nodiscard]] Result shell(const std::string& script) const;
+
+  TempDir files;
+
+ private:
+  std::string url_;
+};
 
 }  // namespace testing

@@ -4,9 +4,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <ostream>
 #include <stdexcept>
 
 #include "support/temp_dir.hpp"
@@ -75,10 +77,49 @@ Result Process::wait() {
   return {code, read_text(out_file_), read_text(err_file_)};
 }
 
+Result Process::terminate() {
+  signal(SIGTERM);
+  return wait();
+}
+
+void Process::kill() {
+  signal(SIGKILL);
+  (void)wait();
+}
+
+void Process::freeze() const {
+  signal(SIGSTOP);
+  if (!eventually([this] { return is_stopped(); }))
+    throw std::runtime_error{"a program does not stop"};
+}
+
+bool Process::is_stopped() const {
+  const auto stat = read_text("/proc/" + std::to_string(pid_) + "/stat");
+  const auto name_end = stat.rfind(") ");  // the name may hold anything
+  return name_end != std::string::npos && stat[name_end + 2] == 'T';
+}
+
 std::string Process::output_so_far() const { return read_text(err_file_); }
 
 bool Process::says(const std::string& text, std::chrono::seconds limit) {
   return eventually([&] { return output_so_far().find(text) != std::string::npos; }, limit);
+}
+
+std::ostream& operator<<(std::ostream& out, const Result& result) {
+  return out << "exit code " << result.exit_code << "\nstderr: " << result.err
+             << "\nstdout: " << result.out;
+}
+
+bool operator==(const Result& result, const Exits& wanted) {
+  return result.exit_code == wanted.code &&
+         std::all_of(wanted.saying.begin(), wanted.saying.end(),
+                     [&](const auto& text) { return result.err.find(text) != std::string::npos; });
+}
+
+std::ostream& operator<<(std::ostream& out, const Exits& wanted) {
+  out << "exit code " << wanted.code;
+  for (const auto& text : wanted.saying) out << "\n        saying: " << text;
+  return out;
 }
 
 Result run(const std::vector<std::string>& argv, const ProcessOptions& options) {

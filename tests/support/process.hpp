@@ -4,11 +4,15 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <iosfwd>
 #include <map>
 #include <string>
 #include <vector>
 
 namespace testing {
+
+// Said by what ends a program that does not end by itself within 15 s.
+inline constexpr const char* k_last_resort = "giving up on a connection that does not answer";
 
 // For what is sure to come. A busy machine may take many seconds for anything.
 inline constexpr std::chrono::seconds k_patience{60};
@@ -18,6 +22,19 @@ struct Result {
   std::string out;
   std::string err;
 };
+
+// CHECK(result == exits(21, "42703")): with this code, saying this (and more) on stderr. A failure
+// prints all that the program said, and what was wanted.
+struct Exits {
+  int code;
+  std::vector<std::string> saying;
+};
+template <class... Words> Exits exits(int code, const Words&... saying) {
+  return {code, {std::string{saying}...}};
+}
+bool operator==(const Result& result, const Exits& wanted);
+std::ostream& operator<<(std::ostream& out, const Result& result);
+std::ostream& operator<<(std::ostream& out, const Exits& wanted);
 
 struct ProcessOptions {
   std::map<std::string, std::string> environment;  // added to ours
@@ -34,7 +51,11 @@ class Process {
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   void signal(int number) const;
-  [[nodiscard]] Result wait();  // to its end; throws after two minutes
+  [[nodiscard]] Result wait();       // to its end; throws after two minutes
+  [[nodiscard]] Result terminate();  // SIGTERM, and to its end
+  void kill();                       // SIGKILL, likewise
+  void freeze() const;               // SIGSTOP, until it stands still; SIGCONT wakes it
+  [[nodiscard]] bool is_stopped() const;
   [[nodiscard]] bool is_running();
   [[nodiscard]] std::string output_so_far() const;  // stderr
   // Waits until stderr holds the text; false after `limit`.

@@ -89,6 +89,15 @@ void TestDatabase::execute(const std::string& sql) const {
   session.execute("SELECT 1");
 }
 
+bool TestDatabase::is_running(const std::string& statement) const {
+  return eventually([&] {
+    return value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                 "   AND pid <> pg_backend_pid() AND state = 'active'"
+                 "   AND query LIKE '" +
+                 statement + "%'") != "0";
+  });
+}
+
 std::string TestDatabase::dump_schema() const {
   const auto result = run({"pg_dump", "--schema-only", "--no-owner", "--exclude-schema=schemagate",
                            "--exclude-table=*._prisma_migrations", url()});

@@ -24,6 +24,8 @@ class TestDatabase {
   [[nodiscard]] std::string value(const std::string& sql) const;
   [[nodiscard]] std::vector<std::string> column(const std::string& sql) const;
   void execute(const std::string& sql) const;
+  // Waits until another session executes (or waits in) a statement that is LIKE this and more.
+  [[nodiscard]] bool is_running(const std::string& statement) const;
   [[nodiscard]] std::string
   dump_schema() const;  // pg_dump --schema-only without our own and Prisma's tables
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "schemagate/postgres/session.hpp"
+#include "support/manifest_file.hpp"
 #include "support/process.hpp"
 #include "support/server.hpp"
 #include "support/temp_dir.hpp"
@@ -22,16 +23,14 @@ class GateProject {
   GateProject() {
     environment["DATABASE_URL"] = database.url();
     // Waits that a busy machine does not use up; gate.timeout is longer than Process::wait() waits.
-    settings = {{"version", "1"},        {"app", "shop"},
-                {"release", "r1"},       {"database.url", "${DATABASE_URL}"},
-                {"database.wait", "1m"}, {"migrations.directory", "migrations"},
-                {"gate.timeout", "10m"}};
+    set("version", "1").set("app", "shop").set("release", "r1");
+    set("database.url", "${DATABASE_URL}").set("database.wait", "1m");
+    set("migrations.directory", "migrations").set("gate.timeout", "10m");
   }
 
   // A key as in the reference ("gate.poll") and its YAML value; an empty one leaves the key out.
   GateProject& set(const std::string& key, const std::string& value) {
-    if (value.empty()) settings.erase(key);
-    else settings[key] = value;
+    manifest_.set(key, value);
     return *this;
   }
 
@@ -48,25 +47,7 @@ class GateProject {
   }
 
   // Writes the manifest and returns its path.
-  std::string manifest() const {
-    std::string text;
-    std::string section;
-    for (const auto& [key, value] : settings) {
-      const auto dot = key.find('.');
-      if (dot == std::string::npos) {
-        text.insert(0, key + ": " + value + "\n");
-        continue;
-      }
-      if (key.substr(0, dot) != section) {
-        section = key.substr(0, dot);
-        text += section + ":\n";
-      }
-      text += "  " + key.substr(dot + 1) + ": " + value + "\n";
-    }
-    // Not written again unless it changes: a program started before may be reading it.
-    if (read_text(file("schemagate.yaml")) != text) files.write("schemagate.yaml", text);
-    return file("schemagate.yaml");
-  }
+  std::string manifest() const { return manifest_.write(files); }
 
   [[nodiscard]] std::vector<std::string>
   arguments(const std::string& what, const std::vector<std::string>& more = {}) const {
@@ -111,7 +92,9 @@ class GateProject {
   TestDatabase database;
   TempDir files;
   std::map<std::string, std::string> environment;
-  std::map<std::string, std::string> settings;
+
+ private:
+  ManifestFile manifest_;
 };
 
 // A role of one case. Make it before the project, so that the database goes first.

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "support/lease.hpp"
+#include "support/manifest_file.hpp"
 #include "support/process.hpp"
 #include "support/server.hpp"
 #include "support/temp_dir.hpp"
@@ -83,11 +85,7 @@ class Deployment {
   [[nodiscard]] std::string fence() const {
     return database_.value("SELECT fence FROM schemagate.lock");
   }
-  // As if the ttl of a killed or stopped runner had passed. A short ttl instead might be over, on a
-  // slow machine, before that runner is where the case wants it.
-  void expire_lease() const {
-    database_.execute("UPDATE schemagate.lock SET expires_at = '-infinity'");
-  }
+  void expire_lease() const { testing::expire_lease(database_); }
 
   // Scripts can then say SELECT aside.nap(): it lasts as long as the test says, without a lock.
   void prepare_nap(double seconds) const {
@@ -109,15 +107,8 @@ class Deployment {
         std::chrono::seconds{10});
     database_.execute("UPDATE aside.nap SET seconds = " + std::to_string(seconds));
   }
-  // A backend of a runner is executing (or waiting in) a statement that begins like this.
   [[nodiscard]] bool is_running(const std::string& statement) const {
-    return eventually([&] {
-      return database_.value(
-                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                 "   AND pid <> pg_backend_pid() AND state = 'active'"
-                 "   AND application_name LIKE 'schemagate:%' AND starts_with(query, '" +
-                 statement + "')") != "0";
-    });
+    return database_.is_running(statement);
   }
 
  private:
@@ -131,17 +122,15 @@ class Deployment {
   }
   void write_manifest() const {
     const auto url = settings.url.empty() ? database_.url() : settings.url;
-    const auto separator = [](const std::string& text) { return text.empty() ? "" : ", "; };
-    std::string yaml = "version: 1\n";
-    yaml += "database: {url: \"" + url + "\"" + separator(settings.database) + settings.database +
-            "}\n";
-    yaml += "migrations: {directory: migrations" + std::string{separator(settings.migrations)} +
-            settings.migrations + "}\n";
-    if (!settings.lease.empty()) yaml += "lease: {" + settings.lease + "}\n";
-    yaml += settings.rest;
-    // Not while runs that were started before are reading it.
-    if (testing::read_text(dir_.path() / "schemagate.yaml") != yaml)
-      dir_.write("schemagate.yaml", yaml);
+    const auto section = [](const std::string& first, const std::string& more) {
+      return "{" + first + (more.empty() ? "" : ", ") + more + "}";
+    };
+    ManifestFile manifest;
+    manifest.set("version", "1");
+    manifest.set("database", section("url: \"" + url + "\"", settings.database));
+    manifest.set("migrations", section("directory: migrations", settings.migrations));
+    if (!settings.lease.empty()) manifest.set("lease", "{" + settings.lease + "}");
+    (void)manifest.write(dir_, settings.rest);
   }
 
   TestDatabase database_;
