@@ -65,7 +65,7 @@ class Image : public GateProject {
   // (`database` is one of its own, which nobody uses).
   Image(const Image& older, const std::string& release) : tool_{older.tool_} {
     copy(older.files.path());
-    settings = older.settings;
+    manifest_ = older.manifest_;
     environment = older.environment;
     set("release", release);
   }

@@ -93,7 +93,7 @@ class GateProject {
   TempDir files;
   std::map<std::string, std::string> environment;
 
- private:
+ protected:
   ManifestFile manifest_;
 };
 
