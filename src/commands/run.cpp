@@ -6,7 +6,6 @@
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/commands/under_lease.hpp"
-#include "schemagate/formats/prisma.hpp"
 #include "schemagate/lease/journal.hpp"
 #include "schemagate/migrate/apply.hpp"
 #include "schemagate/migrate/external_command.hpp"
@@ -113,6 +112,7 @@ class Run {
   void create_history(const Lease& lease, const History& history);
   void refuse_unfenced(const std::string& what) const;
   void refuse_what_a_pooler_forbids(const Plan& plan);
+  std::vector<std::string> missing_after_the_command();
   void refuse_what_the_command_left_out();
   [[nodiscard]] Verified verified();
   void finish(const Lease& lease);
@@ -279,8 +279,23 @@ void Run::refuse_what_a_pooler_forbids(const Plan& plan) {
       "set database.direct_url to the server's own address"};
 }
 
+// What was wrong with the description of a table that the command has only just made is no mistake
+// before anything was done: the gates have to know.
+std::vector<std::string> Run::missing_after_the_command() {
+  try {
+    return target_.missing_in_history(session_);
+  } catch (const Failure& failure) {
+    if (failure.code() != ExitCode::usage) throw;
+    throw Failure{ExitCode::command_failed,
+                  fmt::format("the migration command ended with exit code 0, but what it has done "
+                              "cannot be read: {}",
+                              failure.what()),
+                  failure.hint()};
+  }
+}
+
 void Run::refuse_what_the_command_left_out() {
-  const auto missing = target_.missing_in_history(session_);
+  const auto missing = missing_after_the_command();
   if (missing.empty()) return;
   throw Failure{
       ExitCode::command_failed,
@@ -337,7 +352,7 @@ void run(const Manifest& manifest, Stop& stop, RunReport& report) {
   explaining_database_errors(stop, [&] {
     Target target{manifest, folder_of(manifest)};
     report.release = target.id.release;
-    prisma::refuse_destructive_command(target.settings.command);
+    refuse_destructive_command(target.settings.command);
     auto session = wait_until_ready(target.database, manifest.database, stop);
     target.find_history(session);
     Run{target, std::move(session), stop, report}.run();

@@ -14,4 +14,14 @@ std::shared_ptr<const Format> format_of(const Manifest::Migrations& migrations) 
   return generic::format(generic::described(history));
 }
 
+Folder read_folder(const Manifest::Migrations& migrations) {
+  const auto format = format_of(migrations);
+  return (format ? format : prisma::format())
+      ->read_folder(migrations.directory, migrations.allow_empty);
+}
+
+void refuse_destructive_command(const std::vector<std::string>& argv) {
+  prisma::refuse_destructive_command(argv);
+}
+
 }  // namespace schemagate

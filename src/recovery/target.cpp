@@ -2,7 +2,6 @@
 
 #include <fmt/core.h>
 
-#include "schemagate/formats/prisma.hpp"
 #include "schemagate/migrate/verify.hpp"
 
 namespace schemagate {
@@ -20,10 +19,7 @@ Folder folder_of(const Manifest& manifest) {
   const auto& settings = manifest.migrations;
   if (settings.directory.empty())
     return {.directory = {}, .migrations = {}, .digest = digest_of({})};
-  // Without a history the folder is there for its digest.
-  const auto format = format_of(settings);
-  return (format ? format : prisma::format())
-      ->read_folder(settings.directory, settings.allow_empty);
+  return read_folder(settings);
 }
 
 ReleaseId release_of(const Manifest& manifest, const std::string& folder_digest) {

@@ -1,6 +1,6 @@
 #pragma once
 // `schemagate gate`: keeps an app from starting before a run for its release has finished. Reads
-// only; needs USAGE on our schema and SELECT on schemagate.marker (and on _prisma_migrations for
+// only; needs USAGE on our schema and SELECT on schemagate.marker (and on the history for
 // gate.match: migrations). Unknown means closed.
 
 #include <filesystem>

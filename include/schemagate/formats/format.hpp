@@ -62,6 +62,13 @@ class Format {
 // The tool of this manifest. Null: an external command of which nobody can tell what it has done.
 [[nodiscard]] std::shared_ptr<const Format> format_of(const Manifest::Migrations& migrations);
 
+// Its folder. Without a history the folder is there for its digest.
+[[nodiscard]] Folder read_folder(const Manifest::Migrations& migrations);
+
+// Throws Failure (refused) for a command of a known tool that drops data, also inside `sh -c
+// "..."`.
+void refuse_destructive_command(const std::vector<std::string>& argv);
+
 // The manifests whose history may be written by schemagate, for a hint.
 inline constexpr const char* k_writable_histories = "tool: prisma, or history: prisma";
 

@@ -22,7 +22,7 @@ namespace schemagate {
 enum class Fence : std::int64_t {};
 
 struct LeaseRequest {
-  std::string name;  // what is protected: "prisma:public", "app:shop"
+  std::string name;  // what is protected: "FORMAT:SCHEMA" of a history, "app:shop"
   std::string app;
   std::string release;
   Milliseconds ttl{};
