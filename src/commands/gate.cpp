@@ -129,7 +129,7 @@ GateView Gate::look() {
       session_.emplace(target_->database.open("schemagate gate"));
       session_->limit_answers(2 * k_look_within);
       check_expected(*session_, manifest_.database.expect);
-      target_->find_history(*session_);
+      if (manifest_.gate.match == GateMatch::migrations) target_->find_history(*session_);
     }
     auto view = look_into_database();
     if (listening_ || view.state != State::closed) return view;

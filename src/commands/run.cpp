@@ -222,7 +222,8 @@ History Run::settled_history(const Lease& lease) {
   std::vector<Settlement> open;
   for (auto& settlement : examine_failed(session_, target_, history)) {
     if (settlement.outcome == Settlement::Outcome::resumable) continue;
-    (settlement.proven && target_.settings.repair ? proven : open).push_back(std::move(settlement));
+    (settlement.proven && target_.settings.repair == Repair::automatic ? proven : open)
+        .push_back(std::move(settlement));
   }
   if (!open.empty()) throw blocked_by(target_, open);
   if (proven.empty()) return history;

@@ -318,8 +318,8 @@ void Inspector::look_at_failed(pg::Session& session) {
   for (const auto& settlement : examine_failed(session, target_, history_)) {
     const bool is_ours_at_work = run_is_at_work() && history_.steps.contains(settlement.row->id);
     const bool is_running = settlement.outcome == Outcome::running || is_ours_at_work;
-    const bool by_itself =
-        settlement.proven && target_.settings.repair && target_.settings.tool != Tool::command;
+    const bool by_itself = settlement.proven && target_.settings.repair == Repair::automatic &&
+                           target_.settings.tool != Tool::command;
     auto evidence = describe(settlement);
     evidence.erase(evidence.begin());
     const auto* state = is_running ? "running" : state_of(settlement.outcome);

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <limits>
 #include <sstream>
+#include <type_traits>
 
 #include "schemagate/manifest/manifest_reader.hpp"
 
@@ -16,86 +17,140 @@ namespace {
 
 using Type = ManifestKey::Type;
 
+void read_mode(Manifest& manifest, ManifestReader& reader, const std::string& key) {
+  manifest.mode = static_cast<Mode>(reader.choice(key, "SCHEMAGATE_MODE"));
+}
+
+void read_connect_timeout(Manifest& manifest, ManifestReader& reader, const std::string& key) {
+  if (reader.given(key))
+    manifest.database.connect_timeout =
+        std::chrono::ceil<std::chrono::seconds>(reader.duration(key));
+}
+
+void read_directory(Manifest& manifest, ManifestReader& reader, const std::string& key) {
+  if (const auto directory = reader.text(key); !directory.empty())
+    manifest.migrations.directory =
+        std::filesystem::absolute(manifest.file).parent_path() / directory;
+}
+
+void read_environment(Manifest& manifest, ManifestReader& reader, const std::string& key) {
+  manifest.migrations.env = reader.map(key);
+}
+
+void read_history(Manifest& manifest, ManifestReader& reader, const std::string& key) {
+  manifest.migrations.history = reader.history(key);
+}
+
+void read_checks(Manifest& manifest, ManifestReader& reader, const std::string& key) {
+  manifest.verify = reader.checks(key);
+}
+
+// A row says everything about a key: its name, its default, what may stand there, and its place in
+// the manifest (`Field`: the member, by way of its section's).
+template <auto... Field>
+constexpr ManifestKey text(std::string_view path, std::string_view fallback = "") {
+  return {path, Type::text, fallback, "",
+          [](Manifest& manifest, ManifestReader& reader, const std::string& key) {
+            (manifest.*....*Field) = reader.text(key);
+          }};
+}
+template <auto... Field> constexpr ManifestKey secret(std::string_view path) {
+  return {path, Type::secret, "", "",
+          [](Manifest& manifest, ManifestReader& reader, const std::string& key) {
+            (manifest.*....*Field) = reader.secret(key);
+          }};
+}
+template <auto... Field> constexpr ManifestKey integer(std::string_view path) {
+  return {path, Type::integer, "", "",
+          [](Manifest& manifest, ManifestReader& reader, const std::string& key) {
+            (manifest.*....*Field) = reader.integer(key);
+          }};
+}
+template <auto... Field>
+constexpr ManifestKey boolean(std::string_view path, std::string_view fallback = "") {
+  return {path, Type::boolean, fallback, "",
+          [](Manifest& manifest, ManifestReader& reader, const std::string& key) {
+            (manifest.*....*Field) = reader.boolean(key);
+          }};
+}
+template <auto... Field>
+constexpr ManifestKey duration(std::string_view path, std::string_view fallback = "") {
+  return {path, Type::duration, fallback, "",
+          [](Manifest& manifest, ManifestReader& reader, const std::string& key) {
+            (manifest.*....*Field) = reader.duration(key);
+          }};
+}
+template <auto... Field> constexpr ManifestKey list(std::string_view path) {
+  return {path, Type::list, "", "",
+          [](Manifest& manifest, ManifestReader& reader, const std::string& key) {
+            (manifest.*....*Field) = reader.list(key);
+          }};
+}
+template <auto... Field>
+constexpr ManifestKey choice(std::string_view path, std::string_view fallback,
+                             std::string_view choices) {
+  return {path, Type::choice, fallback, choices,
+          [](Manifest& manifest, ManifestReader& reader, const std::string& key) {
+            auto& field = (manifest.*....*Field);
+            field = static_cast<std::remove_reference_t<decltype(field)>>(reader.choice(key));
+          }};
+}
+
+using Database = Manifest::Database;
+using Migrations = Manifest::Migrations;
+
 constexpr auto k_keys = std::to_array<ManifestKey>({
-    {"version", Type::integer, "", ""},
-    {"app", Type::text, "default", ""},
-    {"release", Type::text, "", ""},
-    {"mode", Type::choice, "apply", "apply|check|off"},
-    {"database.url", Type::secret, "", ""},
-    {"database.direct_url", Type::secret, "", ""},
-    {"database.wait", Type::duration, "2m", ""},
-    {"database.connect_timeout", Type::duration, "", ""},
-    {"database.create", Type::boolean, "false", ""},
-    {"database.bookkeeping_schema", Type::text, "schemagate", ""},
-    {"database.expect.name", Type::text, "", ""},
-    {"database.expect.host", Type::list, "", ""},
-    {"database.expect.min_version", Type::integer, "", ""},
-    {"lease.name", Type::text, "", ""},
-    {"lease.ttl", Type::duration, "30s", ""},
-    {"lease.wait", Type::duration, "10m", ""},
-    {"lease.unfenced", Type::choice, "refuse", "refuse|allow"},
-    {"migrations.tool", Type::choice, "prisma", "prisma|command"},
-    {"migrations.directory", Type::text, "", ""},
-    {"migrations.schema", Type::text, "", ""},
-    {"migrations.allow_empty", Type::boolean, "false", ""},
-    {"migrations.atomic", Type::choice, "migration", "migration|release"},
-    {"migrations.lock_timeout", Type::duration, "5s", ""},
-    {"migrations.lock_retry", Type::duration, "2m", ""},
-    {"migrations.statement_timeout", Type::duration, "0", ""},
-    {"migrations.out_of_order", Type::choice, "warn", "fail|warn|allow"},
-    {"migrations.edited", Type::choice, "fail", "fail|warn|allow"},
-    {"migrations.missing", Type::choice, "warn", "fail|warn|allow"},
-    {"migrations.repair", Type::choice, "auto", "auto|off"},
-    {"migrations.command", Type::list, "", ""},
-    {"migrations.timeout", Type::duration, "30m", ""},
-    {"migrations.env", Type::map, "", ""},
+    integer<&Manifest::version>("version"),
+    text<&Manifest::app>("app", "default"),
+    text<&Manifest::release>("release"),
+    {"mode", Type::choice, "apply", "apply|check|off", read_mode},
+    secret<&Manifest::database, &Database::url>("database.url"),
+    secret<&Manifest::database, &Database::direct_url>("database.direct_url"),
+    duration<&Manifest::database, &Database::wait>("database.wait", "2m"),
+    {"database.connect_timeout", Type::duration, "", "", read_connect_timeout},
+    boolean<&Manifest::database, &Database::create>("database.create", "false"),
+    text<&Manifest::database, &Database::bookkeeping_schema>("database.bookkeeping_schema",
+                                                             "schemagate"),
+    text<&Manifest::database, &Database::expect, &Database::Expect::name>("database.expect.name"),
+    list<&Manifest::database, &Database::expect, &Database::Expect::hosts>("database.expect.host"),
+    integer<&Manifest::database, &Database::expect, &Database::Expect::min_version>(
+        "database.expect.min_version"),
+    text<&Manifest::lease, &Manifest::Lease::name>("lease.name"),
+    duration<&Manifest::lease, &Manifest::Lease::ttl>("lease.ttl", "30s"),
+    duration<&Manifest::lease, &Manifest::Lease::wait>("lease.wait", "10m"),
+    choice<&Manifest::lease, &Manifest::Lease::allow_unfenced>("lease.unfenced", "refuse",
+                                                               "refuse|allow"),
+    choice<&Manifest::migrations, &Migrations::tool>("migrations.tool", "prisma", "prisma|command"),
+    {"migrations.directory", Type::text, "", "", read_directory},
+    text<&Manifest::migrations, &Migrations::schema>("migrations.schema"),
+    boolean<&Manifest::migrations, &Migrations::allow_empty>("migrations.allow_empty", "false"),
+    choice<&Manifest::migrations, &Migrations::atomic>("migrations.atomic", "migration",
+                                                       "migration|release"),
+    duration<&Manifest::migrations, &Migrations::lock_timeout>("migrations.lock_timeout", "5s"),
+    duration<&Manifest::migrations, &Migrations::lock_retry>("migrations.lock_retry", "2m"),
+    duration<&Manifest::migrations, &Migrations::statement_timeout>("migrations.statement_timeout",
+                                                                    "0"),
+    choice<&Manifest::migrations, &Migrations::out_of_order>("migrations.out_of_order", "warn",
+                                                             "fail|warn|allow"),
+    choice<&Manifest::migrations, &Migrations::edited>("migrations.edited", "fail",
+                                                       "fail|warn|allow"),
+    choice<&Manifest::migrations, &Migrations::missing>("migrations.missing", "warn",
+                                                        "fail|warn|allow"),
+    choice<&Manifest::migrations, &Migrations::repair>("migrations.repair", "auto", "auto|off"),
+    list<&Manifest::migrations, &Migrations::command>("migrations.command"),
+    duration<&Manifest::migrations, &Migrations::timeout>("migrations.timeout", "30m"),
+    {"migrations.env", Type::map, "", "", read_environment},
     {"migrations.history", Type::history, "none",
-     "none|prisma|django|rails|alembic|laravel|knex|typeorm|sequelize"},
-    {"verify", Type::checks, "", ""},
-    {"gate.match", Type::choice, "release", "release|migrations"},
-    {"gate.timeout", Type::duration, "10m", ""},
-    {"gate.poll", Type::duration, "1s", ""},
-    {"marker.file", Type::text, "", ""},
+     "none|prisma|django|rails|alembic|laravel|knex|typeorm|sequelize", read_history},
+    {"verify", Type::checks, "", "", read_checks},
+    choice<&Manifest::gate, &Manifest::Gate::match>("gate.match", "release", "release|migrations"),
+    duration<&Manifest::gate, &Manifest::Gate::timeout>("gate.timeout", "10m"),
+    duration<&Manifest::gate, &Manifest::Gate::poll>("gate.poll", "1s"),
+    text<&Manifest::marker_file>("marker.file"),
 });
 
-void fill(Manifest::Database& database, ManifestReader& reader) {
-  database.url = reader.secret("database.url");
-  database.direct_url = reader.secret("database.direct_url");
-  database.wait = reader.duration("database.wait");
-  if (reader.given("database.connect_timeout")) {
-    database.connect_timeout =
-        std::chrono::ceil<std::chrono::seconds>(reader.duration("database.connect_timeout"));
-  }
-  database.create = reader.boolean("database.create");
-  database.bookkeeping_schema = reader.text("database.bookkeeping_schema");
-  database.expect = {.name = reader.text("database.expect.name"),
-                     .hosts = reader.list("database.expect.host"),
-                     .min_version = reader.integer("database.expect.min_version")};
-}
-
-void fill(Manifest::Migrations& migrations, const std::filesystem::path& file,
-          ManifestReader& reader) {
-  migrations.tool = static_cast<Tool>(reader.choice("migrations.tool"));
-  if (const auto directory = reader.text("migrations.directory"); !directory.empty())
-    migrations.directory = std::filesystem::absolute(file).parent_path() / directory;
-  migrations.schema = reader.text("migrations.schema");
-  migrations.allow_empty = reader.boolean("migrations.allow_empty");
-  migrations.atomic = static_cast<Atomic>(reader.choice("migrations.atomic"));
-  migrations.lock_timeout = reader.duration("migrations.lock_timeout");
-  migrations.lock_retry = reader.duration("migrations.lock_retry");
-  migrations.statement_timeout = reader.duration("migrations.statement_timeout");
-  migrations.out_of_order = static_cast<Policy>(reader.choice("migrations.out_of_order"));
-  migrations.edited = static_cast<Policy>(reader.choice("migrations.edited"));
-  migrations.missing = static_cast<Policy>(reader.choice("migrations.missing"));
-  migrations.repair = reader.choice("migrations.repair") == 0;
-  migrations.command = reader.list("migrations.command");
-  migrations.timeout = reader.duration("migrations.timeout");
-  migrations.env = reader.map("migrations.env");
-  migrations.history = reader.history("migrations.history");
-}
-
 // What no single key shows. A key that is wrong already is not complained about twice.
-void check_consistency(const Manifest& manifest, int version, ManifestReader& reader) {
+void check_consistency(const Manifest& manifest, ManifestReader& reader) {
   const auto require = [&](bool holds, const std::string& path, const std::string& message) {
     if (!holds && reader.is_good(path)) reader.complain(path, message);
   };
@@ -103,7 +158,7 @@ void check_consistency(const Manifest& manifest, int version, ManifestReader& re
   const bool has_directory =
       !migrations.directory.empty() || !reader.is_good("migrations.directory");
   require(reader.given("version"), "version", "\"version: 1\" is missing");
-  require(version == 1, "version", "this schemagate reads manifests of version 1");
+  require(manifest.version == 1, "version", "this schemagate reads manifests of version 1");
   require(manifest.lease.ttl >= std::chrono::seconds{3}, "lease.ttl",
           "\"lease.ttl\" must be at least 3s: it is renewed every third of it");
   require(manifest.gate.poll > Milliseconds::zero(), "gate.poll",
@@ -160,22 +215,8 @@ Manifest parse_manifest(const std::string& yaml, const std::filesystem::path& fi
   ManifestReader reader{yaml, file, environment, k_keys};
   Manifest manifest;
   manifest.file = file;
-  manifest.app = reader.text("app");
-  manifest.release = reader.text("release");
-  // Set for one deploy by the platform, without editing the file.
-  manifest.mode = static_cast<Mode>(reader.choice("mode", "SCHEMAGATE_MODE"));
-  fill(manifest.database, reader);
-  manifest.lease = {.name = reader.text("lease.name"),
-                    .ttl = reader.duration("lease.ttl"),
-                    .wait = reader.duration("lease.wait"),
-                    .allow_unfenced = reader.choice("lease.unfenced") == 1};
-  fill(manifest.migrations, file, reader);
-  manifest.verify = reader.checks("verify");
-  manifest.gate = {.match = static_cast<GateMatch>(reader.choice("gate.match")),
-                   .timeout = reader.duration("gate.timeout"),
-                   .poll = reader.duration("gate.poll")};
-  manifest.marker_file = reader.text("marker.file");
-  check_consistency(manifest, reader.integer("version"), reader);
+  for (const auto& key : k_keys) key.read(manifest, reader, std::string{key.path});
+  check_consistency(manifest, reader);
   reader.throw_mistakes();
   return manifest;
 }

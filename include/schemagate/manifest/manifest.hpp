@@ -18,10 +18,12 @@
 
 namespace schemagate {
 
+// Each in the order in which the keys' table lists the choices.
 enum class Mode { apply, check, off };
 enum class Tool { prisma, command };
 enum class Atomic { migration, release };
 enum class Policy { fail, warn, allow };
+enum class Repair { automatic, off };
 enum class GateMatch { release, migrations };
 
 // Holds when the column ("table.column") or table exists, or when the SQL returns true.
@@ -32,6 +34,7 @@ struct Check {
 
 struct Manifest {
   std::filesystem::path file;
+  int version = 0;  // of its form: 1
   std::string app;
   std::string release;  // empty: the digest of the migrations folder
   Mode mode = Mode::apply;
@@ -69,7 +72,7 @@ struct Manifest {
     Policy out_of_order = Policy::warn;
     Policy edited = Policy::fail;
     Policy missing = Policy::warn;
-    bool repair = true;  // settle failed rows whose fate is proven
+    Repair repair = Repair::automatic;  // of failed rows whose fate is proven
     std::vector<std::string> command;
     Milliseconds timeout{};
     std::map<std::string, std::string> env;
@@ -101,12 +104,15 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 [[nodiscard]] Manifest parse_manifest(const std::string& yaml, const std::filesystem::path& file,
                                       const Environment& environment);
 
+class ManifestReader;
+
 struct ManifestKey {
   enum class Type { integer, text, secret, boolean, duration, choice, list, map, checks, history };
   std::string_view path;  // "database.url"
   Type type;
   std::string_view fallback;  // as written in YAML; empty: none
   std::string_view choices;   // "fail|warn|allow", for Type::choice and Type::history
+  void (*read)(Manifest& manifest, ManifestReader& reader, const std::string& path);
 };
 [[nodiscard]] std::span<const ManifestKey> manifest_keys();
 
