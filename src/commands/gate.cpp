@@ -99,6 +99,8 @@ GateView Gate::look_into_database() {
   // The history first: what it lacks a run may add, and still be at its checks, before we come to
   // look at the marker.
   const bool by_history = manifest_.gate.match == GateMatch::migrations;
+  if (by_history && target_->history() == nullptr)
+    throw std::logic_error{"a gate by migrations without a history"};
   const auto missing =
       by_history ? target_->missing_in_history(*session_) : std::vector<std::string>{};
   auto view = gate_view(id_, marker_in_database(), digest(), by_history ? &missing : nullptr);

@@ -170,6 +170,8 @@ void check_consistency(const Manifest& manifest, ManifestReader& reader) {
             "tool: command needs \"migrations.command\", a list: [program, argument]");
     require(has_directory || !manifest.release.empty(), "release",
             "without \"migrations.directory\" the release needs a name: set \"release\"");
+    require(has_directory || manifest.gate.match != GateMatch::migrations, "gate.match",
+            "match: migrations needs \"migrations.directory\" to compare with");
     require(has_directory || migrations.history.is_none(), "migrations.history",
             "a history needs \"migrations.directory\" to compare with");
     return;

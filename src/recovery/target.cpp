@@ -31,7 +31,10 @@ Target::Target(const Manifest& the_manifest, Folder the_folder, Database::Purpos
     : manifest{the_manifest}, folder{std::move(the_folder)}, database{manifest.database, purpose},
       settings{with_schema(manifest.migrations, database)},
       bookkeeping{manifest.database.bookkeeping_schema}, id{release_of(manifest, folder.digest)},
-      format_{format_of(settings)} {}
+      format_{format_of(settings)} {
+  // A gate by migrations reads what the folder speaks of, whatever tool applies it.
+  if (purpose == Database::Purpose::look && !format_) format_ = folder.format;
+}
 
 void Target::find_history(pg::Session& session) {
   search_path_.clear();

@@ -292,6 +292,20 @@ TEST_CASE(
   CHECK(project.look() == 0);
 }
 
+TEST_CASE("match migrations: what a command without a history has to apply is looked for where the "
+          "folder's own tool records it") {
+  GateProject project;
+  project.migration("1_a", "CREATE TABLE a (id int)").set("gate.match", "migrations");
+  project.set("migrations.tool", "command").set("migrations.command", "[\"true\"]");
+  REQUIRE(project.run() == exits(0));  // and nothing has applied it
+  project.set("release", "r2");
+  CHECK(project.look() == 30);
+  project.set("migrations.tool", "").set("migrations.command", "");
+  REQUIRE(project.run() == exits(0));
+  project.set("migrations.tool", "command").set("migrations.command", "[\"true\"]");
+  CHECK(project.look() == 0);
+}
+
 TEST_CASE("match migrations: a database that is ahead of the image is open") {
   GateProject project;
   project.set("gate.match", "migrations");

@@ -542,6 +542,10 @@ TEST_SUITE("manifest") {
     CHECK(mistakes("version: 1\nrelease: r\ndatabase: {url: x}\n"
                    "migrations: {tool: command, command: [c], history: prisma}\n") ==
           Messages{"m.yaml:4:52: a history needs \"migrations.directory\" to compare with"});
+    CHECK(
+        mistakes("version: 1\nrelease: r\ndatabase: {url: x}\ngate: {match: migrations}\n"
+                 "migrations: {tool: command, command: [c]}\n") ==
+        Messages{"m.yaml:4:15: match: migrations needs \"migrations.directory\" to compare with"});
     CHECK(mistakes("version: 1\nrelease: r\ndatabase: {url: x}\n"
                    "migrations: {tool: command, command: []}\n")
               .size() == 1);
