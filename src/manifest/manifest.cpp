@@ -33,59 +33,32 @@ void read_directory(Manifest& manifest, ManifestReader& reader, const std::strin
         std::filesystem::absolute(manifest.file).parent_path() / directory;
 }
 
-void read_environment(Manifest& manifest, ManifestReader& reader, const std::string& key) {
-  manifest.migrations.env = reader.map(key);
-}
-
 void read_history(Manifest& manifest, ManifestReader& reader, const std::string& key) {
   manifest.migrations.history = reader.history(key);
 }
 
-void read_checks(Manifest& manifest, ManifestReader& reader, const std::string& key) {
-  manifest.verify = reader.checks(key);
-}
-
 // A row says everything about a key: its name, its default, what may stand there, and its place in
 // the manifest (`Field`: the member, by way of its section's).
+template <Type type, auto Read, auto... Field>
+constexpr ManifestKey row(std::string_view path, std::string_view fallback) {
+  return {path, type, fallback, "",
+          [](Manifest& manifest, ManifestReader& reader, const std::string& key) {
+            (manifest.*....*Field) = (reader.*Read)(key);
+          }};
+}
+template <auto... Field> constexpr auto& text = row<Type::text, &ManifestReader::text, Field...>;
 template <auto... Field>
-constexpr ManifestKey text(std::string_view path, std::string_view fallback = "") {
-  return {path, Type::text, fallback, "",
-          [](Manifest& manifest, ManifestReader& reader, const std::string& key) {
-            (manifest.*....*Field) = reader.text(key);
-          }};
-}
-template <auto... Field> constexpr ManifestKey secret(std::string_view path) {
-  return {path, Type::secret, "", "",
-          [](Manifest& manifest, ManifestReader& reader, const std::string& key) {
-            (manifest.*....*Field) = reader.secret(key);
-          }};
-}
-template <auto... Field> constexpr ManifestKey integer(std::string_view path) {
-  return {path, Type::integer, "", "",
-          [](Manifest& manifest, ManifestReader& reader, const std::string& key) {
-            (manifest.*....*Field) = reader.integer(key);
-          }};
-}
+constexpr auto& secret = row<Type::secret, &ManifestReader::secret, Field...>;
 template <auto... Field>
-constexpr ManifestKey boolean(std::string_view path, std::string_view fallback = "") {
-  return {path, Type::boolean, fallback, "",
-          [](Manifest& manifest, ManifestReader& reader, const std::string& key) {
-            (manifest.*....*Field) = reader.boolean(key);
-          }};
-}
+constexpr auto& integer = row<Type::integer, &ManifestReader::integer, Field...>;
 template <auto... Field>
-constexpr ManifestKey duration(std::string_view path, std::string_view fallback = "") {
-  return {path, Type::duration, fallback, "",
-          [](Manifest& manifest, ManifestReader& reader, const std::string& key) {
-            (manifest.*....*Field) = reader.duration(key);
-          }};
-}
-template <auto... Field> constexpr ManifestKey list(std::string_view path) {
-  return {path, Type::list, "", "",
-          [](Manifest& manifest, ManifestReader& reader, const std::string& key) {
-            (manifest.*....*Field) = reader.list(key);
-          }};
-}
+constexpr auto& boolean = row<Type::boolean, &ManifestReader::boolean, Field...>;
+template <auto... Field>
+constexpr auto& duration = row<Type::duration, &ManifestReader::duration, Field...>;
+template <auto... Field> constexpr auto& list = row<Type::list, &ManifestReader::list, Field...>;
+template <auto... Field> constexpr auto& map = row<Type::map, &ManifestReader::map, Field...>;
+template <auto... Field>
+constexpr auto& checks = row<Type::checks, &ManifestReader::checks, Field...>;
 template <auto... Field>
 constexpr ManifestKey choice(std::string_view path, std::string_view fallback,
                              std::string_view choices) {
@@ -100,29 +73,31 @@ using Database = Manifest::Database;
 using Migrations = Manifest::Migrations;
 
 constexpr auto k_keys = std::to_array<ManifestKey>({
-    integer<&Manifest::version>("version"),
+    integer<&Manifest::version>("version", ""),
     text<&Manifest::app>("app", "default"),
-    text<&Manifest::release>("release"),
+    text<&Manifest::release>("release", ""),
     {"mode", Type::choice, "apply", "apply|check|off", read_mode},
-    secret<&Manifest::database, &Database::url>("database.url"),
-    secret<&Manifest::database, &Database::direct_url>("database.direct_url"),
+    secret<&Manifest::database, &Database::url>("database.url", ""),
+    secret<&Manifest::database, &Database::direct_url>("database.direct_url", ""),
     duration<&Manifest::database, &Database::wait>("database.wait", "2m"),
     {"database.connect_timeout", Type::duration, "", "", read_connect_timeout},
     boolean<&Manifest::database, &Database::create>("database.create", "false"),
     text<&Manifest::database, &Database::bookkeeping_schema>("database.bookkeeping_schema",
                                                              "schemagate"),
-    text<&Manifest::database, &Database::expect, &Database::Expect::name>("database.expect.name"),
-    list<&Manifest::database, &Database::expect, &Database::Expect::hosts>("database.expect.host"),
+    text<&Manifest::database, &Database::expect, &Database::Expect::name>("database.expect.name",
+                                                                          ""),
+    list<&Manifest::database, &Database::expect, &Database::Expect::hosts>("database.expect.host",
+                                                                           ""),
     integer<&Manifest::database, &Database::expect, &Database::Expect::min_version>(
-        "database.expect.min_version"),
-    text<&Manifest::lease, &Manifest::Lease::name>("lease.name"),
+        "database.expect.min_version", ""),
+    text<&Manifest::lease, &Manifest::Lease::name>("lease.name", ""),
     duration<&Manifest::lease, &Manifest::Lease::ttl>("lease.ttl", "30s"),
     duration<&Manifest::lease, &Manifest::Lease::wait>("lease.wait", "10m"),
     choice<&Manifest::lease, &Manifest::Lease::allow_unfenced>("lease.unfenced", "refuse",
                                                                "refuse|allow"),
     choice<&Manifest::migrations, &Migrations::tool>("migrations.tool", "prisma", "prisma|command"),
     {"migrations.directory", Type::text, "", "", read_directory},
-    text<&Manifest::migrations, &Migrations::schema>("migrations.schema"),
+    text<&Manifest::migrations, &Migrations::schema>("migrations.schema", ""),
     boolean<&Manifest::migrations, &Migrations::allow_empty>("migrations.allow_empty", "false"),
     choice<&Manifest::migrations, &Migrations::atomic>("migrations.atomic", "migration",
                                                        "migration|release"),
@@ -137,16 +112,16 @@ constexpr auto k_keys = std::to_array<ManifestKey>({
     choice<&Manifest::migrations, &Migrations::missing>("migrations.missing", "warn",
                                                         "fail|warn|allow"),
     choice<&Manifest::migrations, &Migrations::repair>("migrations.repair", "auto", "auto|off"),
-    list<&Manifest::migrations, &Migrations::command>("migrations.command"),
+    list<&Manifest::migrations, &Migrations::command>("migrations.command", ""),
     duration<&Manifest::migrations, &Migrations::timeout>("migrations.timeout", "30m"),
-    {"migrations.env", Type::map, "", "", read_environment},
+    map<&Manifest::migrations, &Migrations::env>("migrations.env", ""),
     {"migrations.history", Type::history, "none",
      "none|prisma|django|rails|alembic|laravel|knex|typeorm|sequelize", read_history},
-    {"verify", Type::checks, "", "", read_checks},
+    checks<&Manifest::verify>("verify", ""),
     choice<&Manifest::gate, &Manifest::Gate::match>("gate.match", "release", "release|migrations"),
     duration<&Manifest::gate, &Manifest::Gate::timeout>("gate.timeout", "10m"),
     duration<&Manifest::gate, &Manifest::Gate::poll>("gate.poll", "1s"),
-    text<&Manifest::marker_file>("marker.file"),
+    text<&Manifest::marker_file>("marker.file", ""),
 });
 
 // What no single key shows. A key that is wrong already is not complained about twice.
