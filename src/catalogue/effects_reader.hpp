@@ -64,6 +64,7 @@ class EffectsReader {
               bool tolerant);
   void constraint(const PgQuery__RangeVar& table, const PgQuery__Constraint& node, bool tolerant);
   void alter_table(const PgQuery__AlterTableStmt& node);
+  void alter_column(const SchemaObject& column, const PgQuery__AlterTableCmd& node);
   void alter_table_command(const PgQuery__RangeVar& table, const PgQuery__AlterTableCmd& node);
   void create_index(const PgQuery__IndexStmt& node);
   void create_function(const PgQuery__CreateFunctionStmt& node);

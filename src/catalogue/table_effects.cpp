@@ -163,6 +163,30 @@ void EffectsReader::create_table(const PgQuery__CreateStmt& node) {
   result_.harmless = tolerant;
 }
 
+void EffectsReader::alter_column(const SchemaObject& column, const PgQuery__AlterTableCmd& node) {
+  Shape shape;
+  switch (node.subtype) {
+    case PG_QUERY__ALTER_TABLE_TYPE__AT_AlterColumnType:
+      shape.type = type_of(*node.def->column_def->type_name);
+      result_.visible = can_be_compared(*node.def->column_def->type_name) &&
+                        node.def->column_def->coll_clause == nullptr &&
+                        is_plain_cast(node.def->column_def->raw_default, node.name);
+      break;
+    case PG_QUERY__ALTER_TABLE_TYPE__AT_ColumnDefault:
+      if (node.def == nullptr || !is_null(node.def)) shape.has_default = node.def != nullptr;
+      result_.visible = node.def == nullptr;  // else it may replace another one
+      result_.harmless = true;
+      break;
+    case PG_QUERY__ALTER_TABLE_TYPE__AT_SetNotNull:
+    case PG_QUERY__ALTER_TABLE_TYPE__AT_DropNotNull:
+      shape.not_null = node.subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_SetNotNull;
+      result_.harmless = true;
+      break;
+    default: shape.has_default = node.subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_AddIdentity;
+  }
+  add(Action::change, column, shape, node.missing_ok != 0);
+}
+
 void EffectsReader::alter_table_command(const PgQuery__RangeVar& table,
                                         const PgQuery__AlterTableCmd& node) {
   const auto column_named = object_of(Kind::column, table, node.name);
@@ -174,35 +198,13 @@ void EffectsReader::alter_table_command(const PgQuery__RangeVar& table,
       add(Action::drop, column_named, {}, missing_ok);
       result_.effects.back().cascade = cascades(node.behavior);
       return;
-    case PG_QUERY__ALTER_TABLE_TYPE__AT_AlterColumnType: {
-      Shape shape;
-      shape.type = type_of(*node.def->column_def->type_name);
-      result_.visible = can_be_compared(*node.def->column_def->type_name) &&
-                        node.def->column_def->coll_clause == nullptr &&
-                        is_plain_cast(node.def->column_def->raw_default, node.name);
-      return add(Action::change, column_named, shape);
-    }
-    case PG_QUERY__ALTER_TABLE_TYPE__AT_ColumnDefault: {
-      Shape shape;
-      if (node.def == nullptr || !is_null(node.def)) shape.has_default = node.def != nullptr;
-      result_.visible = node.def == nullptr;  // else it may replace another one
-      result_.harmless = true;
-      return add(Action::change, column_named, shape);
-    }
+    case PG_QUERY__ALTER_TABLE_TYPE__AT_AlterColumnType:
+    case PG_QUERY__ALTER_TABLE_TYPE__AT_ColumnDefault:
     case PG_QUERY__ALTER_TABLE_TYPE__AT_AddIdentity:
     case PG_QUERY__ALTER_TABLE_TYPE__AT_DropIdentity:
-    case PG_QUERY__ALTER_TABLE_TYPE__AT_DropExpression: {
-      Shape shape;
-      shape.has_default = node.subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_AddIdentity;
-      return add(Action::change, column_named, shape, missing_ok);
-    }
+    case PG_QUERY__ALTER_TABLE_TYPE__AT_DropExpression:
     case PG_QUERY__ALTER_TABLE_TYPE__AT_SetNotNull:
-    case PG_QUERY__ALTER_TABLE_TYPE__AT_DropNotNull: {
-      Shape shape;
-      shape.not_null = node.subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_SetNotNull;
-      result_.harmless = true;
-      return add(Action::change, column_named, shape);
-    }
+    case PG_QUERY__ALTER_TABLE_TYPE__AT_DropNotNull: return alter_column(column_named, node);
     case PG_QUERY__ALTER_TABLE_TYPE__AT_AddConstraint:
       if (*node.def->constraint->indexname != '\0') return opaque();  // and renames it
       return constraint(table, *node.def->constraint, false);

@@ -2,24 +2,15 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
-#include <map>
-#include <set>
-
-#include "schemagate/base/text.hpp"
+#include "inspector.hpp"
 #include "schemagate/commands/gate.hpp"
 #include "schemagate/lease/statements.hpp"
-#include "schemagate/migrate/plan.hpp"
 #include "schemagate/migrate/verify.hpp"
 #include "schemagate/postgres/database_errors.hpp"
 #include "schemagate/postgres/readiness.hpp"
-#include "schemagate/recovery/diagnosis.hpp"
-#include "schemagate/recovery/target.hpp"
 
 namespace schemagate {
 namespace {
-
-using Outcome = Settlement::Outcome;
 
 // $1 schema. An index that is being built is INVALID until it is ready.
 constexpr const char* k_invalid_indexes = R"sql(
@@ -36,39 +27,6 @@ SELECT conname, relname FROM pg_constraint JOIN pg_class c ON c.oid = conrelid
        JOIN pg_namespace n ON n.oid = relnamespace
  WHERE NOT convalidated AND coalesce(to_jsonb(pg_constraint) ->> 'conenforced', 'true') = 'true'
    AND nspname = $1 ORDER BY 1)sql";
-
-const char* state_of(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::running: return "running";
-    case Outcome::resumable: return "interrupted";
-    case Outcome::half_applied: return "half-applied";
-    default: return "failed";
-  }
-}
-
-const char* state_of(Discrepancy::Kind kind) {
-  switch (kind) {
-    case Discrepancy::Kind::edited: return "edited";
-    case Discrepancy::Kind::missing: return "not-in-folder";
-    case Discrepancy::Kind::out_of_order: return "out-of-order";
-  }
-  return "";
-}
-
-const char* remedy_of(Discrepancy::Kind kind, Policy policy) {
-  switch (kind) {
-    case Discrepancy::Kind::edited:
-      return "undo the edit and write a new migration; or migrations.edited: warn";
-    case Discrepancy::Kind::missing:
-      return "restore the directory; a rolled-back image may leave it so (migrations.missing: allow)";
-    case Discrepancy::Kind::out_of_order:
-      return policy == Policy::fail
-                 ? "give it a name that sorts last; or migrations.out_of_order: warn, and a run "
-                   "applies it all the same"
-                 : "a run applies it all the same (migrations.out_of_order: warn)";
-  }
-  return "";
-}
 
 // REINDEX CONCURRENTLY builds a copy under such a name, and leaves it when it is interrupted
 // (PostgreSQL manual, REINDEX).
@@ -104,71 +62,41 @@ class Look {
   pg::Session& session_;
 };
 
-class Inspector {
- public:
-  Inspector(const Manifest& manifest, Stop& stop)
-      : manifest_{manifest}, stop_{stop}, target_{manifest, read_folder_if_possible()} {}
+}  // namespace
 
-  StatusReport inspect() {
-    auto session = connect_to_read(target_.database, manifest_.database, stop_);
-    report_.manifest = manifest_.file;
-    report_.app = target_.id.app;
-    report_.release = target_.id.release;
-    report_.database = target_.database.address().display();
-    report_.folder = target_.folder.directory.lexically_proximate(std::filesystem::current_path());
-    const Look look{session, target_.search_path_sql()};
-    try {
-      look_at_all(session);
-    } catch (const pg::Error& e) {
-      if (e.sqlstate != "55P03" && e.sqlstate != "57014") throw;
-      throw Failure{
-          ExitCode::lock_timeout,
-          fmt::format("cannot look: {}: somebody holds a table by an exclusive lock", e.message),
-          std::string{"see who is in a transaction: "} + k_open_transactions +
-              "; then look again: " + own_command("status")};
-    }
-    return std::move(report_);
+StatusReport Inspector::inspect() {
+  auto session = connect_to_read(target_.database, manifest_.database, stop_);
+  report_.manifest = manifest_.file;
+  report_.app = target_.id.app;
+  report_.release = target_.id.release;
+  report_.database = target_.database.address().display();
+  report_.folder = target_.folder.directory.lexically_proximate(std::filesystem::current_path());
+  const Look look{session, target_.search_path_sql()};
+  try {
+    look_at_all(session);
+  } catch (const pg::Error& e) {
+    if (e.sqlstate != "55P03" && e.sqlstate != "57014") throw;
+    throw Failure{
+        ExitCode::lock_timeout,
+        fmt::format("cannot look: {}: somebody holds a table by an exclusive lock", e.message),
+        std::string{"see who is in a transaction: "} + k_open_transactions +
+            "; then look again: " + own_command("status")};
   }
+  return std::move(report_);
+}
 
- private:
-  // A broken folder is a finding, and no reason not to look at the database.
-  Folder read_folder_if_possible() {
-    try {
-      return folder_of(manifest_);
-    } catch (const Failure& failure) {
-      report_.findings.push_back(
-          {"folder", "", failure.what(), {}, failure.hint(), failure.code()});
-      folder_is_readable_ = false;
-      return {.directory = manifest_.migrations.directory,
-              .migrations = {},
-              .digest = "",
-              .format = format_of(manifest_.migrations)};
-    }
+Folder Inspector::read_folder_if_possible() {
+  try {
+    return folder_of(manifest_);
+  } catch (const Failure& failure) {
+    report_.findings.push_back({"folder", "", failure.what(), {}, failure.hint(), failure.code()});
+    folder_is_readable_ = false;
+    return {.directory = manifest_.migrations.directory,
+            .migrations = {},
+            .digest = "",
+            .format = format_of(manifest_.migrations)};
   }
-
-  void look_at_all(pg::Session& session);
-  void look_at_lease(pg::Session& session);
-  void look_at_runs(pg::Session& session);
-  void look_at_gate(pg::Session& session);
-  void look_at_catalogue(pg::Session& session);
-  void look_at_history(pg::Session& session);
-  void look_at_failed(pg::Session& session);
-  void look_at_pending(pg::Session& session);
-  void look_at_applied();
-  void look_at_marked(pg::Session& session);
-  void list_migrations();
-
-  void add(Finding finding) { report_.findings.push_back(std::move(finding)); }
-  [[nodiscard]] bool run_is_at_work() const { return report_.lease && report_.lease->held; }
-
-  const Manifest& manifest_;
-  Stop& stop_;
-  StatusReport report_;
-  bool folder_is_readable_ = true;
-  Target target_;
-  History history_;
-  std::map<std::string, std::string> states_;  // of migrations that are not simply applied
-};
+}
 
 void Inspector::look_at_all(pg::Session& session) {
   target_.find_history(session);
@@ -298,163 +226,6 @@ void Inspector::look_at_catalogue(pg::Session& session) {
                      pg::quote_identifier(row.text(1)), pg::quote_identifier(row.text(0))),
          ExitCode::done});
 }
-
-void Inspector::look_at_history(pg::Session& session) {
-  history_ = target_.history()->read(session, HistoryTable::Times::all);
-  if (!history_.foreign_tables.empty()) {
-    const auto failure =
-        not_baselined(target_, history_, examine_pending(session, target_, history_));
-    add({"not-baselined", "", failure.what(), {}, failure.hint(), failure.code()});
-  } else if (target_.writable_history() != nullptr) {
-    look_at_failed(session);
-    look_at_applied();
-    look_at_marked(session);
-  }
-  look_at_pending(session);
-  list_migrations();
-}
-
-void Inspector::look_at_failed(pg::Session& session) {
-  for (const auto& settlement : examine_failed(session, target_, history_)) {
-    const bool is_ours_at_work = run_is_at_work() && history_.steps.contains(settlement.row->id);
-    const bool is_running = settlement.outcome == Outcome::running || is_ours_at_work;
-    const bool by_itself = settlement.proven && target_.settings.repair == Repair::automatic &&
-                           target_.settings.tool != Tool::command;
-    auto evidence = describe(settlement);
-    evidence.erase(evidence.begin());
-    const auto* state = is_running ? "running" : state_of(settlement.outcome);
-    add({state, settlement.row->name,
-         is_ours_at_work
-             ? "a run is executing it"
-             : fmt::format("started at {} and did not finish{}", settlement.row->started_at,
-                           target_.folder.code_of(Problem::failed)),
-         evidence,
-         is_ours_at_work ? "wait for the run at work"
-         : by_itself     ? own_command("run") + ": it settles this by itself"
-                         : settlement.hint,
-         is_running ? ExitCode::lease_held : ExitCode::history});
-    states_[settlement.row->name] = state;
-  }
-}
-
-void Inspector::look_at_applied() {
-  if (!folder_is_readable_) return;
-  for (const auto& one : discrepancies(target_.folder, history_)) {
-    const auto policy = policy_for(one.kind, target_.settings);
-    if (policy == Policy::allow) continue;
-    // One that failed is to be settled first, and then it is pending.
-    if (one.kind == Discrepancy::Kind::out_of_order && states_.contains(one.migration)) continue;
-    add({state_of(one.kind),
-         one.migration,
-         one.text,
-         {},
-         remedy_of(one.kind, policy),
-         policy == Policy::fail ? ExitCode::history : ExitCode::done});
-    if (one.kind != Discrepancy::Kind::out_of_order) states_[one.migration] = state_of(one.kind);
-  }
-  std::map<std::string, int> times_applied;
-  for (const auto& row : history_.rows)
-    if (row.applied()) ++times_applied[row.name];
-  for (const auto& [name, times] : times_applied)
-    if (times > 1)
-      add({"duplicate",
-           name,
-           fmt::format("is recorded as applied {} times; {} and schemagate take it as one", times,
-                       target_.folder.format->title()),
-           {},
-           "",
-           ExitCode::done});
-}
-
-void Inspector::look_at_marked(pg::Session& session) {
-  std::set<std::string> hollow;
-  for (const auto& one : examine_marked(session, target_, history_)) {
-    const auto name = one.migration->name;
-    hollow.insert(name);
-    states_[name] = "not-there";
-    add({"not-there", name,
-         one.is_nothing() ? "is recorded as applied, but nothing of it is there"
-                          : "is recorded as applied, but part of it is missing",
-         one.missing,
-         one.is_nothing()
-             ? own_command("resolve " + shell_word(name) + " --auto") + " && " + own_command("run")
-             : "make what is missing by hand, or by a new migration",
-         ExitCode::history});
-  }
-  for (const auto& row : history_.rows) {
-    if (!row.applied() || row.steps > 0 || hollow.contains(row.name)) continue;
-    if (!states_.contains(row.name))
-      states_[row.name] = row.by_resolve ? "applied (baselined)" : "applied (written by hand)";
-    if (!row.by_resolve)
-      add({"written-by-hand",
-           row.name,
-           "its row was written by hand or by another tool: no script was executed for it",
-           {},
-           "",
-           ExitCode::done});
-  }
-}
-
-void Inspector::look_at_pending(pg::Session& session) {
-  const auto existing = examine_pending(session, target_, history_);
-  std::size_t number = 0;
-  for (const auto* migration : existing.pending) {
-    if (states_.contains(migration->name)) continue;
-    Finding finding{"pending", migration->name,    "is not applied",
-                    {},        own_command("run"), ExitCode::history};
-    for (const auto& row : history_.rows)
-      if (row.name == migration->name && row.rolled_back && !row.logs.empty()) {
-        finding.evidence = {"the last attempt was rolled back: " +
-                            shortened(join(row.reason, " "), 400)};
-        finding.hint = "fix the cause, then: " + own_command("run");
-      }
-    if (run_is_at_work()) {
-      finding.hint = "wait for the run at work";
-      finding.code = ExitCode::lease_held;
-    }
-    if (history_.exists && number++ < existing.there) {
-      finding.what =
-          fmt::format("is not applied, but everything it makes is there already, in the same "
-                      "shape: {}, or by hand",
-                      target_.folder.format->way_around());
-      finding.hint = own_command("resolve " + shell_word(migration->name) + " --auto") + " && " +
-                     own_command("run");
-    }
-    states_.try_emplace(migration->name, "pending");
-    add(std::move(finding));
-  }
-  for (const auto& migration : target_.folder.migrations) {
-    if (!migration.file_missing || history_.applied(migration.name) != nullptr) continue;
-    states_[migration.name] = "no-script";
-    add({"no-script",
-         migration.name,
-         fmt::format("{} does not exist, but its directory does{}", display_path(migration),
-                     target_.folder.code_of(Problem::no_script)),
-         {},
-         "restore the file, or remove the directory",
-         ExitCode::history});
-  }
-}
-
-void Inspector::list_migrations() {
-  std::set<std::string> listed;
-  const auto list = [&](const std::string& name) {
-    if (!listed.insert(name).second) return;
-    const auto* row = history_.applied(name);
-    const auto state = states_.find(name);
-    report_.migrations.push_back({name,
-                                  state != states_.end() ? state->second
-                                  : row != nullptr       ? "applied"
-                                                         : "pending",
-                                  row == nullptr ? "" : row->finished_at});
-  };
-  for (const auto& migration : target_.folder.migrations) list(migration.name);
-  if (target_.writable_history() == nullptr) return;  // it may hold other packages' as well
-  for (const auto& row : history_.rows)
-    if (row.applied() || row.failed()) list(row.name);
-}
-
-}  // namespace
 
 ExitCode StatusReport::exit_code() const {
   auto worst = ExitCode::done;

@@ -11,6 +11,7 @@
 #include <set>
 #include <sstream>
 
+#include "expand.hpp"
 #include "schemagate/base/text.hpp"
 
 namespace schemagate {
@@ -159,68 +160,10 @@ void ManifestReader::walk(const YAML::Node& map, const std::string& section) {
   }
 }
 
-// `expression` is what stands between ${ and }.
-std::optional<std::string> ManifestReader::variable(const std::string& path, const YAML::Node& node,
-                                                    const std::string& expression) {
-  const auto name_end = expression.find_first_not_of(
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
-  const auto name = expression.substr(0, name_end);
-  const auto rest = name_end == std::string::npos ? "" : expression.substr(name_end);
-  if (name.empty() || !(rest.empty() || rest.starts_with(":-") || rest.starts_with(":?"))) {
-    complain(path, node.Mark(),
-             fmt::format("${{{}}} is not understood; write ${{NAME}}, ${{NAME:-default}} "
-                         "or ${{NAME:?message}}",
-                         expression));
-    return std::nullopt;
-  }
-  const auto value = environment_(name);
-  if (rest.empty() ? value.has_value() : value.has_value() && !value->empty()) return value;
-  if (rest.starts_with(":-")) return expand(path, node, rest.substr(2));
-  if (rest.empty()) {
-    complain(path, node.Mark(),
-             fmt::format("environment variable {0} is not set; set it, or write "
-                         "${{{0}:-default}}",
-                         name));
-  } else {
-    complain(path, node.Mark(),
-             fmt::format("environment variable {} is not set: {}", name, rest.substr(2)));
-  }
-  return std::nullopt;
-}
-
-std::optional<std::string> ManifestReader::expand(const std::string& path, const YAML::Node& node,
-                                                  const std::string& text) {
-  std::string expanded;
-  bool good = true;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text.compare(i, 3, "$${") == 0) {  // an escaped ${
-      expanded += "${";
-      i += 2;
-      continue;
-    }
-    if (text.compare(i, 2, "${") != 0) {
-      expanded += text[i];
-      continue;
-    }
-    std::size_t end = i + 2;
-    for (int depth = 1; end < text.size(); ++end) {
-      if (text.compare(end, 2, "${") == 0) ++depth;
-      if (text[end] == '}' && --depth == 0) break;
-    }
-    if (end >= text.size()) {
-      complain(path, node.Mark(), "${ without its }");
-      return std::nullopt;
-    }
-    const auto value = variable(path, node, text.substr(i + 2, end - i - 2));
-    good = good && value.has_value();
-    expanded += value.value_or("");
-    i = end;
-  }
-  return good ? std::optional{expanded} : std::nullopt;
-}
-
 std::optional<std::string> ManifestReader::scalar(const std::string& path, const YAML::Node& node) {
-  if (node.IsScalar()) return expand(path, node, node.Scalar());
+  if (node.IsScalar())
+    return expand(node.Scalar(), environment_,
+                  [&](const std::string& mistake) { complain(path, node.Mark(), mistake); });
   complain(path, node.Mark(),
            node.IsNull() ? fmt::format("\"{}\" has no value", path)
                          : fmt::format("\"{}\" must be a single value", path));

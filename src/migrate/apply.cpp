@@ -2,14 +2,12 @@
 
 #include <fmt/core.h>
 
+#include "applier.hpp"
 #include "schemagate/base/hash.hpp"
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/lease/statements.hpp"
-#include "schemagate/migrate/concurrent_index.hpp"
-#include "schemagate/migrate/script_session.hpp"
 #include "schemagate/migrate/statement_failure.hpp"
-#include "schemagate/postgres/cancel_on_stop.hpp"
 
 namespace schemagate {
 namespace {
@@ -21,55 +19,19 @@ ExitCode exit_code_of(const StatementFailed& failure) {
                                                 : ExitCode::migration_failed;
 }
 
-class Applier {
- public:
-  Applier(pg::Session& session, const ApplyContext& context, std::vector<std::string>& applied)
-      : session_{session}, context_{context}, script_{session, context.connection, context.stop},
-        applied_{applied} {
-    attend_session();
-  }
-  ~Applier() { session_.on_notice({}); }
-  Applier(const Applier&) = delete;
-  Applier& operator=(const Applier&) = delete;
+// Of a migration whose part `index` failed.
+std::string what_stays(const PlannedMigration& planned, std::size_t index) {
+  const auto before = index == 0 ? std::string{}
+                                 : fmt::format("{} of {} parts of this migration stay applied",
+                                               index, planned.segments.size());
+  if (planned.segments[index].may_be_half_done())
+    return before + (index == 0 ? "" : ", and ") +
+           "what the statement committed before it failed stays";
+  if (index == 0) return "what the statement did before it failed stays";
+  return before + fmt::format("; the next run continues with part {}", index + 1);
+}
 
-  void apply(const PlannedMigration& planned);
-  void apply_as_one(const std::vector<PlannedMigration>& pending,
-                    const std::function<void(Fenced&)>& before_commit);
-
- private:
-  void one_transaction(const PlannedMigration& planned);
-  void in_segments(const PlannedMigration& planned);
-  void transactional_segment(const PlannedMigration& planned, std::size_t index,
-                             const std::string& id);
-  void alone_segment(const PlannedMigration& planned, std::size_t index, const std::string& id);
-  bool was_done_before(const PlannedMigration& planned, const Segment& segment);
-  void run_alone(const PlannedMigration& planned, const Segment& segment, const std::string& before,
-                 bool resuming);
-  void drop_left_invalid(const Migration& migration, const Segment& segment,
-                         const std::string& before);
-
-  template <class Attempt> void with_retries(const Migration* const& migration, Attempt&& attempt);
-  template <class Work> void in_fenced_transaction(Work&& work);
-  template <class ReadBack> void commit(Fenced& transaction, ReadBack&& happened);
-  void reopen();
-  void attend_session();
-
-  [[nodiscard]] std::string finish_part_sql(const PlannedMigration& planned, std::size_t index,
-                                            const std::string& id) const;
-  [[nodiscard]] Failure record_failure(const Migration& migration, const StatementFailed& failure);
-  [[nodiscard]] Failure record_failure(const PlannedMigration& planned,
-                                       const StatementFailed& failure, std::size_t index,
-                                       const std::string& id);
-  [[nodiscard]] Failure lock_not_had(const Migration& migration, const StatementFailed& failure);
-  void quietly(const std::function<void(Fenced&)>& record);
-
-  pg::Session& session_;
-  const ApplyContext& context_;
-  ScriptSession script_;
-  std::vector<std::string>& applied_;
-
-  std::optional<CancelOnStop> cancel_;
-};
+}  // namespace
 
 void Applier::attend_session() {
   session_.on_notice([](const std::string& text) { log::info(text); });
@@ -84,8 +46,8 @@ void Applier::reopen() {
 
 // Rolls back, waits and tries again while the server says that another moment may be better.
 // `migration` is the one at work, which an attempt may change.
-template <class Attempt>
-void Applier::with_retries(const Migration* const& migration, Attempt&& attempt) {
+void Applier::with_retries(const Migration* const& migration,
+                           const std::function<void()>& attempt) {
   const Deadline deadline{context_.connection.settings.lock_retry};
   Backoff backoff{500ms, 10s};
   for (;;) {
@@ -125,7 +87,7 @@ Failure Applier::lock_not_had(const Migration& migration, const StatementFailed&
                 blocker.pid)};
 }
 
-template <class Work> void Applier::in_fenced_transaction(Work&& work) {
+void Applier::in_fenced_transaction(const std::function<void(Fenced&)>& work) {
   Fenced transaction{session_, context_.connection.lease, script_.bookkeeping_prologue()};
   work(transaction);
   transaction.commit();
@@ -133,7 +95,7 @@ template <class Work> void Applier::in_fenced_transaction(Work&& work) {
 
 // `happened` looks in a new session whether the COMMIT whose answer was lost took place. It may
 // only look once the old backend has let go of the lease row, which the fence check waits for.
-template <class ReadBack> void Applier::commit(Fenced& transaction, ReadBack&& happened) {
+void Applier::commit(Fenced& transaction, const std::function<bool()>& happened) {
   context_.stop.check();
   try {
     transaction.commit();
@@ -258,101 +220,6 @@ void Applier::transactional_segment(const PlannedMigration& planned, std::size_t
   });
 }
 
-// An earlier run sent the statement and did not live to record its end. Was it done?
-bool Applier::was_done_before(const PlannedMigration& planned, const Segment& segment) {
-  const auto& statement = segment.statements.front();
-  if (!statement.index) return false;
-  script_.apply_settings(segment);
-  return concurrent_index::is_done(session_, *statement.index, planned.interrupted.evidence);
-}
-
-void Applier::drop_left_invalid(const Migration& migration, const Segment& segment,
-                                const std::string& before) {
-  const auto& index = segment.statements.front().index;
-  if (!index) return;
-  script_.clean();
-  script_.apply_settings(segment);
-  const auto names = concurrent_index::left_invalid(session_, *index, before);
-  script_.clean();
-  for (const auto& name : names) {
-    context_.connection.lease.check(session_);
-    script_.wait_without_limits();
-    session_.execute("DROP INDEX CONCURRENTLY " + name);
-    log::warn(
-        fmt::format("migration {}: dropped the INVALID index {} that an aborted CONCURRENTLY left",
-                    migration.name, name));
-  }
-}
-
-void Applier::run_alone(const PlannedMigration& planned, const Segment& segment,
-                        const std::string& before, bool resuming) {
-  const auto& statement = segment.statements.front();
-  const auto attempt = [&] {
-    drop_left_invalid(*planned.migration, segment, before);
-    try {
-      script_.run_alone(segment, planned.migration->name);
-    } catch (const StatementFailed& e) {
-      const bool may_be_done =
-          resuming && !planned.was_refused && statement.rerun == Statement::Rerun::existing;
-      if (may_be_done && says_it_was_done(e.error.sqlstate)) return;
-      try {
-        drop_left_invalid(*planned.migration, segment, before);
-      } catch (const pg::Error& second) {  // the first error is the one to be told
-        log::warn(
-            fmt::format("an INVALID index may be left, the next run drops it: {}", second.message));
-      }
-      throw;
-    }
-  };
-  // What commits by itself half-way must not be run twice.
-  if (statement.index || statement.rerun == Statement::Rerun::repeat)
-    with_retries(planned.migration, attempt);
-  else attempt();
-}
-
-void Applier::alone_segment(const PlannedMigration& planned, std::size_t index,
-                            const std::string& id) {
-  const auto& segment = planned.segments[index];
-  const auto& statement = segment.statements.front();
-  const bool resuming = index == planned.first_segment && !planned.interrupted.digest.empty();
-  script_.clean();
-  if (resuming && was_done_before(planned, segment)) {
-    log::info(fmt::format("migration {}: {} on line {} had been finished by the interrupted run",
-                          planned.migration->name, statement.what, statement.line));
-  } else {
-    auto before = planned.interrupted.evidence;
-    if (!resuming && statement.index) {
-      script_.apply_settings(segment);
-      before = concurrent_index::evidence(session_, *statement.index);
-    }
-    script_.clean();
-    in_fenced_transaction([&](Fenced& transaction) {
-      transaction.query(
-          context_.bookkeeping.sql(statements::k_start_step),
-          {id, planned.migration->name, std::to_string(index), segment.digest(), before});
-    });
-    context_.tool_lock.release();
-    run_alone(planned, segment, before, resuming);
-    script_.clean();
-    context_.tool_lock.acquire();
-  }
-  script_.clean();
-  in_fenced_transaction(
-      [&](Fenced& transaction) { transaction.execute(finish_part_sql(planned, index, id)); });
-}
-
-// Of a migration whose part `index` failed.
-std::string what_stays(const PlannedMigration& planned, std::size_t index) {
-  const auto before = index == 0 ? std::string{}
-                                 : fmt::format("{} of {} parts of this migration stay applied",
-                                               index, planned.segments.size());
-  if (planned.segments[index].may_be_half_done())
-    return before + (index == 0 ? "" : ", and ") +
-           "what the statement committed before it failed stays";
-  if (index == 0) return "what the statement did before it failed stays";
-  return before + fmt::format("; the next run continues with part {}", index + 1);
-}
-
 // Some parts may be committed: then the row stays unfinished, and the next run continues there, or
 // says why it cannot.
 Failure Applier::record_failure(const PlannedMigration& planned, const StatementFailed& failure,
@@ -422,8 +289,6 @@ void Applier::apply(const PlannedMigration& planned) {
             {{"migration", name}, {"duration_ms", std::to_string(took.count())}});
   applied_.push_back(name);
 }
-
-}  // namespace
 
 void apply_each(pg::Session& session, const Plan& plan, const ApplyContext& context,
                 std::vector<std::string>& applied) {

@@ -153,7 +153,7 @@ TEST_SUITE("Kubernetes manifests") {
     CHECK(run_waits == 14 * 60);  // as the comments say
     for (const auto& name : k_jobs) {
       CHECK(document_of(name).at("spec").at("activeDeadlineSeconds") > run_waits);
-      // main.cpp, k_stop_bound
+      // k_stop_bound of src/cli/ending.cpp
       CHECK(pod_of(name).at("terminationGracePeriodSeconds") > 15);
     }
     const auto progress = [](const std::string& name) {

@@ -1,6 +1,6 @@
 #pragma once
-// The commands of the program, for everything that has to know them all: the command line, the
-// help, and the hints.
+// The commands of the program, for everything that has to know them all: the command line and the
+// help.
 
 #include <memory>
 #include <span>

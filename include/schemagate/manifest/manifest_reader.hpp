@@ -73,11 +73,6 @@ class ManifestReader {
   // Its place among the choices; else complains.
   std::size_t place_of(const std::string& path, const YAML::Mark& mark, const std::string& name,
                        const std::string& value, const std::string& written);
-  // Of the value `node` of `path`:
-  std::optional<std::string> expand(const std::string& path, const YAML::Node& node,
-                                    const std::string& text);
-  std::optional<std::string> variable(const std::string& path, const YAML::Node& node,
-                                      const std::string& expression);
   std::optional<std::string> scalar(const std::string& path, const YAML::Node& node);
 
   const std::filesystem::path& file_;

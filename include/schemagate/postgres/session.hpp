@@ -1,6 +1,6 @@
 #pragma once
 // The only door to PostgreSQL: no other file knows which client library is behind it (libpqxx 6.4
-// and 7.x; the differences are in postgres.cpp). A Session never reconnects by itself: a new
+// and 7.x; the differences are in session.cpp). A Session never reconnects by itself: a new
 // backend would have lost its settings and locks without telling. One thread at a time per Session,
 // except for cancel(), which any thread may call.
 
