@@ -90,32 +90,22 @@ void check_with_the_real_tool(const HistoryTool& tool) {
   if (programs.empty()) return;
   Image image{tool, programs};
   image.add(1).add(2);
-  const auto closed = image.gate({"--once"});
-  INFO(closed.err);
-  CHECK(closed.exit_code == 30);
-  CHECK(closed.err == contains(image.key(1)));
+  CHECK(image.gate({"--once"}) == exits(30, image.key(1)));
 
-  const auto first = image.run();
-  INFO(first.err);
-  CHECK(first.exit_code == 0);
+  CHECK(image.run() == exits(0));
   CHECK(image.look() == 0);
   CHECK(image.database.value("SELECT to_regclass('step2') IS NOT NULL") == "t");
   const auto second = image.run();
-  CHECK(second.exit_code == 0);
-  CHECK(second.err == contains("nothing to do"));
+  CHECK(second == exits(0, "nothing to do"));
   CHECK_FALSE(second.err == contains("running "));
 
   Image next{image, "r2"};
   next.add(3);
   const auto behind = next.gate({"--once"});
-  INFO(behind.err);
-  CHECK(behind.exit_code == 30);
-  CHECK(behind.err == contains(next.key(3)));
+  CHECK(behind == exits(30, next.key(3)));
   CHECK_FALSE(behind.err == contains(next.key(2)));
   CHECK(image.look() == 0);
-  const auto third = next.run();
-  INFO(third.err);
-  CHECK(third.exit_code == 0);
+  CHECK(next.run() == exits(0));
   CHECK(next.look() == 0);
   CHECK(image.look() == 0);
 }
@@ -150,10 +140,7 @@ TEST_CASE(
     image.add(1).add(2).set("migrations.command", "[\"true\"]");
     const auto result = image.run();
     INFO(tool->preset << ": " << result.err);
-    CHECK(result.exit_code == 25);
-    CHECK(result.err == contains("exit code 0"));
-    CHECK(result.err == contains(image.key(1)));
-    CHECK(result.err == contains(image.key(2)));
+    CHECK(result == exits(25, "exit code 0", image.key(1), image.key(2)));
     CHECK(image.marker("status") == "failed");
     CHECK(image.look() == 31);
   }
@@ -172,9 +159,7 @@ TEST_CASE("django: each app's migrations count, those of installed packages do n
   const auto closed = image.gate({"--once"});
   INFO(closed.err);
   CHECK(closed.err == contains("shop.0001_step1 is not applied (and 1 more)"));
-  const auto result = image.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(image.run() == exits(0));
   CHECK(image.look() == 0);
 }
 
@@ -185,16 +170,14 @@ TEST_CASE(
   if (programs.empty()) return;
   Image image{k_django, programs};
   image.add(1);
-  CHECK(image.run().exit_code == 0);
+  CHECK(image.run() == exits(0));
   Image next{image, "r2"};
   next.add("site-packages/blog/__init__.py", "")
       .add("site-packages/blog/migrations/__init__.py", "");
   next.add("site-packages/blog/migrations/0001_initial.py", django_migration("", "blog"));
   next.environment["PYTHONPATH"] = "site-packages";
   CHECK(next.look() == 0);
-  const auto result = next.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(next.run() == exits(0));
   CHECK(image.database.value("SELECT to_regclass('blog') IS NOT NULL") == "t");
 }
 
@@ -204,19 +187,15 @@ TEST_CASE(
   if (programs.empty()) return;
   Image older{k_django, programs};
   older.add(1).add(2);
-  CHECK(older.run().exit_code == 0);
+  CHECK(older.run() == exits(0));
   for (const bool is_empty : {false, true}) {
     Image image{older, "r2"};
     if (is_empty) image.environment["DATABASE_URL"] = image.database.url();
     image.add("shop/migrations/0001_squashed.py",
               django_migration("", "step1") +
                   "    replaces = [(\"shop\", \"0001_step1\"), (\"shop\", \"0002_step2\")]\n");
-    const auto closed = image.gate({"--once"});
-    CHECK(closed.exit_code == 30);
-    CHECK(closed.err == contains("shop.0001_squashed"));
-    const auto result = image.run();
-    INFO(result.err);
-    CHECK(result.exit_code == 0);
+    CHECK(image.gate({"--once"}) == exits(30, "shop.0001_squashed"));
+    CHECK(image.run() == exits(0));
     CHECK(image.look() == 0);
   }
 }
@@ -229,9 +208,7 @@ TEST_CASE(
   image.add(1).add("stock/__init__.py", "");
   image.add("stock/migrations/0001_initial.py", django_migration("", "stock"));
   const auto result = image.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 25);
-  CHECK(result.err == contains("stock.0001_initial"));
+  CHECK(result == exits(25, "stock.0001_initial"));
   CHECK_FALSE(result.err == contains("shop.0001_step1\n"));
 }
 
@@ -242,14 +219,11 @@ TEST_CASE("django: an app with a label of its own is followed by a key that says
   image.add(1).add("shop/apps.py", "from django.apps import AppConfig\n\n\nclass Shop(AppConfig):\n"
                                    "    name = \"shop\"\n    label = \"store\"\n");
   const auto result = image.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 25);  // the row says store.0001_step1
+  CHECK(result == exits(25));  // the row says store.0001_step1
   image.set("migrations.history",
             "{table: django_migrations, files: '(?:.*/)?([^/]+)/migrations/([^_~/.][^/.]*)\\.py', "
             "key: \"CASE app WHEN 'store' THEN 'shop' ELSE app END || '.' || name\"}");
-  const auto again = image.run();
-  INFO(again.err);
-  CHECK(again.exit_code == 0);
+  CHECK(image.run() == exits(0));
   CHECK(image.look() == 0);
 }
 
@@ -260,9 +234,7 @@ TEST_CASE("rails: numbers are compared without their zeros, and subfolders are l
   image.add("db/migrate/003_old.rb", "class Old < ActiveRecord::Migration[6.0]; end\n");
   image.add("db/migrate/shop/20260101000000_from_engine.shop.rb",
             "class FromEngine < ActiveRecord::Migration[6.0]; end\n");
-  const auto result = image.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(image.run() == exits(0));
   CHECK(image.look() == 0);
   image.database.execute("UPDATE schema_migrations SET version = '003' WHERE version = '3'");
   CHECK(image.look() == 0);
@@ -278,9 +250,7 @@ TEST_CASE("knex: a file that Knex passes over in silence, for its extension, is 
                    "export const up = () => {};\nexport const down = () => {};\n");
   image.add("migrations/README.md", "").add("migrations/helpers/money.js", "");
   const auto result = image.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 25);
-  CHECK(result.err == contains("20260102000000_step.mjs"));
+  CHECK(result == exits(25, "20260102000000_step.mjs"));
   CHECK_FALSE(result.err == contains("money.js"));
   CHECK_FALSE(result.err == contains("20260101000000_step.js"));
 }
@@ -293,8 +263,6 @@ TEST_CASE("typeorm: what a compiler leaves beside a migration is not another one
       .add("migrations/1767225600001-Step.d.ts", "")
       .add("migrations/1767225600001-Step.js.map", "{}");
   image.add("migrations/index.js", "");
-  const auto result = image.run();
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  CHECK(image.run() == exits(0));
   CHECK(image.look() == 0);
 }

@@ -213,10 +213,7 @@ TEST_CASE("resolve waits for Prisma's own lock, and gives up with 11 after lease
 
 TEST_CASE("resolve waits for the lease of a run, and sees what that run did") {
   const Shop shop;
-  shop.prepare_nap(600);
-  shop.migration("1_a", "CREATE TABLE a (id int);\nSELECT aside.nap();\n");
-  auto run = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap"));
+  auto run = shop.start_napping("1_a", "CREATE TABLE a (id int);\nSELECT aside.nap();\n");
   auto resolve = shop.start_call({"resolve", "1_a", "--applied"});
   CHECK(resolve.says("waiting for the lease prisma:public: held by app default"));
   CHECK(run.terminate() == exits(143));
@@ -226,10 +223,7 @@ TEST_CASE("resolve waits for the lease of a run, and sees what that run did") {
 
 TEST_CASE("a run that does not end in time leaves resolve with code 11") {
   Shop shop;
-  shop.prepare_nap(600);
-  shop.migration("1_a", "CREATE TABLE a (id int);\nSELECT aside.nap();\n");
-  auto run = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap"));
+  auto run = shop.start_napping("1_a", "CREATE TABLE a (id int);\nSELECT aside.nap();\n");
   shop.settings.lease = "wait: 1s";
   CHECK(shop.resolve("1_a", "--applied") == exits(11));
   CHECK(run.is_running());

@@ -30,15 +30,6 @@ Deployment release_r1() {
       {.database = {}, .lease = {}, .migrations = {}, .rest = "release: r1\n", .url = {}}};
 }
 
-// A run in a statement that lasts.
-Process start_long(const Deployment& shop, const std::string& name = "1_long") {
-  shop.prepare_nap(600);
-  shop.migration(name, k_nap);
-  auto process = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap()"));
-  return process;
-}
-
 }  // namespace
 
 TEST_CASE("eight runs at once on an empty database apply every migration exactly once") {
@@ -89,7 +80,7 @@ TEST_CASE(
     "a runner killed in a long statement is replaced after the ttl, and its work was rolled back") {
   const Deployment shop = release_r1();
   shop.migration("1_first", "CREATE TABLE first (x int);");
-  auto first = start_long(shop, "2_long");
+  auto first = shop.start_napping("2_long", k_nap);
   first.kill();
   CHECK(shop.database().value("SELECT expires_at - renewed_at BETWEEN interval '30 s' AND interval"
                               " '1 min' FROM schemagate.lock") == "t");
@@ -112,7 +103,7 @@ TEST_CASE(
 TEST_CASE(
     "a stopped runner is replaced after the ttl, and woken up it ends with 12, changing nothing") {
   const Deployment shop = release_r1();
-  auto first = start_long(shop);
+  auto first = shop.start_napping("1_long", k_nap);
   first.freeze();
   shop.expire_lease();
   shop.set_nap(0);
@@ -153,7 +144,7 @@ TEST_CASE(
 
 TEST_CASE("a runner that waits for another one in vain ends with 11 and says who holds the lease") {
   Deployment shop = release_r1();
-  auto first = start_long(shop);
+  auto first = shop.start_napping("1_long", k_nap);
   shop.settings.lease = "wait: 2s";
   shop.settings.rest = "release: r2\n";
   const auto second = shop.run();
@@ -178,7 +169,7 @@ TEST_CASE("a long migration keeps its lease for longer than the ttl") {
 
 TEST_CASE("SIGTERM in a long statement cancels it, gives the lease back, and ends with 143") {
   const Deployment shop;
-  auto first = start_long(shop);
+  auto first = shop.start_napping("1_long", k_nap);
   const auto stopped = first.terminate();
   CHECK(stopped == exits(143));
   CHECK(stopped.err != contains(k_last_resort));
@@ -198,7 +189,7 @@ TEST_CASE("SIGTERM in a long statement cancels it, gives the lease back, and end
 
 TEST_CASE("SIGTERM while another runner holds the lease ends the wait at once") {
   const Deployment shop;
-  auto first = start_long(shop);
+  auto first = shop.start_napping("1_long", k_nap);
   auto second = shop.start();
   REQUIRE(second.says("waiting for the lease"));
   const auto stopped = second.terminate();
@@ -211,7 +202,7 @@ TEST_CASE(
     "a run that loses its backend in a long statement ends with 14, and the next one succeeds") {
   const Deployment shop;
   shop.migration("1_first", "CREATE TABLE first (x int);");
-  auto first = start_long(shop, "2_long");
+  auto first = shop.start_napping("2_long", k_nap);
   CHECK(shop.database().column(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ="
             " current_database() AND application_name = 'schemagate:prisma:public:1'"
@@ -228,7 +219,7 @@ TEST_CASE(
 TEST_CASE(
     "a run whose every connection is ended in a long statement ends retryably, and the next one succeeds") {
   const Deployment shop = release_r1();
-  auto first = start_long(shop);
+  auto first = shop.start_napping("1_long", k_nap);
   (void)shop.database().column(
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ="
       " current_database() AND application_name LIKE 'schemagate%'");
@@ -243,7 +234,7 @@ TEST_CASE(
 
 TEST_CASE("two apps that share a history exclude each other, under the history's name") {
   Deployment shop = release_r1();
-  auto first = start_long(shop);
+  auto first = shop.start_napping("1_long", k_nap);
   shop.settings.lease = "wait: 1s";
   shop.settings.rest = "app: other\nrelease: r9\n";
   CHECK(shop.run() == exits(11));

@@ -184,10 +184,7 @@ TEST_CASE(
 
 TEST_CASE("a run holds Prisma's lock while it works, so that prisma migrate waits") {
   const Deployment shop;
-  shop.prepare_nap(600);
-  shop.migration("1_long", "SELECT aside.nap();");
-  auto deploy = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap()"));
+  auto deploy = shop.start_napping("1_long", "SELECT aside.nap();");
   CHECK(shop.database().value("SELECT pg_try_advisory_lock(72707369)") == "f");
 }
 

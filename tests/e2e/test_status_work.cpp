@@ -7,6 +7,9 @@
 
 using namespace testing;
 
+constexpr const char* k_parts =
+    "CREATE TABLE t (id int);\nCREATE INDEX CONCURRENTLY i ON t (id);\nSELECT aside.nap();\n";
+
 TEST_CASE("an unfinished row is running, code 11, while a backend holds Prisma's lock alone") {
   const Shop shop;
   shop.migration("1_users", "CREATE TABLE users (id int);");
@@ -65,11 +68,8 @@ TEST_CASE("a row with logs has failed whoever is at work, and other work is not 
 TEST_CASE("while a run of ours executes a migration, status says who works, and lets it work") {
   Shop shop;
   shop.settings.rest = "app: shop\nrelease: r7\n";
-  shop.prepare_nap(600);
   SUBCASE("in one transaction: nothing of it shows yet") {
-    shop.migration("1_nap", "CREATE TABLE t (id int);\nSELECT aside.nap();\n");
-    auto run = shop.start();
-    REQUIRE(shop.is_running("SELECT aside.nap"));
+    auto run = shop.start_napping("1_nap", "CREATE TABLE t (id int);\nSELECT aside.nap();\n");
     const auto seen = shop.status();
     CHECK(seen.findings() == contains("pending 1_nap"));
     CHECK(seen.json.at("lease").at("held") == true);
@@ -83,10 +83,7 @@ TEST_CASE("while a run of ours executes a migration, status says who works, and 
     CHECK(run.terminate() == exits(143));
   }
   SUBCASE("in several parts: the row is there, unfinished") {
-    shop.migration("1_parts", "CREATE TABLE t (id int);\n"
-                              "CREATE INDEX CONCURRENTLY i ON t (id);\nSELECT aside.nap();\n");
-    auto run = shop.start();
-    REQUIRE(shop.is_running("SELECT aside.nap"));
+    auto run = shop.start_napping("1_parts", k_parts);
     const auto seen = shop.status();
     CHECK(seen == exits(11));
     CHECK(seen.findings() == contains("running 1_parts 11"));
@@ -98,11 +95,7 @@ TEST_CASE("while a run of ours executes a migration, status says who works, and 
 
 TEST_CASE("a run that was killed shows as killed, its migration as interrupted: run continues it") {
   Shop shop;
-  shop.prepare_nap(600);
-  shop.migration("1_parts", "CREATE TABLE t (id int);\n"
-                            "CREATE INDEX CONCURRENTLY i ON t (id);\nSELECT aside.nap();\n");
-  auto run = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap"));
+  auto run = shop.start_napping("1_parts", k_parts);
   run.signal(SIGKILL);
   CHECK(run.wait() == exits(137));
   shop.expire_lease();

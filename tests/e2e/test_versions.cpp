@@ -4,17 +4,14 @@
 #include "e2e/history_fixture.hpp"
 #include "support/server_version.hpp"
 
-using testing::server_is_at_least;
-using testing::Shop;
+using namespace testing;
 
 namespace {
 
 void check_applied(const Shop& shop) {
-  const auto result = shop.run();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
-  const auto again = shop.run();
-  CHECK_MESSAGE(again.exit_code == 0, again.err);
-  CHECK(shop.status().exit_code == 0);
+  CHECK(shop.run() == exits(0));
+  CHECK(shop.run() == exits(0));
+  CHECK(shop.status() == exits(0));
 }
 
 }  // namespace
@@ -51,8 +48,7 @@ TEST_CASE("a script with its own COMMIT and numbers of PostgreSQL 16 fails as a 
   if (!server_is_at_least(16, shop.database())) return;
   shop.migration("1_own",
                  "BEGIN;\nCREATE TABLE t AS SELECT 1_000 AS x;\nCOMMIT;\nSELECT 0x1F / 0;\n");
-  const auto result = shop.run();
-  CHECK_MESSAGE(result.exit_code == 21, result.err);
+  CHECK(shop.run() == exits(21));
   CHECK(shop.tables().empty());
 }
 
@@ -109,8 +105,7 @@ TEST_CASE("status asks to validate what can be validated, and not what is NOT EN
   if (!server_is_at_least(18, shop.database())) return;
   shop.migration("1_init", "CREATE TABLE t (a int, CONSTRAINT told CHECK (a > 0) NOT ENFORCED);\n"
                            "ALTER TABLE t ADD CONSTRAINT filled NOT NULL a NOT VALID;\n");
-  const auto result = shop.run();
-  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(shop.run() == exits(0));
   const auto seen = shop.status();
   CHECK(seen.findings() == "not-validated filled 0");
   shop.database().execute(seen.hint("not-validated"));
@@ -124,8 +119,7 @@ TEST_CASE("of a statement that only a newer server knows, no evidence is claimed
                         "ALTER TABLE t ADD COLUMN b int GENERATED ALWAYS AS (a) VIRTUAL;\n");
   shop.database().execute("CREATE TABLE t (a int)");
   shop.row("1_t", "failed");
-  const auto settled = shop.call({"resolve", "1_t", "--auto"});
-  CHECK_MESSAGE(settled.exit_code == 20, settled.err);
+  CHECK(shop.call({"resolve", "1_t", "--auto"}) == exits(20));
 }
 
 TEST_CASE(

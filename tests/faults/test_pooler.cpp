@@ -26,6 +26,21 @@ void start_over(const TestDatabase& database) {
                    "DROP TABLE IF EXISTS users, _prisma_migrations");
 }
 
+// A pool as it was at first, the points that a run behind it passes, and what that run makes.
+struct Rehearsed {
+  explicit Rehearsed(int pool_size = 3) : pooled{pool_size} {
+    three_kinds(pooled.project);
+    fresh = pooled.backends();
+    points = points_of_a_run(pooled);
+    undisturbed = outcome(pooled.project.database);
+  }
+
+  Pooled pooled;
+  std::set<std::string> fresh;
+  std::vector<std::string> points;
+  std::string undisturbed;
+};
+
 }  // namespace
 
 TEST_SUITE_BEGIN("crowd");
@@ -65,12 +80,9 @@ TEST_SUITE_BEGIN("sweep");
 
 TEST_CASE("killed anywhere behind a pooler a run is completed by the next one") {
   if (!PgBouncer::is_there()) return;
-  Pooled pooled;
+  Rehearsed rehearsed;
+  auto& [pooled, fresh, points, undisturbed] = rehearsed;
   auto& project = pooled.project;
-  three_kinds(project);
-  const auto fresh = pooled.backends();
-  const auto points = points_of_a_run(pooled);
-  const auto undisturbed = outcome(project.database);
   Neighbours neighbours{pooled, 2};
   for (const auto& point : points) {
     CAPTURE(point);
@@ -92,12 +104,9 @@ TEST_CASE("killed anywhere behind a pooler a run is completed by the next one") 
 
 TEST_CASE("stopped anywhere behind a pooler a run changes nothing more once another one has come") {
   if (!PgBouncer::is_there()) return;
-  Pooled pooled{4};
+  Rehearsed rehearsed{4};
+  auto& [pooled, fresh, points, undisturbed] = rehearsed;
   auto& project = pooled.project;
-  three_kinds(project);
-  const auto fresh = pooled.backends();
-  const auto points = points_of_a_run(pooled);
-  const auto undisturbed = outcome(project.database);
   Neighbours neighbours{pooled, 2};
   int lost = 0;
   for (std::size_t i = 0; i < points.size(); i += 3) {

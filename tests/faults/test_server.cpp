@@ -22,11 +22,7 @@ constexpr const char* k_all_done = "1_init, 2_next | t, u | complete";
 // In a third migration whose end is ours to say.
 Process start_long(Deployment& shop) {
   fill(shop);
-  shop.prepare_nap(60);
-  shop.migration("3_slow", "CREATE TABLE v (x int);\nSELECT aside.nap();\n");
-  auto process = shop.start();
-  REQUIRE(shop.is_running("SELECT aside.nap()"));
-  return process;
+  return shop.start_napping("3_slow", "CREATE TABLE v (x int);\nSELECT aside.nap();\n");
 }
 
 const Trace& trace() {

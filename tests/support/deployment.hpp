@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -106,6 +107,16 @@ class Deployment {
         },
         std::chrono::seconds{10});
     database_.execute("UPDATE aside.nap SET seconds = " + std::to_string(seconds));
+  }
+  // A run in a migration that says SELECT aside.nap(), until set_nap().
+  [[nodiscard]] Process start_napping(const std::string& name,
+                                      const std::string& sql = "SELECT aside.nap();\n") const {
+    prepare_nap(600);
+    migration(name, sql);
+    auto process = start();
+    if (!is_running("SELECT aside.nap()"))
+      throw std::runtime_error{"the run does not nap: " + process.output_so_far()};
+    return process;
   }
   [[nodiscard]] bool is_running(const std::string& statement) const {
     return database_.is_running(statement);
