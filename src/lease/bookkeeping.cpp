@@ -101,11 +101,10 @@ void Bookkeeping::check_rights(pg::Session& session,
                                const std::optional<TableName>& history) const {
   const auto table = history.value_or(TableName{});
   const auto missing = session.row(k_missing_rights, {name_, table.schema, table.name});
-  if (missing.at(0))
-    throw Failure{
-        ExitCode::refused,
-        fmt::format("refused: the role lacks rights that a run needs: {}", *missing.at(0)),
-        missing.text(1)};
+  if (const auto& rights = missing.at(0))
+    throw Failure{ExitCode::refused,
+                  fmt::format("refused: the role lacks rights that a run needs: {}", *rights),
+                  missing.text(1)};
   if (!history) return;
   const auto grant = session.query(k_may_not_create_history, {table.schema, table.name});
   if (grant.empty()) return;

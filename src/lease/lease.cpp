@@ -78,7 +78,7 @@ std::string this_host() {
 
 std::string backend_name_prefix(const std::string& lease_name) {
   constexpr std::size_t k_fence_digits = 12;
-  const auto plain = fmt::format("schemagate:{}:", lease_name);
+  auto plain = fmt::format("schemagate:{}:", lease_name);
   // The server replaces everything but printable ASCII in an application_name.
   const bool printable =
       std::all_of(plain.begin(), plain.end(), [](char c) { return c >= ' ' && c <= '~'; });
