@@ -40,8 +40,9 @@ class Options {
   Option& text(std::string names, std::string value, std::string& given, std::string what);
   Option& duration(std::string names, Milliseconds& given, std::string what);
   template <class Value>
-  Option& choice(std::string names, const std::vector<std::pair<std::string, Value>>& choices,
-                 Value& given, std::string what);
+  Option& choice(const std::string& names,
+                 const std::vector<std::pair<std::string, Value>>& choices, Value& given,
+                 const std::string& what);
   Option& word(std::string name, std::string& given, std::string what);  // must be there
   Option& words(std::string name, std::vector<std::string>& given, std::string what);
   // Of these, by their long names, exactly one is to be given.
@@ -74,14 +75,14 @@ class Options {
                                        const std::vector<std::string>& candidates);
 
 template <class Value>
-Option& Options::choice(std::string names,
+Option& Options::choice(const std::string& names,
                         const std::vector<std::pair<std::string, Value>>& choices, Value& given,
-                        std::string what) {
+                        const std::string& what) {
   std::vector<std::string> texts;
   for (const auto& [text, value] : choices) texts.push_back(text);
-  return add({.names = std::move(names),
+  return add({.names = names,
               .value = join(texts, "|"),
-              .what = std::move(what),
+              .what = what,
               .must_be = "one of " + join(texts, ", "),
               .accept = [choices, &given](const std::string& word) {
                 for (const auto& [text, value] : choices)
