@@ -136,10 +136,11 @@ void read_types(pg::Session& session, const std::string& names, Catalogue& catal
   for (const auto& row : session.query(k_types, {names})) {
     const SchemaObject type{Kind::type, row.text(0), row.text(1), ""};
     auto& shape = types[type];
-    if (!row[2]) continue;
+    const auto& label = row[2];
+    if (!label) continue;
     if (!shape.labels) shape.labels.emplace();
-    shape.labels->push_back(*row[2]);
-    catalogue.add({Kind::enum_value, type.schema, type.name, *row[2]}, {});
+    shape.labels->push_back(*label);
+    catalogue.add({Kind::enum_value, type.schema, type.name, *label}, {});
   }
   for (const auto& [type, shape] : types) catalogue.add(type, shape);
 }

@@ -172,7 +172,7 @@ std::optional<std::string> ManifestReader::scalar(const std::string& path, const
 
 std::string ManifestReader::text(const std::string& path) {
   const auto* found = find(path);
-  const std::string fallback{find_key(path)->fallback};
+  std::string fallback{find_key(path)->fallback};
   if (found == nullptr) return fallback;
   return scalar(path, *found).value_or(fallback);
 }
@@ -350,7 +350,7 @@ Manifest::Migrations::History ManifestReader::history(const std::string& path) {
 
 void ManifestReader::check_expression(const std::string& path, const std::string& expression) {
   try {
-    const std::regex compiled{expression};
+    (void)std::regex{expression};
   } catch (const std::regex_error& e) {
     complain(path, fmt::format("\"{}.files\" is no regular expression: {}", path, e.what()));
   }
