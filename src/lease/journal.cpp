@@ -56,7 +56,7 @@ void Journal::fail(pg::Session& session, const Lease& lease, std::size_t applied
   bool closes_gates = false;
   fenced(session, lease, [&](Fenced& transaction) {
     // A script may have left the session anyhow.
-    transaction.execute("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;" + lease.name_sql());
+    transaction.execute(k_reset_session + lease.name_sql());
     record_.fail(transaction, applied, failure);
     closes_gates = is_permanent(code) && mark_failed(transaction, bookkeeping_, id_, digest_,
                                                      record_.run_id(), code, error);

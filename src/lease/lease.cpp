@@ -112,6 +112,10 @@ class Lease::Keeper {
   void watch_the_clock(const std::stop_token& done);
   bool renew(pg::Session& session);
   [[nodiscard]] Failure lost(const std::string& how) const;
+  // Well before the server lets it expire.
+  [[nodiscard]] Clock::time_point trusted_until(Clock::time_point sent_at) const {
+    return sent_at + request_.ttl - request_.ttl / 3;
+  }
   [[nodiscard]] std::vector<pg::Value> identity() const {
     return {request_.name, holder_, std::to_string(fence)};
   }
@@ -142,7 +146,7 @@ bool Lease::Keeper::try_to_take(pg::Session& session) {
                                             this_host(), std::to_string(request_.ttl.count())});
     if (rows.empty()) return false;
     fence = rows.front().number(0);
-    trusted_until_ = sent_at + request_.ttl - request_.ttl / 3;
+    trusted_until_ = trusted_until(sent_at);
     return true;
   } catch (const pg::Error& e) {
     if (e.sqlstate == "55P03" || e.sqlstate == "40P01" || e.sqlstate == "57014") return false;
@@ -219,7 +223,7 @@ bool Lease::Keeper::renew(pg::Session& session) {
   if (rows.empty()) return false;
   {
     const std::lock_guard lock{mutex_};
-    trusted_until_ = sent_at + request_.ttl - request_.ttl / 3;
+    trusted_until_ = trusted_until(sent_at);
   }
   renewed_.notify_all();
   end_older_backends(session, prefix_, fence, {});

@@ -12,8 +12,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr const char* k_reset = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;";
-
 Database::Settings our_settings(const Manifest::Migrations& settings) {
   Database::Settings ours = {
       {"client_encoding", "UTF8"},
@@ -52,7 +50,7 @@ ScriptSession::ScriptSession(pg::Session& session, const ScriptConnection& conne
       settings_{connection.settings}, stop_{stop}, progress_{connection.database} {}
 
 std::string ScriptSession::clean_sql() const {
-  std::string sql = k_reset;
+  std::string sql = k_reset_session;
   if (!database_.pooled()) return sql;  // the connection's own settings are ours
   sql += lease_.name_sql();
   for (const auto& [name, value] : our_settings(settings_))
@@ -112,7 +110,7 @@ pg::Rows ScriptSession::conclude_part(const std::string& bookkeeping) {
 }
 
 void ScriptSession::clean() {
-  if (!database_.pooled()) session_.execute(k_reset);
+  if (!database_.pooled()) session_.execute(k_reset_session);
 }
 
 void ScriptSession::wait_without_limits() {

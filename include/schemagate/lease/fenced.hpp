@@ -11,6 +11,10 @@
 
 namespace schemagate {
 
+// Takes back what a script has made of its session, whatever that was.
+inline constexpr const char* k_reset_session =
+    "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;";
+
 class Fenced {
  public:
   // BEGIN, and in the same message our name for as long as the transaction lasts
