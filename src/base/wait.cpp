@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <cstring>
 #include <random>
@@ -40,6 +41,17 @@ Milliseconds Backoff::next() {
   const auto now = next_;
   next_ = std::min(next_ * 2, most_);
   return jittered(now);
+}
+
+bool Reminder::is_due(const std::string& state) {
+  using namespace std::chrono_literals;
+  static constexpr std::array<std::chrono::seconds, 4> k_pauses = {1s, 5s, 30s, 2min};
+  const auto now = Clock::now();
+  if (told_ > 0 && state == state_ && now < next_) return false;
+  if (state != state_) told_ = 0;
+  state_ = state;
+  next_ = now + k_pauses.at(std::min(told_++, k_pauses.size() - 1));
+  return true;
 }
 
 Milliseconds jittered(Milliseconds around) {

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "schemagate/base/container.hpp"
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
@@ -19,6 +21,11 @@ namespace schemagate {
 namespace {
 
 constexpr std::chrono::seconds k_look_within{30};  // the first look at the marker
+
+// $1 a table's name: the schemas that have one.
+constexpr const char* k_tables_of_name = R"sql(
+SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+ WHERE relname = $1 AND relkind = 'r' ORDER BY 1 LIMIT 5)sql";
 
 class Run {
  public:
@@ -41,8 +48,7 @@ class Run {
 
  private:
   void work(const Lease& lease) {
-    const ScriptConnection connection{target_.database, lease, target_.settings,
-                                      session_.server_major_version()};
+    const ScriptConnection connection = script_connection(lease);
     try {
       session_ = connection.open();
       journal_.begin(session_, lease, is_native() ? std::string{format().name()} : "command");
@@ -103,12 +109,15 @@ class Run {
 
   void check_only();
   bool is_done_already();
+  [[nodiscard]] bool is_allowed(const History& history) const;
   void tell_nothing_to_do();
   void tell_if_old_image();
   void end_idle(const Lease& lease);
   void reconnect(const ScriptConnection& connection, const std::string& lost);
   History settled_history(const Lease& lease);
   Plan planned(const History& history);
+  void tell_no_history();
+  [[nodiscard]] Failure no_folder(const History& history) const;
   void create_history(const Lease& lease, const History& history);
   void refuse_unfenced(const std::string& what) const;
   void refuse_what_a_pooler_forbids(const Plan& plan);
@@ -119,6 +128,10 @@ class Run {
   void record(const Lease& lease, const Failure& failure);
 
   [[nodiscard]] const Format& format() const { return *target_.folder.format; }
+  [[nodiscard]] ScriptConnection script_connection(const Lease& lease) const {
+    return {target_.database, lease, target_.settings, target_.search_path_setting(),
+            session_.server_major_version()};
+  }
   [[nodiscard]] bool is_native() const { return target_.settings.tool != Tool::command; }
   [[nodiscard]] bool may_run_unfenced() const {
     return !target_.database.pooled() || target_.manifest.lease.allow_unfenced;
@@ -153,14 +166,19 @@ void Run::check_only() {
 
 // One look without the lease. A rolled-back image is done, too, whatever a newer one left behind.
 bool Run::is_done_already() {
-  if (!target_.bookkeeping.exists(session_)) return false;
+  if (!target_.bookkeeping.is_current(session_)) return false;
+  target_.bookkeeping.refuse_untrusted(session_, target_.history_table(),
+                                       Bookkeeping::Trust::to_work);
   const auto marker = read_marker(session_, target_.bookkeeping, target_.id, k_look_within);
   if (!marker || marker->status != Marker::Status::complete ||
       marker->digest != target_.folder.digest)
     return false;
   if (target_.history() == nullptr) return true;
   const auto history = target_.history()->read(session_);
-  if (!not_applied(target_.folder, history, target_.settings.edited).empty()) return false;
+  if (marker->history_oid != history.oid ||
+      !not_applied(target_.folder, history, target_.settings.edited).empty() ||
+      !is_allowed(history))
+    return false;
   for (const auto& row : history.rows)
     if (row.failed())
       log::warn(fmt::format(
@@ -168,10 +186,19 @@ bool Run::is_done_already() {
   return true;
 }
 
+// By the manifest's policies, which hold for a complete release, too.
+bool Run::is_allowed(const History& history) const {
+  const auto found = discrepancies(target_.folder, history);
+  return std::none_of(found.begin(), found.end(), [&](const auto& one) {
+    return policy_for(one.kind, target_.settings) == Policy::fail;
+  });
+}
+
 void Run::tell_nothing_to_do() {
   report_.already_done = true;
   journal_.tell_complete();
-  log::info(fmt::format("nothing to do: release {} is complete, {} applied", target_.id.release,
+  log::info(fmt::format("nothing to do: release {} is complete in {}, schema {}: {} applied",
+                        target_.id.release, target_.database.address().display(), target_.schema(),
                         count_of_all()));
   tell_if_old_image();
 }
@@ -242,8 +269,32 @@ Plan Run::planned(const History& history) {
   if (!plan.blocking.empty()) throw blocked_by(target_, examine_failed(session_, target_, history));
   for (const auto& warning : plan.warnings) log::warn(warning);
   if (!plan.pending.empty())
-    log::info(fmt::format("{} of {} to apply", plan.pending.size(), count_of_all()));
+    log::info(fmt::format("{} of {} to apply to {}, schema {}", plan.pending.size(), count_of_all(),
+                          target_.database.address().display(), target_.schema()));
+  if (!history.exists && !target_.folder.migrations.empty()) tell_no_history();
+  if (target_.folder.migrations.empty() && !history.rows.empty()) throw no_folder(history);
   return plan;
+}
+
+// A wrong URL looks like a first deploy.
+void Run::tell_no_history() {
+  std::vector<std::string> elsewhere;
+  for (const auto& row : session_.query(k_tables_of_name, {format().table()}))
+    elsewhere.push_back(row.text(0));
+  log::warn(fmt::format(
+      "schema {} of {} had no history: everything is applied from the first migration on; is it the "
+      "right database?{}",
+      target_.schema(), target_.database.address().display(),
+      elsewhere.empty() ? "" : " (there is a history in schema " + join(elsewhere, ", ") + ")"));
+}
+
+// allow_empty is for a project that has no migrations yet, not for an image that lacks them.
+Failure Run::no_folder(const History& history) const {
+  return {ExitCode::history,
+          fmt::format("{} holds no migrations, but the history of schema {} holds {}",
+                      target_.folder.directory.string(), target_.schema(),
+                      counted(history.rows.size(), "row")),
+          "does the image hold them (COPY)? is it the right database?"};
 }
 
 void Run::create_history(const Lease& lease, const History& history) {
@@ -269,7 +320,7 @@ void Run::refuse_what_a_pooler_forbids(const Plan& plan) {
   refuse_unfenced("a statement that PostgreSQL does not run in a transaction");
   if (!target_.database.pooled()) return;
   const bool other_schema =
-      !target_.settings.schema.empty() && target_.settings.schema != current_schema(session_);
+      target_.search_path_setting() != target_.database.surroundings().search_path;
   if (!plan.sets_outside_transactions() && !other_schema) return;
   throw Failure{
       ExitCode::refused,
@@ -311,7 +362,7 @@ Verified Run::verified() {
                            .history = target_.history(),
                            .checks = target_.manifest.verify,
                            .schema = target_.schema(),
-                           .search_path = target_.settings.schema,
+                           .search_path = target_.search_path_setting(),
                            .edited = target_.settings.edited});
 }
 
@@ -331,8 +382,7 @@ void Run::record(const Lease& lease, const Failure& failure) {
     try {
       write();
     } catch (const pg::ConnectionLost& e) {  // idle for as long as an external command took
-      reconnect({target_.database, lease, target_.settings, session_.server_major_version()},
-                e.what());
+      reconnect(script_connection(lease), e.what());
       write();
     }
   } catch (const Failure& e) {

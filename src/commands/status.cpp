@@ -39,29 +39,6 @@ Hint repair_of_index(const std::string& index, const std::string& quoted_name) {
          "; if its migration has not ended: " + own_command("run");
 }
 
-// One snapshot for all that is looked at: a run that commits meanwhile must not show by half. Not a
-// pg::Transaction, which may write, and which a standby therefore refuses to begin.
-class Look {
- public:
-  Look(pg::Session& session, const std::string& prologue) : session_{session} {
-    // The time-outs are for whoever holds a history table, or a catalogue, by an exclusive lock.
-    session_.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-                     "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '60s';" +
-                     prologue);
-  }
-  ~Look() {
-    try {
-      session_.execute("ROLLBACK");
-    } catch (const std::exception&) {  // a dead connection rolls back by itself
-    }
-  }
-  Look(const Look&) = delete;
-  Look& operator=(const Look&) = delete;
-
- private:
-  pg::Session& session_;
-};
-
 }  // namespace
 
 StatusReport Inspector::inspect() {
@@ -71,7 +48,12 @@ StatusReport Inspector::inspect() {
   report_.release = target_.id.release;
   report_.database = target_.database.address().display();
   report_.folder = target_.folder.directory.lexically_proximate(std::filesystem::current_path());
-  const Look look{session, target_.search_path_sql()};
+  // One moment for all that is looked at: a run that commits meanwhile must not show by half. The
+  // time-outs are for whoever holds a history table, or a catalogue, by an exclusive lock.
+  const pg::Transaction look{
+      session,
+      std::string{pg::k_guard} + "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '60s';",
+      pg::Transaction::Kind::snapshot};
   try {
     look_at_all(session);
   } catch (const pg::Error& e) {
@@ -115,12 +97,12 @@ void Inspector::look_at_lease(pg::Session& session) {
   if (rows.empty()) return;
   const auto& row = rows.front();
   report_.lease = StatusReport::Lease{.name = name,
-                                      .held = !row.flag(7),
-                                      .app = row.text(2),
-                                      .release = row.text(3),
-                                      .host = row.text(4),
-                                      .since = row.text(5),
-                                      .renewed_ago_s = row.text(6)};
+                                      .held = !row.flag(5),
+                                      .app = row.text(0),
+                                      .release = row.text(1),
+                                      .host = row.text(2),
+                                      .since = row.text(3),
+                                      .renewed_ago_s = row.text(4)};
 }
 
 void Inspector::look_at_runs(pg::Session& session) {
@@ -161,7 +143,8 @@ void Inspector::look_at_gate(pg::Session& session) {
     return;
   }
   for (const auto& row :
-       session.query(target_.bookkeeping.sql(statements::k_recent_markers), {target_.id.app}))
+       session.query(target_.bookkeeping.sql(statements::k_recent_markers),
+                     {target_.id.app, target_.id.scope}))
     report_.markers.push_back({.release = row.text(0),
                                .status = row.text(1),
                                .completed_at = row.text(3),

@@ -39,15 +39,12 @@ class Table : public HistoryTable {
         const Folder& folder)
       : description_{description}, search_path_{std::move(search_path)}, folder_{folder} {}
 
-  [[nodiscard]] TableName name() const override {
-    return {search_path_.front(), description_.table};
-  }
-
   [[nodiscard]] History read(pg::Session& session, Times) const override {
     const auto found = generic::read_keys(
-        session, generic::find_table(session, description_.table, search_path_), description_.key);
+        session, find_table(session, description_.table, search_path_), description_.key);
     History history;
-    history.exists = found.exists;
+    history.exists = found.oid != 0;
+    history.oid = found.oid;
     std::set<std::string> applied;
     std::vector<std::string> unknown;
     auto open = found.keys;
@@ -82,6 +79,7 @@ class AlembicFormat : public Format, public std::enable_shared_from_this<Alembic
 
   [[nodiscard]] std::string_view name() const override { return "alembic"; }
   [[nodiscard]] Folder read_folder(const fs::path& directory, bool allow_empty) const override;
+  [[nodiscard]] std::string table() const override { return description_.table; }
   [[nodiscard]] std::unique_ptr<HistoryTable> history(const std::vector<std::string>& search_path,
                                                       const Bookkeeping&,
                                                       const Folder& folder) const override {

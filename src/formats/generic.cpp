@@ -42,15 +42,12 @@ class Table : public HistoryTable {
   Table(const Description& description, std::vector<std::string> search_path)
       : description_{description}, search_path_{std::move(search_path)} {}
 
-  [[nodiscard]] TableName name() const override {
-    return {search_path_.front(), description_.table};
-  }
-
   [[nodiscard]] History read(pg::Session& session, Times) const override {
     const auto found =
         read_keys(session, find_table(session, description_.table, search_path_), description_.key);
     History history;
-    history.exists = found.exists;
+    history.exists = found.oid != 0;
+    history.oid = found.oid;
     for (const auto& key : found.keys)
       history.rows.push_back(
           {.id = key, .name = key, .checksum = {}, .logs = {}, .started_at = {}, .finished = true});
@@ -68,6 +65,7 @@ class GenericFormat : public Format, public std::enable_shared_from_this<Generic
 
   [[nodiscard]] std::string_view name() const override { return description_.name; }
   [[nodiscard]] Folder read_folder(const fs::path& directory, bool allow_empty) const override;
+  [[nodiscard]] std::string table() const override { return description_.table; }
   [[nodiscard]] std::unique_ptr<HistoryTable> history(const std::vector<std::string>& search_path,
                                                       const Bookkeeping&,
                                                       const Folder&) const override {
@@ -124,32 +122,21 @@ std::shared_ptr<const Format> format(Description description) {
   return std::make_shared<const GenericFormat>(std::move(description));
 }
 
-TableName find_table(pg::Session& session, const std::string& table,
-                     const std::vector<std::string>& search_path) {
-  if (const auto dot = table.find('.'); dot != std::string::npos)
-    return {table.substr(0, dot), table.substr(dot + 1)};
-  for (const auto& schema : search_path) {
-    const TableName name{schema, table};
-    if (session.row("SELECT to_regclass($1) IS NOT NULL", {name.quoted()}).flag(0)) return name;
-  }
-  return {search_path.front(), table};
-}
-
-Keys read_keys(pg::Session& session, const TableName& table, const std::string& key) {
-  Keys found;
-  found.exists = session.row("SELECT to_regclass($1) IS NOT NULL", {table.quoted()}).flag(0);
-  if (!found.exists) return found;
+Keys read_keys(pg::Session& session, const FoundTable& table, const std::string& key) {
+  Keys found{.oid = table.oid, .keys = {}};
+  if (table.oid == 0) return found;
+  const auto name = table.name.quoted();
   try {
-    for (const auto& row :
-         session.query(fmt::format("SELECT ({})::text FROM {}", key, table.quoted())))
+    for (const auto& row : session.query(fmt::format("SELECT ({})::text FROM {}", key, name)))
       found.keys.push_back(row.text(0));
   } catch (const pg::Error& e) {
     if (!e.sqlstate.starts_with("42") || e.sqlstate == "42501") throw;
     throw Failure{ExitCode::usage,
                   fmt::format("migrations.history: the server refuses the key \"{}\" of {}: ERROR "
                               "{}: {}",
-                              key, table.quoted(), e.sqlstate, e.message),
-                  "key is an SQL expression over the columns of that table: docs/manifest.md"};
+                              key, name, e.sqlstate, e.message),
+                  "key is an SQL expression over the columns of that table, with schemas before what "
+                  "is not PostgreSQL's own: docs/manifest.md"};
   }
   return found;
 }

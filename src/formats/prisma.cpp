@@ -26,6 +26,7 @@ class PrismaFormat : public Format {
                                                       const Folder&) const override {
     return std::make_unique<Table>(search_path.front(), bookkeeping);
   }
+  [[nodiscard]] std::string table() const override { return "_prisma_migrations"; }
   [[nodiscard]] std::optional<std::int64_t> advisory_lock() const override { return 72707369; }
   [[nodiscard]] std::string_view way_around() const override { return "`prisma db push`"; }
 

@@ -43,7 +43,8 @@ Table::Table(const std::string& schema, const Bookkeeping& bookkeeping)
 
 History Table::read(pg::Session& session, Times times) const {
   History history;
-  history.exists = session.row("SELECT to_regclass($1) IS NOT NULL", {table_}).flag(0);
+  history.oid = session.row("SELECT to_regclass($1)::oid", {table_}).number(0);
+  history.exists = history.oid != 0;
   if (!history.exists) {
     for (const auto& row :
          session.query(k_tables_of_schema, {name_.schema, bookkeeping_.schema_name()}))

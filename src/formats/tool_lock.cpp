@@ -10,7 +10,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto k_poll = 200ms;
-constexpr auto k_told_again = 10s;
 
 // $1 the key. A key of one bigint is shown in two halves (PostgreSQL manual, pg_locks).
 constexpr const char* k_holder = R"sql(
@@ -57,7 +56,7 @@ void ToolLock::acquire() {
   if (!key_) return;
   const auto key = std::to_string(*key_);
   const Deadline deadline{wait_};
-  std::optional<Clock::time_point> told_at;
+  Reminder reminder;
   while (!session_.row("SELECT pg_try_advisory_lock_shared($1)", {key}).flag(0)) {
     const auto holder = find_holder(session_, key);
     if (deadline.passed()) {
@@ -69,10 +68,8 @@ void ToolLock::acquire() {
                                       "pg_terminate_backend({})",
                                       owner_, holder.pid)};
     }
-    if (!told_at || Clock::now() - *told_at > k_told_again) {
+    if (reminder.is_due(holder.text))
       log::info(fmt::format("waiting for {}'s migration lock, held by {}", owner_, holder.text));
-      told_at = Clock::now();
-    }
     sleep(jittered(k_poll), stop_);
     stop_.check();
   }

@@ -32,6 +32,44 @@ SELECT string_agg(format('%s on %I.%I', rights, nspname, relname), '; ' ORDER BY
  WHERE rights IS NOT NULL AND (nspname = $1 AND relname IN ('lock', 'run', 'step', 'marker')
                                OR nspname = $2 AND relname = $3))sql";
 
+// $1 our schema, $2 the history's, $3 its name, $4 whether this is to work. What can be typed is the
+// third column.
+constexpr const char* k_untrusted = R"sql(
+WITH member AS (
+  SELECT c.oid, c.relkind, c.relowner, nspowner, nspname, relname, nspname = $1 AS is_ours,
+         format('%I.%I', nspname, relname) AS name
+    FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+   WHERE nspname = $1 AND relname IN ('version', 'lock', 'run', 'step', 'marker')
+      OR nspname = $2 AND relname = $3 AND relkind NOT IN ('i', 'I')),
+trusted AS (
+  SELECT r.oid FROM pg_roles r
+   WHERE r.rolsuper OR pg_has_role(r.oid, 'MEMBER')
+      OR r.oid = (SELECT datdba FROM pg_database WHERE datname = current_database())
+      OR NOT $4 AND r.oid IN (SELECT relowner FROM member WHERE NOT is_ours)),
+judged AS (
+  SELECT member.*, tgname, rulename,
+         CASE WHEN relkind <> 'r' THEN 'kind' WHEN tgname IS NOT NULL THEN 'trigger'
+              WHEN rulename IS NOT NULL THEN 'rule' WHEN row_security_active(member.oid) THEN 'policy'
+              WHEN ($4 OR is_ours) AND relowner NOT IN (SELECT oid FROM trusted) THEN 'owner'
+              WHEN is_ours AND nspowner NOT IN (SELECT oid FROM trusted) THEN 'schema' END AS problem
+    FROM member LEFT JOIN pg_trigger ON tgrelid = member.oid AND NOT tgisinternal
+         LEFT JOIN pg_rewrite ON ev_class = member.oid)
+SELECT name || CASE problem
+         WHEN 'kind' THEN ' is no ordinary table'
+         WHEN 'trigger' THEN format(' has a trigger, %I', tgname)
+         WHEN 'rule' THEN format(' has a rule, %I', rulename)
+         WHEN 'policy' THEN format(' hides rows from role %I by row-level security', current_user)
+         WHEN 'owner' THEN format(' belongs to %I, whom role %I has no reason to trust', pg_get_userbyid(relowner), current_user)
+         ELSE format(' is in a schema of %I, whom role %I has no reason to trust', pg_get_userbyid(nspowner), current_user) END,
+       CASE problem
+         WHEN 'kind' THEN 'choose another schema: database.bookkeeping_schema'
+         WHEN 'trigger' THEN format('as its owner: DROP TRIGGER %I ON %s', tgname, name)
+         WHEN 'rule' THEN format('as its owner: DROP RULE %I ON %s', rulename, name)
+         WHEN 'policy' THEN format('as its owner: ALTER TABLE %s DISABLE ROW LEVEL SECURITY; or as a superuser: ALTER ROLE %I BYPASSRLS', name, current_user)
+         WHEN 'owner' THEN format('if you know it for ours, as a superuser: ALTER TABLE %s OWNER TO %I', name, current_user)
+         ELSE format('if you know it for ours, as a superuser: ALTER SCHEMA %I OWNER TO %I; or choose another one: database.bookkeeping_schema', nspname, current_user) END
+  FROM judged WHERE problem IS NOT NULL ORDER BY 1 LIMIT 1)sql";
+
 }  // namespace
 
 Bookkeeping::Bookkeeping(const std::string& schema)
@@ -63,6 +101,21 @@ bool Bookkeeping::may_read(pg::Session& session, const std::string& table) const
                   "AND has_table_privilege(c.oid, 'SELECT')",
                   {name_, table})
               .empty();
+}
+
+void Bookkeeping::refuse_untrusted(pg::Session& session, const std::optional<TableName>& history,
+                                   Trust trust) const {
+  const auto table = history.value_or(TableName{});
+  const auto rows = session.query(
+      k_untrusted, {name_, table.schema, table.name, trust == Trust::to_work ? "t" : "f"});
+  if (rows.empty()) return;
+  throw Failure{ExitCode::refused,
+                fmt::format("refused: {}: what it says cannot be believed", rows[0].text(0)),
+                rows[0].text(1)};
+}
+
+bool Bookkeeping::is_current(pg::Session& session) const {
+  return exists(session) && read_version(session) == statements::k_tables_version;
 }
 
 void Bookkeeping::create_if_missing(pg::Session& session) const {
@@ -122,9 +175,8 @@ int Bookkeeping::read_version(pg::Session& session) const {
 // The start of a message that changes the tables. One message is one implicit transaction: a runner
 // that is paused here holds nobody up.
 std::string Bookkeeping::locked_sql() const {
-  return std::string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;"
-                     "SET LOCAL lock_timeout = '30s';"} +
-         sql(statements::k_lock_tables) + ";";
+  return std::string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;"} + pg::k_guard +
+         "SET LOCAL lock_timeout = '30s';" + sql(statements::k_lock_tables) + ";";
 }
 
 void Bookkeeping::upgrade(pg::Session& session, int version) const {

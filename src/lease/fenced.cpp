@@ -3,7 +3,7 @@
 namespace schemagate {
 
 Fenced::Fenced(pg::Session& session, const Lease& lease)
-    : Fenced{session, lease, lease.name_sql()} {}
+    : Fenced{session, lease, lease.clean_sql()} {}
 
 Fenced::Fenced(pg::Session& session, const Lease& lease, const std::string& prologue)
     : session_{session}, lease_{lease}, transaction_{session, prologue} {}

@@ -55,11 +55,10 @@ void Journal::fail(pg::Session& session, const Lease& lease, std::size_t applied
   const auto error = error_of(failure);
   bool closes_gates = false;
   fenced(session, lease, [&](Fenced& transaction) {
-    // A script may have left the session anyhow.
-    transaction.execute(k_reset_session + lease.name_sql());
     record_.fail(transaction, applied, failure);
-    closes_gates = is_permanent(code) && mark_failed(transaction, bookkeeping_, id_, digest_,
-                                                     record_.run_id(), code, error);
+    if (is_permanent(code))
+      closes_gates = mark_failed(transaction, bookkeeping_, id_, digest_, record_.run_id(), code, error);
+    else mark_ended(transaction, bookkeeping_, id_, record_.run_id(), code, error);
   });
   if (closes_gates) write_file(Marker::Status::failed, static_cast<int>(code), failure.what());
 }
@@ -72,7 +71,7 @@ void Journal::write_file(Marker::Status status, int code, const std::string& err
                      .digest = digest_,
                      .error_code = code,
                      .error = error,
-                     .completed_at = {}});
+                     .changed_at = {}});
 }
 
 }  // namespace schemagate

@@ -22,14 +22,15 @@ using namespace std::chrono_literals;
 
 constexpr auto k_look_within = 5s;           // reading the row
 constexpr auto k_poll = 400ms;               // of a waiting runner
-constexpr auto k_told_again = 10s;           // "still waiting" in the log
 constexpr auto k_first_renewal = 1s;         // early: a missing connection slot shows at once
 constexpr auto k_renew_retry = 500ms;        // after a failed renewal
-constexpr std::size_t k_name_size_max = 63;  // NAMEDATALEN - 1
 
 struct Holder {
-  std::string holder, fence, app, release, host, since, renewed_ago_seconds;
+  std::string app, release, host, since, renewed_ago_seconds;
   bool expired = false;
+  std::string name, role, sign_of_life;
+  std::int64_t fence = 0;
+  Milliseconds ttl{};
 };
 
 std::optional<Holder> read_holder(pg::Session& session, const Bookkeeping& bookkeeping,
@@ -38,8 +39,17 @@ std::optional<Holder> read_holder(pg::Session& session, const Bookkeeping& bookk
       session.query_within(k_look_within, bookkeeping.sql(statements::k_read_lease), {name});
   if (rows.empty()) return std::nullopt;
   const auto& row = rows.front();
-  return Holder{row.text(0), row.text(1), row.text(2), row.text(3),
-                row.text(4), row.text(5), row.text(6), row.flag(7)};
+  return Holder{.app = row.text(0),
+                .release = row.text(1),
+                .host = row.text(2),
+                .since = row.text(3),
+                .renewed_ago_seconds = row.text(4),
+                .expired = row.flag(5),
+                .name = row.text(6),
+                .role = row.text(8),
+                .sign_of_life = row.text(9),
+                .fence = row.number(7),
+                .ttl = Milliseconds{row.number(10)}};
 }
 
 std::string describe(const Holder& holder) {
@@ -47,27 +57,23 @@ std::string describe(const Holder& holder) {
                      holder.release, holder.host, holder.since, holder.renewed_ago_seconds);
 }
 
-// Tells every backend of an older fence to end; returns their pids.
-std::set<std::string> end_older_backends(pg::Session& session, const std::string& prefix,
-                                         std::int64_t fence, std::set<std::string> already_told) {
-  std::set<std::string> pids;
-  for (const auto& row :
-       session.query(statements::k_older_backends, {prefix, std::to_string(fence)})) {
-    const auto pid = row.text(0);
-    pids.insert(pid);
-    const bool is_news = already_told.insert(pid).second;
-    if (is_news)
-      log::warn(fmt::format("ending backend {} that an earlier runner left behind", pid));
-    try {
-      session.query(statements::k_terminate_backend, {pid});
-    } catch (const pg::Error& e) {
-      if (is_news)
-        log::warn(fmt::format("backend {} of role {} cannot be ended: {}", pid,
-                              row.at(1).value_or("?"), e.message));
-    }
+// A holder lives by the server's clock. Where that was set back, a dead one would seem to live for
+// as long: so a row that nobody renews for its whole ttl, by our own clock, may be taken as well.
+class Silence {
+ public:
+  // The sign of life that was not renewed in time, or nothing.
+  std::optional<std::string> seen(const Holder& holder) {
+    const auto now = Clock::now();
+    if (sign_ != holder.sign_of_life) sign_ = holder.sign_of_life, since_ = now;
+    if (now - since_ <= holder.ttl + k_grace) return std::nullopt;
+    return sign_;
   }
-  return pids;
-}
+
+ private:
+  static constexpr auto k_grace = 500ms;
+  std::string sign_;
+  Clock::time_point since_ = Clock::now();
+};
 
 }  // namespace
 
@@ -76,14 +82,13 @@ std::string this_host() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
-std::string backend_name_prefix(const std::string& lease_name) {
-  constexpr std::size_t k_fence_digits = 12;
-  auto plain = fmt::format("schemagate:{}:", lease_name);
-  // The server replaces everything but printable ASCII in an application_name.
-  const bool printable =
-      std::all_of(plain.begin(), plain.end(), [](char c) { return c >= ' ' && c <= '~'; });
-  if (printable && plain.size() + k_fence_digits <= k_name_size_max) return plain;
-  return fmt::format("schemagate:{}:", sha256_hex(lease_name).substr(0, 32));
+std::string backend_name_prefix(pg::Session& session, const Bookkeeping& bookkeeping,
+                                const std::string& lease_name) {
+  const auto oid = session
+                       .row("SELECT oid FROM pg_namespace WHERE nspname = $1",
+                            {bookkeeping.schema_name()})
+                       .text(0);
+  return fmt::format("schemagate:{}:", sha256_hex(oid + " " + lease_name).substr(0, 16));
 }
 
 // Takes, renews and watches. Two threads: one renews and may be stuck in the network, the other
@@ -93,19 +98,21 @@ class Lease::Keeper {
   Keeper(const Database& database, const Bookkeeping& bookkeeping, const LeaseRequest& request,
          Stop& stop)
       : database_{database}, bookkeeping_{bookkeeping}, request_{request}, stop_{stop},
-        holder_{fmt::format("{}-{}-{}", this_host(), ::getpid(), random_uuid().substr(0, 8))},
-        prefix_{backend_name_prefix(request.name)} {}
+        holder_{fmt::format("{}-{}", this_host(), ::getpid())}, nonce_{random_uuid().substr(0, 8)} {}
 
   void take(pg::Session& session);
   [[nodiscard]] std::string check_sql() const;
   void judge(const pg::Rows& answer) const;
   void release(pg::Session& session) noexcept;
+  [[nodiscard]] bool is_pooled() const { return database_.pooled(); }
 
   std::int64_t fence = 0;
   std::string application_name;
 
  private:
-  bool try_to_take(pg::Session& session);
+  bool try_to_take(pg::Session& session, const std::optional<std::string>& silent);
+  std::set<std::string> end_older_backends(pg::Session& session, std::int64_t fence,
+                                           std::set<std::string> already_told) const;
   void start_renewing();
   void clear_the_way(pg::Session& session, std::int64_t below, const Deadline& deadline);
   void renew_forever(const std::stop_token& done);
@@ -117,15 +124,17 @@ class Lease::Keeper {
     return sent_at + request_.ttl - request_.ttl / 3;
   }
   [[nodiscard]] std::vector<pg::Value> identity() const {
-    return {request_.name, holder_, std::to_string(fence)};
+    return {request_.name, nonce_, std::to_string(fence)};
   }
 
   const Database& database_;
   const Bookkeeping& bookkeeping_;
   LeaseRequest request_;
   Stop& stop_;
-  std::string holder_;
-  std::string prefix_;
+  std::string holder_;        // for people
+  std::string nonce_;         // whose row and backends these are; others cannot guess it in time
+  std::string prefix_;        // of backends of this lease
+  std::string former_role_;   // the role of whoever had it before us
 
   std::mutex mutex_;
   std::condition_variable_any renewed_;
@@ -135,15 +144,46 @@ class Lease::Keeper {
   std::jthread renewer_;
 };
 
+// Tells every backend of an older fence to end; returns the pids of those that stand in the way. A
+// name can be worn by anybody: what we may not end, and is not of the role that had the lease before
+// us, is a stranger's.
+std::set<std::string>
+Lease::Keeper::end_older_backends(pg::Session& session, std::int64_t below,
+                                  std::set<std::string> already_told) const {
+  std::set<std::string> pids;
+  for (const auto& row : session.query(statements::k_older_backends,
+                                       {prefix_, std::to_string(below), nonce_})) {
+    const auto pid = row.text(0);
+    const auto role = row.text(1);
+    const bool is_news = already_told.insert(pid).second;
+    try {
+      session.query(statements::k_terminate_backend, {pid});
+      if (is_news)
+        log::warn(fmt::format("ending backend {} that an earlier runner left behind", pid));
+      pids.insert(pid);
+    } catch (const pg::Error& e) {
+      if (role == former_role_) pids.insert(pid);
+      if (is_news)
+        log::warn(role == former_role_
+                      ? fmt::format("backend {} of role {} cannot be ended: {}", pid, role, e.message)
+                      : fmt::format("backend {} of role {} calls itself like an earlier runner, but "
+                                    "that one's role was {}: not minded",
+                                    pid, role, former_role_.empty() ? "another" : former_role_));
+    }
+  }
+  return pids;
+}
+
 // One message and one implicit transaction: a runner that is paused here leaves nothing open. The
 // row may be locked by a holder between its fence check and its COMMIT: a moment, unless that one
 // is stuck; then its backend is ended as one of an older fence.
-bool Lease::Keeper::try_to_take(pg::Session& session) {
+bool Lease::Keeper::try_to_take(pg::Session& session, const std::optional<std::string>& silent) {
   try {
     const auto sent_at = Clock::now();
-    const auto rows = session.query_within(1s, bookkeeping_.sql(statements::k_take_lease),
-                                           {request_.name, holder_, request_.app, request_.release,
-                                            this_host(), std::to_string(request_.ttl.count())});
+    const auto rows = session.query_within(
+        1s, bookkeeping_.sql(statements::k_take_lease),
+        {request_.name, holder_, nonce_, request_.app, request_.release, this_host(),
+         std::to_string(request_.ttl.count()), silent ? pg::Value{*silent} : std::nullopt});
     if (rows.empty()) return false;
     fence = rows.front().number(0);
     trusted_until_ = trusted_until(sent_at);
@@ -156,19 +196,27 @@ bool Lease::Keeper::try_to_take(pg::Session& session) {
 
 void Lease::Keeper::take(pg::Session& session) {
   const Deadline deadline{request_.wait};
-  std::optional<Clock::time_point> told_at;
+  prefix_ = backend_name_prefix(session, bookkeeping_, request_.name);
+  Reminder reminder;
+  Silence silence;
   for (;;) {
     stop_.check();
     const auto holder = read_holder(session, bookkeeping_, request_.name);
-    const bool free = !holder || holder->expired;
-    if (free) {
-      if (holder) end_older_backends(session, prefix_, std::stoll(holder->fence) + 1, {});
-      if (try_to_take(session)) break;
-    } else if (!told_at || Clock::now() - *told_at > k_told_again) {
+    const auto silent = holder && !holder->expired ? silence.seen(*holder) : std::nullopt;
+    if (!holder || holder->expired || silent) {
+      if (silent)
+        log::warn(fmt::format("the lease {} has not been renewed for its whole ttl ({}), though by "
+                              "the server's clock it lasts: taking it",
+                              request_.name, for_people(holder->ttl)));
+      if (holder) {
+        former_role_ = holder->role;
+        end_older_backends(session, holder->fence + 1, {});
+      }
+      if (try_to_take(session, silent)) break;
+    } else if (reminder.is_due(holder->name)) {
       log::info(
           fmt::format("waiting for the lease {}: held by {}", request_.name, describe(*holder)),
-          {{"lease", request_.name}, {"holder", holder->holder}});
-      told_at = Clock::now();
+          {{"lease", request_.name}, {"holder", holder->name}});
     }
     if (deadline.passed()) {
       throw Failure{
@@ -179,7 +227,7 @@ void Lease::Keeper::take(pg::Session& session) {
     }
     sleep(std::min<Milliseconds>(jittered(k_poll), deadline.remaining() + 10ms), stop_);
   }
-  application_name = prefix_ + std::to_string(fence);
+  application_name = fmt::format("{}{}:{}", prefix_, fence, nonce_);
   start_renewing();  // clearing the way may take longer than the ttl
   try {
     clear_the_way(session, fence, Deadline{std::max<Milliseconds>(request_.ttl, 10s)});
@@ -193,7 +241,7 @@ void Lease::Keeper::take(pg::Session& session) {
 void Lease::Keeper::clear_the_way(pg::Session& session, std::int64_t below,
                                   const Deadline& deadline) {
   std::set<std::string> left;
-  while (!(left = end_older_backends(session, prefix_, below, left)).empty()) {
+  while (!(left = end_older_backends(session, below, left)).empty()) {
     if (deadline.passed()) {
       const auto pids = join({left.begin(), left.end()}, ", ");
       throw Failure{
@@ -226,7 +274,7 @@ bool Lease::Keeper::renew(pg::Session& session) {
     trusted_until_ = trusted_until(sent_at);
   }
   renewed_.notify_all();
-  end_older_backends(session, prefix_, fence, {});
+  end_older_backends(session, fence, {});
   return true;
 }
 
@@ -292,6 +340,7 @@ void Lease::Keeper::release(pg::Session& session) noexcept {
     // Renamed, or the next runner would end this backend; in one message, so that a runner that is
     // paused here has done both or neither.
     session.execute((database_.pooled() ? "" : "SET application_name = 'schemagate';") +
+                    std::string{pg::k_guard} +
                     pg::with_values(bookkeeping_.sql(statements::k_release_lease), identity()));
   } catch (const std::exception& e) {
     log::debug(fmt::format("the lease could not be released and will expire: {}", e.what()));
@@ -312,6 +361,9 @@ Fence Lease::fence() const { return Fence{keeper_->fence}; }
 const std::string& Lease::application_name() const { return keeper_->application_name; }
 std::string Lease::name_sql() const {
   return "SET LOCAL application_name = " + pg::quote_literal(application_name()) + ";";
+}
+std::string Lease::clean_sql() const {
+  return (keeper_->is_pooled() ? "" : k_reset_session) + std::string{pg::k_guard} + name_sql();
 }
 void Lease::release(pg::Session& session) noexcept { keeper_->release(session); }
 

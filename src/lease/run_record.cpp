@@ -15,11 +15,13 @@ constexpr std::size_t k_text_size_max = 4000;
 void RunRecord::begin(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
                       const std::string& mode, const std::string& digest, Fence fence) {
   bookkeeping_ = &bookkeeping;
-  run_id_ = transaction
-                .row(bookkeeping.sql(statements::k_begin_run),
-                     {id.app, id.release, std::to_string(static_cast<std::int64_t>(fence)), mode,
-                      digest, k_version, this_host()})
-                .text(0);
+  for (pg::Rows begun; begun.empty();) {
+    begun = transaction.query(
+        bookkeeping.sql(statements::k_begin_run),
+        {id.app, id.release, id.scope, std::to_string(static_cast<std::int64_t>(fence)), mode, digest,
+         k_version, this_host()});
+    if (!begun.empty()) run_id_ = begun.front().text(0);
+  }
 }
 
 void RunRecord::note(Fenced& transaction, const std::string& text) const {

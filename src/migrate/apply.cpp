@@ -144,6 +144,7 @@ void Applier::one_transaction(const PlannedMigration& planned) {
   try {
     with_retries(at_work, [&] {
       Fenced transaction{session_, context_.connection.lease, script_.prologue(segment)};
+      script_.begun();
       script_.run(segment, migration.name);
       script_.conclude(transaction, context_.history.insert_applied_sql(
                                         id, migration.name, migration.checksum, "now()"));
@@ -167,12 +168,14 @@ void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
   std::string last_id;
   try {
     with_retries(at_work, [&] {
-      Fenced transaction{session_, context_.connection.lease};
+      Fenced transaction{session_, context_.connection.lease,
+                         context_.connection.lease.name_sql()};
+      script_.begun();
       for (const auto& planned : pending) {
         at_work = planned.migration;
         last_id = random_uuid();
         const auto started_at = session_.row("SELECT clock_timestamp()").text(0);
-        session_.execute("SET CONSTRAINTS ALL DEFERRED;" +
+        session_.execute("SET CONSTRAINTS ALL DEFERRED;" + std::string{pg::k_unguard} +
                          script_.prologue(planned.segments.front()));
         script_.run(planned.segments.front(), at_work->name);
         script_.conclude_part(
@@ -209,6 +212,7 @@ void Applier::transactional_segment(const PlannedMigration& planned, std::size_t
   const auto& segment = planned.segments[index];
   with_retries(planned.migration, [&] {
     Fenced transaction{session_, context_.connection.lease, script_.prologue(segment)};
+    script_.begun();
     script_.run(segment, planned.migration->name);
     script_.conclude(transaction, finish_part_sql(planned, index, id));
     commit(transaction, [&] {

@@ -11,18 +11,26 @@ using Action = Statement::Index::Action;
 
 constexpr const char* k_invalid = " INVALID";  // behind a name in the evidence
 
-// $1 the table, or $2 an index of it; whichever is not empty.
+// $1 the table's oid, or $2 that of an index of it; whichever there is.
 constexpr const char* k_indexes_of_table = R"sql(
 SELECT n.nspname, c.relname, i.indisvalid,
        EXISTS (SELECT 1 FROM pg_stat_progress_create_index p WHERE p.index_relid = c.oid)
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE i.indrelid = coalesce(to_regclass($1)::oid,
-                             (SELECT indrelid FROM pg_index WHERE indexrelid = to_regclass($2)::oid))
+ WHERE i.indrelid = coalesce($1::oid, (SELECT indrelid FROM pg_index WHERE indexrelid = $2::oid))
  ORDER BY c.relname)sql";
 
 std::string qualified(const std::string& schema, const std::string& name) {
   if (name.empty()) return {};
   return (schema.empty() ? "" : pg::quote_identifier(schema) + ".") + pg::quote_identifier(name);
+}
+
+// The oid of what a script of this session means by the name.
+pg::Value resolved(pg::Session& session, const std::string& name) {
+  if (name.empty()) return std::nullopt;
+  return session
+      .query_unguarded("SELECT pg_catalog.to_regclass($1)::pg_catalog.oid", {name})
+      .at(0)
+      .at(0);
 }
 
 struct Found {
@@ -33,13 +41,10 @@ struct Found {
 };
 
 std::vector<Found> indexes_of_table(pg::Session& session, const Statement::Index& index) {
-  const auto text_or_null = [](const std::string& text) {
-    return text.empty() ? pg::Value{} : pg::Value{text};
-  };
   std::vector<Found> found;
   for (const auto& row :
-       session.query(k_indexes_of_table, {text_or_null(qualified(index.schema, index.table)),
-                                          text_or_null(qualified(index.schema, index.name))})) {
+       session.query(k_indexes_of_table, {resolved(session, qualified(index.schema, index.table)),
+                                          resolved(session, qualified(index.schema, index.name))})) {
     const auto name = row.text(1);
     found.push_back({qualified(row.text(0), name), name, row.flag(2), row.flag(3)});
   }
@@ -80,8 +85,7 @@ std::string evidence(pg::Session& session, const Statement::Index& index) {
 bool is_done(pg::Session& session, const Statement::Index& index, const std::string& before) {
   switch (index.action) {
     case Action::drop:
-      return session.row("SELECT to_regclass($1) IS NULL", {qualified(index.schema, index.name)})
-          .flag(0);
+      return !resolved(session, qualified(index.schema, index.name));
     case Action::create:
       for (const auto& found : indexes_of_table(session, index)) {
         if (found.valid && is_its_own(index, found, before) && !is_in(found.name, before))

@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "schemagate/base/text.hpp"
 
@@ -12,24 +14,35 @@ using namespace std::chrono_literals;
 
 namespace {
 
-Database::Settings our_settings(const Manifest::Migrations& settings) {
-  Database::Settings ours = {
+// The script's session, read before it and after it. Qualified: it looks along the user's own path.
+// What concerns this transaction only does not stay anyway.
+constexpr const char* k_settings_of_session = R"sql(
+SELECT name, setting FROM pg_catalog.pg_settings
+ WHERE source OPERATOR(pg_catalog.=) 'session' AND name OPERATOR(pg_catalog.!~~) 'transaction%'
+   AND name OPERATOR(pg_catalog.<>) 'application_name'
+UNION ALL SELECT 'role', pg_catalog.current_setting('role'))sql";
+
+Database::Settings our_settings(const Manifest::Migrations& settings,
+                                const std::string& search_path) {
+  return {
       {"client_encoding", "UTF8"},
       {"standard_conforming_strings", "on"},
       {"lock_timeout", std::to_string(settings.lock_timeout.count())},
       {"statement_timeout", std::to_string(settings.statement_timeout.count())},
+      {"search_path", search_path},
   };
-  // Given explicitly; else the role's own search_path holds.
-  if (!settings.schema.empty())
-    ours.emplace_back("search_path", pg::quote_identifier(settings.schema));
-  return ours;
+}
+
+std::string set_config(const std::string& name, const std::string& value) {
+  return fmt::format("SELECT pg_catalog.set_config({}, {}, false);", pg::quote_literal(name),
+                     pg::quote_literal(value));
 }
 
 }  // namespace
 
 pg::Session ScriptConnection::open() const {
   if (database.pooled()) return database.open_with("schemagate", {});
-  auto defaults = our_settings(settings);
+  auto defaults = our_settings(settings, search_path);
   // A server that does not look whether its client lives goes on with a killed client's statement,
   // and commits (PostgreSQL manual, 20.3).
   if (server_major_version >= 14) defaults.emplace_back("client_connection_check_interval", "2s");
@@ -47,15 +60,43 @@ pg::Session ScriptConnection::open() const {
 ScriptSession::ScriptSession(pg::Session& session, const ScriptConnection& connection,
                              const Stop& stop)
     : session_{session}, database_{connection.database}, lease_{connection.lease},
-      settings_{connection.settings}, stop_{stop}, progress_{connection.database} {}
+      settings_{connection.settings}, search_path_{connection.search_path}, stop_{stop},
+      progress_{connection.database} {}
 
-std::string ScriptSession::clean_sql() const {
-  std::string sql = k_reset_session;
-  if (!database_.pooled()) return sql;  // the connection's own settings are ours
-  sql += lease_.name_sql();
-  for (const auto& [name, value] : our_settings(settings_))
+std::string ScriptSession::settings_sql() const {
+  std::string sql;
+  for (const auto& [name, value] : our_settings(settings_, search_path_))
     sql += fmt::format("SET LOCAL {} = {};", name,
                        name == "search_path" ? value : pg::quote_literal(value));
+  return sql;
+}
+
+std::string ScriptSession::bookkeeping_prologue() const {
+  auto sql = lease_.clean_sql();
+  if (database_.pooled())  // a direct connection has begun with these
+    sql += fmt::format("SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};",
+                       settings_.lock_timeout.count(), settings_.statement_timeout.count());
+  return sql;
+}
+
+// A pooled backend is another client's next. It gets back what it had, which is not what RESET would
+// give: the pooler itself may have set something.
+std::string ScriptSession::restore_sql() {
+  std::map<std::string, std::string> before;
+  std::set<std::string> touched;
+  for (const auto& row : settings_before_) before[row.text(0)] = row.text(1);
+  for (const auto& [name, value] : our_settings(settings_, search_path_)) touched.insert(name);
+  for (const auto& row : session_.query_unguarded(k_settings_of_session))
+    if (const auto was = before.find(row.text(0));
+        was == before.end() || was->second != row.text(1))
+      touched.insert(row.text(0));
+  std::string sql = "RESET SESSION AUTHORIZATION;" + set_config("role", before["role"]);
+  touched.erase("role");
+  for (const auto& name : touched) {
+    if (const auto was = before.find(name); was != before.end())
+      sql += set_config(name, was->second);
+    else sql += "SET " + pg::quote_identifier(name) + " TO DEFAULT;";
+  }
   return sql;
 }
 
@@ -77,15 +118,20 @@ void ScriptSession::execute(const Statement& statement, const std::string& label
 }
 
 std::string ScriptSession::prologue(const Segment& segment) const {
-  // Direct: clean since conclude(), leave() or the roll-back that came before.
-  auto sql = database_.pooled() ? clean_sql() : std::string{};
+  // Direct: clean since conclude() or the roll-back that came before.
+  auto sql = database_.pooled() ? lease_.name_sql() : std::string{};
   // A line of its own: the script's words may end with a comment.
   if (!segment.transaction_options.empty())
     sql += "SET TRANSACTION " + segment.transaction_options + "\n;";
   return sql;
 }
 
+void ScriptSession::begun() {
+  if (database_.pooled()) settings_before_ = session_.query_unguarded(k_settings_of_session);
+}
+
 void ScriptSession::run(const Segment& segment, const std::string& label) {
+  if (database_.pooled()) session_.execute(settings_sql());
   for (const auto& setting : segment.settings) execute(setting, label);
   for (const auto& statement : segment.statements) execute(statement, label);
 }
@@ -94,7 +140,9 @@ void ScriptSession::run(const Segment& segment, const std::string& label) {
 template <class Work> auto ScriptSession::at_the_end(Work&& work) {
   stop_.check();
   try {
-    return work("SET CONSTRAINTS ALL IMMEDIATE;" + clean_sql());
+    if (!database_.pooled()) return work("SET CONSTRAINTS ALL IMMEDIATE;" + lease_.clean_sql());
+    session_.execute("SET CONSTRAINTS ALL IMMEDIATE");
+    return work(restore_sql() + bookkeeping_prologue());
   } catch (const pg::Error& e) {
     stop_.check();
     throw StatementFailed{e, nullptr};

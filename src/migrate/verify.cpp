@@ -30,10 +30,7 @@ std::string why_not(pg::Session& session, const Check& check, const Expectation&
       return rows.empty() ? fmt::format("column {} does not exist", check.text) : "";
     }
     case Check::Kind::sql: {
-      const auto& path = expectation.search_path;
-      const auto rows = session.query(
-          (path.empty() ? "" : "SET LOCAL search_path = " + pg::quote_identifier(path) + ";") +
-          check.text);
+      const auto rows = session.query_of_user(expectation.search_path, check.text);
       const auto answer = rows.empty() || rows[0].empty() ? pg::Value{} : rows[0][0];
       if (answer == "t") return {};
       return fmt::format("check returned {}, not true: {}", answer.value_or("nothing"),
@@ -65,9 +62,12 @@ std::vector<std::string> not_applied(const Folder& folder, const History& histor
 
 Verified verify(pg::Session& session, const Expectation& expectation) {
   std::vector<std::string> problems;
-  if (expectation.history != nullptr)
-    problems =
-        not_applied(expectation.folder, expectation.history->read(session), expectation.edited);
+  std::int64_t history_oid = 0;
+  if (expectation.history != nullptr) {
+    const auto history = expectation.history->read(session);
+    history_oid = history.oid;
+    problems = not_applied(expectation.folder, history, expectation.edited);
+  }
   for (const auto& check : expectation.checks) {
     try {
       if (auto problem = why_not(session, check, expectation); !problem.empty())
@@ -77,7 +77,7 @@ Verified verify(pg::Session& session, const Expectation& expectation) {
                                      shortened(check.text, 200)));
     }
   }
-  if (problems.empty()) return Verified{expectation.folder.digest};
+  if (problems.empty()) return Verified{expectation.folder.digest, history_oid};
   throw Failure{
       ExitCode::check_failed,
       "the database is not as this release needs it:\n  " + join(problems, "\n  "),

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string_view>
@@ -298,6 +299,11 @@ std::string ConnectionString::conninfo(const ConnectionSettings& settings) const
   set_unless_given("keepalives_interval", "3");
   set_unless_given("keepalives_count", "3");
   set_unless_given("tcp_user_timeout", "15000");
+  if (!settings.defaults.empty()) {
+    // Given explicitly, libpq leaves those of the environment out.
+    const char* given = std::getenv("PGOPTIONS");
+    set_unless_given("options", given == nullptr ? "" : given);
+  }
   for (const auto& [name, setting] : settings.defaults)
     all.set("options", all.value("options") + " -c " + name + "=" + escaped_option(setting));
   return all.as_key_value();

@@ -13,6 +13,7 @@ namespace {
 
 // Our own statements wait for 30 s at most, and the server ends them then.
 constexpr std::chrono::seconds k_answer_within{35};
+constexpr std::chrono::seconds k_look_within{5};  // the first query
 
 ConnectionString understood(const std::string& key, const std::string& text) {
   try {
@@ -23,7 +24,8 @@ ConnectionString understood(const std::string& key, const std::string& text) {
   }
 }
 
-ConnectionString choose(const Manifest::Database& settings, Database::Purpose purpose) {
+// All that the manifest gives: url, then direct_url.
+std::vector<ConnectionString> all_of(const Manifest::Database& settings) {
   if (settings.url.empty() && settings.direct_url.empty()) {
     throw Failure{ExitCode::usage, "database.url is missing or empty",
                   "set it in the manifest: database: {url: \"${DATABASE_URL}\"}"};
@@ -34,8 +36,24 @@ ConnectionString choose(const Manifest::Database& settings, Database::Purpose pu
     known.push_back(understood("database.direct_url", settings.direct_url));
   for (const auto& address : known)
     for (const auto& secret : address.secrets()) log::keep_secret(secret);
-  const bool wants_direct = purpose == Database::Purpose::work && known.front().is_pooler();
-  return wants_direct ? known.back() : known.front();
+  return known;
+}
+
+// No ?schema= and ?schema=public mean the same to the tools that write such URLs.
+std::string schema_of(const std::vector<ConnectionString>& addresses) {
+  const auto& first = addresses.front().schema();
+  const auto& second = addresses.back().schema();
+  if (first == second) return first;
+  for (const auto& [one, other] : {std::pair{first, second}, {second, first}})
+    if (one.empty() && other == "public") return other;
+  const auto told = [](const std::string& schema) {
+    return schema.empty() ? std::string{"none"} : "?schema=" + schema;
+  };
+  throw Failure{ExitCode::refused,
+                fmt::format("refused: database.url and database.direct_url disagree about the "
+                            "schema: {} and {}",
+                            told(first), told(second)),
+                "give both the same ?schema=: what the migrations make must be where the app looks"};
 }
 
 void check_host(const ConnectionString& address, const std::vector<std::string>& patterns) {
@@ -56,27 +74,110 @@ void check_host(const ConnectionString& address, const std::vector<std::string>&
   }
 }
 
+// Every function is qualified, and nothing is compared: the first session is not guarded yet.
+constexpr const char* k_look_around = R"sql(
+SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('schemagate.session', true),
+       pg_catalog.current_setting('search_path'), schema
+  FROM (VALUES (0)) AS one
+       LEFT JOIN pg_catalog.unnest(pg_catalog.current_schemas(false)) AS schema ON true)sql";
+
+// What a session is told to have at its start, to see whether start-up options reach the server.
+const Database::Settings k_sign = {{"schemagate.session", "ours"}};
+
+// PgBouncer, RDS Proxy and others have words of their own for that.
+bool refuses_options(const std::string& error) {
+  const auto lower = lower_case(error);
+  const auto says = [&](const char* part) { return lower.find(part) != std::string::npos; };
+  return says("startup parameter") || says("start-up parameter") || says("command-line option") ||
+         says("options");
+}
+
+// The last one needs a right that some services do not give: PostgreSQL manual 9.27, control data.
+constexpr const char* k_same_database = R"sql(
+SELECT current_database(), (SELECT oid FROM pg_database WHERE datname = current_database()), {})sql";
+
+std::vector<std::string> identity(pg::Session& session) {
+  const auto ask = [&](const char* server) {
+    const auto row = session.row(fmt::format(k_same_database, server));
+    return std::vector{row.text(0), row.text(1), row.text(2)};
+  };
+  try {
+    return ask("(SELECT system_identifier FROM pg_control_system())");
+  } catch (const pg::Error&) {
+    return ask("pg_postmaster_start_time()");
+  }
+}
+
 }  // namespace
 
 Database::Database(const Manifest::Database& settings, Purpose purpose)
-    : address_{choose(settings, purpose)}, connect_timeout_{settings.connect_timeout},
-      pooled_{address_.is_pooler()} {
+    : Database{settings, purpose, all_of(settings)} {}
+
+Database::Database(const Manifest::Database& settings, Purpose purpose,
+                   const std::vector<ConnectionString>& known)
+    : address_{known.front()}, hosts_{settings.expect.hosts},
+      connect_timeout_{settings.connect_timeout},
+      schema_{schema_of(known)}, pooled_{address_.is_pooler()} {
+  if (purpose == Purpose::work && known.size() > 1) direct_ = known.back();
+  if (pooled_ && direct_) use_direct();
+  else check_host(address_, hosts_);
   for (const auto& warning : address_.warnings()) log::warn(warning);
-  check_host(address_, settings.expect.hosts);
+}
+
+void Database::use_direct() {
+  pooler_ = std::exchange(address_, *std::exchange(direct_, std::nullopt));
+  pooled_ = address_.is_pooler();
+  check_host(address_, hosts_);
+}
+
+pg::Session Database::session(const std::string& application_name, const Settings& defaults) const {
+  return pg::Session{address_.conninfo({.application_name = application_name,
+                                        .connect_timeout = connect_timeout_,
+                                        .defaults = defaults})};
+}
+
+pg::Session Database::connect(const std::string& application_name) {
+  std::optional<pg::Session> first;
+  try {
+    first.emplace(session(application_name, pooled_ ? Settings{} : k_sign));
+  } catch (const pg::ConnectionLost& e) {
+    if (pooled_ || !refuses_options(e.what())) throw;
+    pooled_ = true;
+    if (!direct_) first.emplace(session(application_name, {}));
+  }
+  if (first) look_around(*first);
+  if (pooled_ && direct_) {
+    log::debug("database.url leads through a pooler: working on database.direct_url");
+    use_direct();
+    return connect(application_name);
+  }
+  first->limit_answers(k_answer_within);
+  first->guard();
+  return std::move(*first);
+}
+
+void Database::look_around(pg::Session& session) {
+  const auto rows = session.query_within(k_look_within, k_look_around);
+  const auto& row = rows.at(0);
+  if (row.number(0) != session.backend_pid() || row.text(1) != k_sign.front().second)
+    pooled_ = true;
+  surroundings_ = {.search_path = row.text(2), .schemas = {}};
+  for (const auto& one : rows)
+    if (one[3]) surroundings_.schemas.push_back(*one[3]);
 }
 
 pg::Session Database::open(const std::string& application_name) const {
-  pg::Session session{address_.conninfo(
-      {.application_name = application_name, .connect_timeout = connect_timeout_})};
-  session.limit_answers(k_answer_within);
-  return session;
+  auto opened = session(application_name, {});
+  opened.limit_answers(k_answer_within);
+  opened.guard();
+  return opened;
 }
 
 pg::Session Database::open_with(const std::string& application_name,
                                 const Settings& defaults) const {
-  return pg::Session{address_.conninfo({.application_name = application_name,
-                                        .connect_timeout = connect_timeout_,
-                                        .defaults = defaults})};
+  auto opened = session(application_name, defaults);
+  opened.guard();
+  return opened;
 }
 
 pg::Session Database::open_maintenance(const std::string& database) const {
@@ -84,8 +185,28 @@ pg::Session Database::open_maintenance(const std::string& database) const {
       {.application_name = "schemagate", .connect_timeout = connect_timeout_})};
 }
 
-std::string current_schema(pg::Session& session) {
-  return session.row("SELECT coalesce(current_schema(), 'public')").text(0);
+void Database::check_that_urls_agree(pg::Session& session) const {
+  if (!pooler_) return;
+  const auto direct = identity(session);
+  std::vector<std::string> other;
+  try {
+    pg::Session through{pooler_->conninfo({.application_name = "schemagate",
+                                           .connect_timeout = connect_timeout_})};
+    through.limit_answers(k_look_within);
+    through.guard();
+    other = identity(through);
+  } catch (const pg::ConnectionLost& e) {
+    return log::warn(fmt::format("database.url ({}) cannot be reached from here, so that nobody can "
+                                 "tell whether it leads to the same database as direct_url: {}",
+                                 pooler_->display(), e.what()));
+  }
+  if (direct == other) return;
+  throw Failure{ExitCode::refused,
+                fmt::format("refused: database.url ({}) and database.direct_url ({}) lead to "
+                            "different databases: \"{}\" and \"{}\"{}",
+                            pooler_->display(), address_.display(), other[0], direct[0],
+                            other[0] == direct[0] ? " of another server" : ""),
+                "the app looks at url, migrations would go to direct_url: correct one of them"};
 }
 
 }  // namespace schemagate

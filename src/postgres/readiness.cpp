@@ -13,7 +13,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto k_told_again = 5s;
 constexpr auto k_look_within = 5s;  // the first query
 
 constexpr const char* k_no_connection =
@@ -22,7 +21,7 @@ constexpr const char* k_no_connection =
 
 constexpr const char* k_state = R"sql(
 SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', current_database(),
-       current_setting('server_version_num')::integer / 10000, pg_backend_pid())sql";
+       current_setting('server_version_num')::integer / 10000)sql";
 
 // Empty when it can be worked with; else what is in the way.
 std::string not_writable(const pg::Row& state) {
@@ -131,11 +130,10 @@ class Waiter {
   // Connected; `reason_` says what is in the way of writing, if anything.
   std::optional<pg::Session> attempt() {
     try {
-      auto session = database_.open("schemagate");
+      auto session = database_.connect("schemagate");
       const auto state = session.query_within(k_look_within, k_state).at(0);
       check_expected(state, settings_.expect);
       reason_ = not_writable(state);
-      if (state.at(4) != std::to_string(session.backend_pid())) database_.found_pooler();
       return session;
     } catch (const pg::ConnectionLost& e) {
       reason_ = short_reason(e.what());
@@ -161,12 +159,10 @@ class Waiter {
   }
 
   void tell() {
-    if (told_at_ && Clock::now() - *told_at_ < k_told_again && reason_ == told_) return;
+    if (!reminder_.is_due(reason_)) return;
     log::info(
         fmt::format("waiting for the database {}: {}", database_.address().display(), reason_),
         {{"reason", reason_}});
-    told_at_ = Clock::now();
-    told_ = reason_;
   }
 
   Database& database_;
@@ -176,8 +172,7 @@ class Waiter {
   Backoff backoff_{200ms, 2s};
   bool created_ = false;  // just now: worth another attempt at once
   std::string reason_;
-  std::string told_;
-  std::optional<Clock::time_point> told_at_;
+  Reminder reminder_;
 };
 
 }  // namespace

@@ -165,6 +165,8 @@ struct Session::Impl {
   }
 
   pqxx::connection conn;
+  bool guarded = false;
+  bool in_transaction = false;
   Milliseconds answer_limit{0};
   NoticeReceiver notices;
   std::unique_ptr<Listener> listener;
@@ -184,8 +186,21 @@ Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 
 Rows Session::query(const std::string& sql, const std::vector<Value>& parameters) {
+  if (!impl_->guarded || impl_->in_transaction) return query_unguarded(sql, parameters);
+  return query_unguarded(k_guard + with_values(sql, parameters));
+}
+
+Rows Session::query_unguarded(const std::string& sql, const std::vector<Value>& parameters) {
   return impl_->ask(impl_->answer_limit, sql, parameters);
 }
+
+Rows Session::query_of_user(const std::string& search_path, const std::string& sql) {
+  auto rows = query_unguarded(k_unguard + ("SET LOCAL search_path = " + search_path + ";" + sql));
+  if (impl_->in_transaction) execute(k_guard);
+  return rows;
+}
+
+void Session::guard() { impl_->guarded = true; }
 
 Row Session::row(const std::string& sql, const std::vector<Value>& parameters) {
   return query(sql, parameters).at(0);
@@ -193,7 +208,7 @@ Row Session::row(const std::string& sql, const std::vector<Value>& parameters) {
 
 void Session::limit_answers(Milliseconds limit) { impl_->answer_limit = limit; }
 
-void Session::execute(const std::string& sql) { query(sql); }
+void Session::execute(const std::string& sql) { query_unguarded(sql); }
 
 void Session::cancel() noexcept {
   try {
@@ -230,17 +245,23 @@ Rows Session::query_within(Milliseconds limit, const std::string& sql,
                            const std::vector<Value>& parameters) {
   const auto ms = std::to_string(limit.count());
   return impl_->ask(limit + k_grace,
-                    "SET LOCAL statement_timeout = " + ms + "; SET LOCAL lock_timeout = " + ms +
+                    std::string{impl_->guarded ? k_guard : ""} +
+                        "SET LOCAL statement_timeout = " + ms + "; SET LOCAL lock_timeout = " + ms +
                         ";" + with_values(sql, parameters),
                     {});
 }
 
-Transaction::Transaction(Session& session, const std::string& prologue) : session_{session} {
-  session_.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;" + prologue);
+Transaction::Transaction(Session& session, const std::string& prologue, Kind kind)
+    : session_{session} {
+  session_.execute((kind == Kind::snapshot ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+                                           : "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;") +
+                   prologue);
+  session_.impl_->in_transaction = true;
 }
 
 Transaction::~Transaction() {
   if (!open_) return;
+  session_.impl_->in_transaction = false;
   try {
     session_.execute("ROLLBACK");
   } catch (const std::exception&) {  // a dead connection rolls back by itself
@@ -255,6 +276,7 @@ void Transaction::execute(const std::string& sql) { session_.execute(sql); }
 
 void Transaction::commit() {
   open_ = false;
+  session_.impl_->in_transaction = false;
   try {
     session_.execute("COMMIT");
   } catch (const ConnectionLost& e) {
@@ -277,6 +299,7 @@ std::string with_values(const std::string& sql, const std::vector<Value>& values
       text += sql[i];
       continue;
     }
+    if (values.empty()) return sql;
     const auto& value = values.at(number - 1);
     text += value ? quote_literal(*value) : "NULL";
     i = static_cast<std::size_t>(end - sql.data()) - 1;

@@ -2,6 +2,10 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
+#include "schemagate/base/hash.hpp"
+#include "schemagate/base/text.hpp"
 #include "schemagate/migrate/verify.hpp"
 
 namespace schemagate {
@@ -9,8 +13,30 @@ namespace {
 
 // The schema as given explicitly: in the manifest, else as ?schema= of the URL.
 Manifest::Migrations with_schema(Manifest::Migrations settings, const Database& database) {
-  if (settings.schema.empty()) settings.schema = database.address().schema();
+  if (settings.schema.empty()) settings.schema = database.schema();
   return settings;
+}
+
+// The text with the user taken out of each URL in it.
+std::string without_user(std::string text) {
+  for (auto at = text.find("://"); at != std::string::npos; at = text.find("://", at + 3)) {
+    const auto end = std::min(text.find_first_of("/?# '\"", at + 3), text.size());
+    const auto host = text.rfind('@', end);
+    if (host != std::string::npos && host > at) text.erase(at + 3, host - at - 2);
+  }
+  return text;
+}
+
+// Of an external command: what it is told, but not with which password it is told it. A run of
+// another command is other work, though the release may be called the same.
+std::string digest_of_command(const Manifest::Migrations& settings) {
+  std::string text;
+  const auto add = [&](const std::string& part) {
+    text += fmt::format("{}:{};", part.size(), without_user(part));
+  };
+  for (const auto& argument : settings.command) add(argument);
+  for (const auto& [name, value] : settings.env) add(name + "=" + value);
+  return sha256_hex(text).substr(0, 12);
 }
 
 }  // namespace
@@ -23,8 +49,10 @@ Folder folder_of(const Manifest& manifest) {
 }
 
 ReleaseId release_of(const Manifest& manifest, const std::string& folder_digest) {
-  return {manifest.app, manifest.release.empty() ? "migrations-" + folder_digest.substr(0, 12)
-                                                 : manifest.release};
+  return {.app = manifest.app,
+          .release = manifest.release.empty() ? "migrations-" + folder_digest.substr(0, 12)
+                                              : manifest.release,
+          .scope = {}};
 }
 
 Target::Target(const Manifest& the_manifest, Folder the_folder, Database::Purpose purpose)
@@ -37,13 +65,33 @@ Target::Target(const Manifest& the_manifest, Folder the_folder, Database::Purpos
 }
 
 void Target::find_history(pg::Session& session) {
-  search_path_.clear();
-  if (!settings.schema.empty()) search_path_ = {settings.schema};
-  else
-    for (const auto& row : session.query("SELECT unnest(current_schemas(false))"))
-      search_path_.push_back(row.text(0));
+  const auto& surroundings = database.surroundings();
+  search_path_ = surroundings.schemas;
+  search_path_setting_ = surroundings.search_path.empty() ? "''" : surroundings.search_path;
+  if (!settings.schema.empty()) {
+    search_path_ = {settings.schema};
+    search_path_setting_ = pg::quote_identifier(settings.schema);
+  }
   if (search_path_.empty()) search_path_ = {"public"};  // where it will be looked for
-  if (format_) history_ = format_->history(search_path_, bookkeeping, folder);
+  if (format_) {
+    const auto found = find_table(session, format_->table(), search_path_);
+    history_table_ = found.name;
+    // A schema that came later must not shadow it: what scripts make belongs beside the history.
+    const auto at = std::find(search_path_.begin(), search_path_.end(), found.name.schema);
+    if (at != search_path_.begin() && at != search_path_.end()) {
+      std::rotate(search_path_.begin(), at, at + 1);
+      search_path_setting_ = pg::quote_identifier(found.name.schema) + ", " + search_path_setting_;
+    }
+    history_ = format_->history(search_path_, bookkeeping, folder);
+  }
+  id.scope = scope();
+}
+
+// Of the run, also where a gate reads another tool's history.
+std::string Target::scope() const {
+  const auto format = format_of(settings);
+  if (format) return fmt::format("{}:{}", format->name(), history_table_->schema);
+  return fmt::format("command:{}:{}", schema(), digest_of_command(settings));
 }
 
 std::vector<std::string> Target::missing_in_history(pg::Session& session) const {
@@ -52,19 +100,12 @@ std::vector<std::string> Target::missing_in_history(pg::Session& session) const 
 }
 
 LeaseRequest Target::lease_request() const {
-  const auto what = format_ ? fmt::format("{}:{}", format_->name(), schema())
-                            : fmt::format("app:{}", manifest.app);
+  const auto what = format_of(settings) ? id.scope : fmt::format("app:{}", manifest.app);
   return {.name = manifest.lease.name.empty() ? what : manifest.lease.name,
           .app = id.app,
           .release = id.release,
           .ttl = manifest.lease.ttl,
           .wait = manifest.lease.wait};
-}
-
-std::string Target::search_path_sql() const {
-  return settings.schema.empty()
-             ? ""
-             : "SET LOCAL search_path = " + pg::quote_identifier(settings.schema) + ";";
 }
 
 }  // namespace schemagate

@@ -40,6 +40,19 @@ class Backoff {
   Milliseconds most_;
 };
 
+// When to say again that something lasts: at once what is new, then after 1 s, 5 s, 30 s and every 2
+// minutes, so that a long wait does not bury what came before it.
+class Reminder {
+ public:
+  // True when it is time to tell `state`.
+  [[nodiscard]] bool is_due(const std::string& state);
+
+ private:
+  std::string state_;
+  std::size_t told_ = 0;
+  Clock::time_point next_{};
+};
+
 [[nodiscard]] Milliseconds jittered(Milliseconds around);
 
 // "850 ms", "12 s", "3 min 20 s".

@@ -45,8 +45,10 @@ class Format {
     return true;
   }
 
-  // Looked for along `search_path`, which is never empty, as the tool itself looks. The arguments
-  // must outlive the table.
+  // Its table, "name" or "schema.name".
+  [[nodiscard]] virtual std::string table() const = 0;
+  // Looked for along `search_path`, which is never empty, as the tool itself looks; where there is
+  // one already, its schema is the first. The arguments must outlive the table.
   [[nodiscard]] virtual std::unique_ptr<HistoryTable>
   history(const std::vector<std::string>& search_path, const Bookkeeping& bookkeeping,
           const Folder& folder) const = 0;

@@ -28,16 +28,12 @@ struct Description {
 
 [[nodiscard]] std::shared_ptr<const Format> format(Description description);
 
-// Where the table is: the first schema of the search_path that has it, else the first one.
-[[nodiscard]] TableName find_table(pg::Session& session, const std::string& table,
-                                   const std::vector<std::string>& search_path);
-// The keys of all rows. `exists`: false where there is no such table. Throws Failure (usage) where
-// the server refuses the key.
+// The keys of all rows. Throws Failure (usage) where the server refuses the key.
 struct Keys {
-  bool exists = false;
+  std::int64_t oid = 0;  // of the table; 0: there is none
   std::vector<std::string> keys;
 };
-[[nodiscard]] Keys read_keys(pg::Session& session, const TableName& table, const std::string& key);
+[[nodiscard]] Keys read_keys(pg::Session& session, const FoundTable& table, const std::string& key);
 
 // The files below `directory`, as paths relative to it, in order; without what no tool looks into:
 // hidden directories, node_modules, site-packages, dist-packages, vendor, __pycache__. No symbolic

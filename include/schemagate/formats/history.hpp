@@ -2,6 +2,7 @@
 // A migration tool's own table: what it says is applied. Every format reads one; a tool whose
 // folders we apply, or whose history we may correct, has one that can be written, too.
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -37,6 +38,7 @@ struct Step {
 
 struct History {
   bool exists = false;
+  std::int64_t oid = 0;  // of the table
   std::vector<HistoryRow> rows;                      // by start
   std::vector<std::string> foreign_tables;           // the schema's tables when `exists` is false
   std::map<std::string, std::map<int, Step>> steps;  // row id → segment → progress
@@ -52,6 +54,15 @@ struct History {
 
 class WritableHistory;
 
+// Where a table of this name ("name" or "schema.name") is: in the first schema of `search_path` that
+// has it, as a tool would find it, else (oid 0) in the first one. `search_path` is not empty.
+struct FoundTable {
+  TableName name;
+  std::int64_t oid = 0;
+};
+[[nodiscard]] FoundTable find_table(pg::Session& session, const std::string& name,
+                                    const std::vector<std::string>& search_path);
+
 class HistoryTable {
  public:
   virtual ~HistoryTable() = default;
@@ -60,7 +71,6 @@ class HistoryTable {
   // Throws Failure (usage) where the manifest's description of the table is wrong.
   [[nodiscard]] virtual History read(pg::Session& session,
                                      Times times = Times::unfinished) const = 0;
-  [[nodiscard]] virtual TableName name() const = 0;
   // Null where only the tool itself writes it.
   [[nodiscard]] virtual const WritableHistory* writable() const { return nullptr; }
 };

@@ -36,7 +36,6 @@ class Table : public WritableHistory {
   Table(const std::string& schema, const Bookkeeping& bookkeeping);
 
   [[nodiscard]] History read(pg::Session& session, Times times = Times::unfinished) const override;
-  [[nodiscard]] TableName name() const override { return name_; }
 
   void create_if_missing(Fenced& transaction) const override;
   [[nodiscard]] std::string insert_applied_sql(const std::string& id, const std::string& name,

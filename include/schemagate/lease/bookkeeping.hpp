@@ -31,6 +31,16 @@ class Bookkeeping {
   [[nodiscard]] bool exists(pg::Session& session) const;
   // Whether the table exists and this role may read it.
   [[nodiscard]] bool may_read(pg::Session& session, const std::string& table) const;
+  // Throws Failure (refused) where what our tables or `history` say cannot be believed: one of them is
+  // no ordinary table, bears somebody's trigger or rule, hides rows from this role by a policy, or
+  // belongs to somebody else. To work: to a role that is neither ours (we are a member of it), nor
+  // the database's owner, nor a superuser. To read, where nobody can tell whose it should be: that,
+  // nor the history's owner.
+  enum class Trust { to_work, to_read };
+  void refuse_untrusted(pg::Session& session, const std::optional<TableName>& history,
+                        Trust trust) const;
+  // Whether the tables are those of this version.
+  [[nodiscard]] bool is_current(pg::Session& session) const;
   // Creates the tables if they do not exist, and brings older ones up to date; any number of
   // runners may do so at once. Throws Failure (refused) when a newer schemagate made them or the
   // role may not create them.

@@ -11,14 +11,10 @@
 
 namespace schemagate {
 
-// Takes back what a script has made of its session, whatever that was.
-inline constexpr const char* k_reset_session =
-    "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;";
-
 class Fenced {
  public:
-  // BEGIN, and in the same message our name for as long as the transaction lasts
-  // (Lease::name_sql), or `prologue` instead of it. Rolled back at destruction without commit().
+  // BEGIN, and in the same message what makes the session ours for as long as the transaction lasts
+  // (Lease::clean_sql), or `prologue` instead of it. Rolled back at destruction without commit().
   Fenced(pg::Session& session, const Lease& lease);
   Fenced(pg::Session& session, const Lease& lease, const std::string& prologue);
   Fenced(const Fenced&) = delete;

@@ -21,6 +21,10 @@ namespace schemagate {
 
 enum class Fence : std::int64_t {};
 
+// Takes back what a script has made of its session, whatever that was.
+inline constexpr const char* k_reset_session =
+    "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;";
+
 struct LeaseRequest {
   std::string name;  // what is protected: "FORMAT:SCHEMA" of a history, "app:shop"
   std::string app;
@@ -53,6 +57,9 @@ class Lease {
   // For the start of a transaction: it carries our name to its end. All that names us through a
   // pooler, whose backends must not keep the name: a successor would end them under a neighbour.
   [[nodiscard]] std::string name_sql() const;
+  // For the start of a transaction of bookkeeping, on whatever a script has left: reset (but through
+  // a pooler, where nothing of a script's stays), guarded, and named.
+  [[nodiscard]] std::string clean_sql() const;
 
   // Gives it back on `session`, so that a waiting runner need not wait for the ttl. Quiet: if this
   // fails the lease expires.
@@ -65,7 +72,9 @@ class Lease {
 
 [[nodiscard]] std::string this_host();  // for people: the pod's or machine's name
 
-// "schemagate:<name>:" (hashed when longer than an application_name may be); the fence follows.
-[[nodiscard]] std::string backend_name_prefix(const std::string& lease_name);
+// "schemagate:<16 digits>:", of the oid of our schema and the lease's name: two bookkeepings in one
+// database do not take each other's backends for their own. "<fence>:<nonce>" follows.
+[[nodiscard]] std::string backend_name_prefix(pg::Session& session, const Bookkeeping& bookkeeping,
+                                              const std::string& lease_name);
 
 }  // namespace schemagate

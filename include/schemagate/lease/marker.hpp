@@ -1,10 +1,12 @@
 #pragma once
-// The completion marker: what a run leaves for the gate. One row for each app and release (a
-// history, so that a rolled-back image finds its own), and a file if the manifest asks for one.
-// running: a run is at work. complete: everything of this release is applied and verified.
+// The completion marker: what a run leaves for the gate. One row for each app, release and scope
+// (releases that were are kept, so that a rolled-back image finds its own), and a file if the
+// manifest asks for one. running: a run has closed the gates, and with an error code: it has ended,
+// and another one may do better. complete: everything of this release is applied and verified.
 // failed: a run that had taken the lease ended with a permanent outcome (codes 20 to 25); a later
 // good run makes it complete. The row of what is complete with the same content is not made failed.
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -19,6 +21,7 @@ namespace schemagate {
 struct ReleaseId {
   std::string app;
   std::string release;
+  std::string scope;  // whose history: "FORMAT:SCHEMA", or "command:SCHEMA:DIGEST" without one
 };
 
 struct Marker {
@@ -26,7 +29,8 @@ struct Marker {
   std::string digest;  // of the migrations folder it speaks of
   int error_code = 0;
   std::string error;
-  std::string completed_at;
+  std::int64_t history_oid = 0;  // of the table that was looked at; 0: none
+  std::string changed_at;        // by the server's clock, for people
 };
 
 constexpr const char* k_marker_channel = "schemagate_marker";  // LISTEN: a marker was committed
@@ -38,6 +42,19 @@ constexpr const char* k_marker_channel = "schemagate_marker";  // LISTEN: a mark
 // The same within a transaction.
 [[nodiscard]] std::optional<Marker>
 find_marker(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id);
+
+// What else this role can see that is complete, for one who misses a marker: the same migrations
+// under another release, the same release of another scope, or the scope's last release.
+struct OtherMarker {
+  std::string release;
+  std::string scope;
+  bool same_digest = false;
+  std::string completed_at;
+};
+[[nodiscard]] std::optional<OtherMarker> find_other_marker(pg::Session& session,
+                                                           const Bookkeeping& bookkeeping,
+                                                           const ReleaseId& id,
+                                                           const std::string& digest);
 
 // What was completed last, if that was after this release.
 struct NewerRelease {
@@ -55,6 +72,10 @@ void mark_complete(Fenced& transaction, const Bookkeeping& bookkeeping, const Re
 [[nodiscard]] bool mark_failed(Fenced& transaction, const Bookkeeping& bookkeeping,
                                const ReleaseId& id, const std::string& digest,
                                const std::string& run_id, ExitCode code, const std::string& error);
+
+// The run that had closed the gates has ended with an outcome that another run may better.
+void mark_ended(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
+                const std::string& run_id, ExitCode code, const std::string& error);
 
 // The file is replaced in one step (written beside it, synced, renamed). Throws Failure (usage)
 // when it cannot be written.

@@ -10,7 +10,7 @@ namespace schemagate::statements {
 // --- tables
 // ---------------------------------------------------------------------------------------
 
-inline constexpr int k_tables_version = 2;
+inline constexpr int k_tables_version = 3;
 
 // Two first runs may meet here; the lock lasts only as long as the transaction that creates.
 inline constexpr const char* k_lock_tables =
@@ -65,15 +65,33 @@ CREATE TABLE schemagate.marker (
   completed_at timestamptz,
   PRIMARY KEY (app, release)
 );
-CREATE TABLE schemagate.version (version integer NOT NULL);
+CREATE TABLE schemagate.version (version integer PRIMARY KEY);
 INSERT INTO schemagate.version VALUES (1);
 )sql";
 
-// From each version to the next; the first one leads from 1 to 2. Each raises the version itself.
+// From each version to the next; the first one leads from 1 to 2. Each raises the version itself,
+// also where a publication FOR ALL TABLES asks for a replica identity, which version 1 had not.
+//
+// A marker of version 2 does not say which history it was written for: where only one of its kind
+// was ever worked on, that one; else it is nobody's, and its release is run again.
 inline constexpr std::array k_upgrades = {
     R"sql(
+ALTER TABLE schemagate.version REPLICA IDENTITY FULL;
 ALTER TABLE schemagate.run ADD COLUMN note text;
 UPDATE schemagate.version SET version = 2;
+)sql",
+    R"sql(
+ALTER TABLE schemagate.version REPLICA IDENTITY FULL;
+ALTER TABLE schemagate.lock ADD COLUMN nonce text NOT NULL DEFAULT '', ADD COLUMN role text NOT NULL DEFAULT '';
+ALTER TABLE schemagate.run ADD COLUMN scope text NOT NULL DEFAULT '';
+ALTER TABLE schemagate.marker ADD COLUMN scope text NOT NULL DEFAULT '', ADD COLUMN history_oid oid,
+                              ADD COLUMN changed_at timestamptz NOT NULL DEFAULT clock_timestamp();
+UPDATE schemagate.run SET scope = coalesce(
+  (SELECT min(name) FROM schemagate.lock WHERE starts_with(name, run.mode || ':') HAVING count(*) = 1), '');
+UPDATE schemagate.marker SET scope = coalesce((SELECT scope FROM schemagate.run WHERE id = run_id), ''),
+                             changed_at = coalesce(completed_at, clock_timestamp());
+ALTER TABLE schemagate.marker DROP CONSTRAINT marker_pkey, ADD PRIMARY KEY (app, release, scope);
+UPDATE schemagate.version SET version = 3;
 )sql",
 };
 
@@ -82,60 +100,73 @@ inline constexpr const char* k_read_version = "SELECT version FROM schemagate.ve
 // --- lease
 // ----------------------------------------------------------------------------------------
 
-// $1 name, $2 holder, $3 app, $4 release, $5 host, $6 ttl in ms
+// $1 name, $2 holder, $3 nonce, $4 app, $5 release, $6 host, $7 ttl in ms, $8 the sign of life (as
+// k_read_lease gives it) of a holder that has given none for its whole ttl, or NULL
 inline constexpr const char* k_take_lease = R"sql(
-INSERT INTO schemagate.lock AS held (name, holder, fence, app, release, host, acquired_at, renewed_at, expires_at)
-VALUES ($1, $2, 1, $3, $4, $5, clock_timestamp(), clock_timestamp(),
-        clock_timestamp() + $6::bigint * interval '1 millisecond')
+INSERT INTO schemagate.lock AS held
+       (name, holder, nonce, role, fence, app, release, host, acquired_at, renewed_at, expires_at)
+VALUES ($1, $2, $3, session_user, 1, $4, $5, $6, clock_timestamp(), clock_timestamp(),
+        clock_timestamp() + $7::bigint * interval '1 millisecond')
 ON CONFLICT (name) DO UPDATE
-   SET holder = excluded.holder, fence = held.fence + 1, app = excluded.app, release = excluded.release,
-       host = excluded.host, acquired_at = clock_timestamp(), renewed_at = clock_timestamp(),
-       expires_at = clock_timestamp() + $6::bigint * interval '1 millisecond'
+   SET holder = excluded.holder, nonce = excluded.nonce, role = excluded.role, fence = held.fence + 1,
+       app = excluded.app, release = excluded.release, host = excluded.host, acquired_at = clock_timestamp(),
+       renewed_at = clock_timestamp(), expires_at = clock_timestamp() + $7::bigint * interval '1 millisecond'
  WHERE held.expires_at < clock_timestamp()
+       OR held.fence || ' ' || held.nonce || ' ' || extract(epoch FROM held.renewed_at) = $8::text
 RETURNING fence)sql";
 
-// $1 name
+// $1 name. A clock that was set back shows as a sign of life in the future. The ttl is 0 where the
+// lease was given back.
 inline constexpr const char* k_read_lease = R"sql(
-SELECT holder, fence, app, release, host,
-       to_char(acquired_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'),
-       extract(epoch FROM clock_timestamp() - renewed_at)::bigint,
-       expires_at < clock_timestamp()
+SELECT app, release, host, to_char(acquired_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'),
+       greatest(extract(epoch FROM clock_timestamp() - renewed_at)::bigint, 0),
+       expires_at < clock_timestamp(), holder, fence, role,
+       fence || ' ' || nonce || ' ' || extract(epoch FROM renewed_at),
+       CASE WHEN isfinite(expires_at)
+            THEN ceil(extract(epoch FROM expires_at - renewed_at) * 1000)::bigint ELSE 0 END
   FROM schemagate.lock WHERE name = $1)sql";
 
-// $1 name, $2 holder, $3 fence, $4 ttl in ms
+// $1 name, $2 nonce, $3 fence, $4 ttl in ms
 inline constexpr const char* k_renew_lease = R"sql(
 UPDATE schemagate.lock
    SET renewed_at = clock_timestamp(), expires_at = clock_timestamp() + $4::bigint * interval '1 millisecond'
- WHERE name = $1 AND holder = $2 AND fence = $3 AND expires_at > clock_timestamp()
+ WHERE name = $1 AND nonce = $2 AND fence = $3 AND expires_at > clock_timestamp()
 RETURNING 1)sql";
 
-// $1 name, $2 holder, $3 fence
+// $1 name, $2 nonce, $3 fence
 inline constexpr const char* k_release_lease = R"sql(
-UPDATE schemagate.lock SET expires_at = '-infinity' WHERE name = $1 AND holder = $2 AND fence = $3)sql";
+UPDATE schemagate.lock SET expires_at = '-infinity' WHERE name = $1 AND nonce = $2 AND fence = $3)sql";
 
-// $1 name, $2 holder, $3 fence. Whoever takes over has to wait for this row until we have
+// $1 name, $2 nonce, $3 fence. Whoever takes over has to wait for this row until we have
 // committed.
 inline constexpr const char* k_check_fence = R"sql(
-SELECT 1 FROM schemagate.lock WHERE name = $1 AND holder = $2 AND fence = $3 FOR UPDATE)sql";
+SELECT 1 FROM schemagate.lock WHERE name = $1 AND nonce = $2 AND fence = $3 FOR UPDATE)sql";
 
-// $1 prefix of application_name, $2 fence: backends of older fences. The CASE keeps the cast away
-// from names that are not ours.
+// $1 prefix of application_name, $2 fence, $3 nonce: backends of older fences, and of this one but by
+// another runner: a failover may have lost that the fence was taken before. The CASE keeps the cast
+// away from names that are not ours.
 inline constexpr const char* k_older_backends = R"sql(
 SELECT pid, usename FROM pg_stat_activity
  WHERE datname = current_database() AND pid <> pg_backend_pid()
-   AND CASE WHEN left(application_name, length($1)) = $1
-             AND substr(application_name, length($1) + 1) ~ '^[0-9]{1,18}$'
-            THEN substr(application_name, length($1) + 1)::bigint < $2::bigint ELSE false END)sql";
+   AND CASE WHEN starts_with(application_name, $1)
+             AND substr(application_name, length($1) + 1) ~ '^[0-9]{1,18}:[0-9a-f]+$'
+            THEN split_part(substr(application_name, length($1) + 1), ':', 1)::bigint < $2::bigint
+                 OR substr(application_name, length($1) + 1) ~ ('^' || $2 || ':') AND NOT starts_with(application_name, $1 || $2 || ':' || $3)
+            ELSE false END)sql";
 
 inline constexpr const char* k_terminate_backend = "SELECT pg_terminate_backend($1::integer)";
 
 // --- runs
 // -----------------------------------------------------------------------------------------
 
-// $1 app, $2 release, $3 fence, $4 mode, $5 digest, $6 tool version, $7 host
+// $1 app, $2 release, $3 scope, $4 fence, $5 mode, $6 digest, $7 tool version, $8 host. Not from the
+// sequence: a logical copy of a database has the rows, but not where the sequences stood. Nothing is
+// returned where another run took the number meanwhile.
 inline constexpr const char* k_begin_run = R"sql(
-INSERT INTO schemagate.run (app, release, fence, mode, digest, tool_version, host)
-VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id)sql";
+INSERT INTO schemagate.run (id, app, release, scope, fence, mode, digest, tool_version, host)
+OVERRIDING SYSTEM VALUE
+VALUES ((SELECT coalesce(max(id), 0) + 1 FROM schemagate.run), $1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (id) DO NOTHING RETURNING id)sql";
 
 // $1 id, $2 what was settled, by whom and why: one line each
 inline constexpr const char* k_note_run = R"sql(
@@ -146,7 +177,7 @@ inline constexpr const char* k_finish_run = R"sql(
 UPDATE schemagate.run SET finished_at = clock_timestamp(), status = $2, applied = $3, error_code = $4, error = $5
  WHERE id = $1)sql";
 
-// The note came with version 2 of the tables.
+// $1 app. The note came with version 2 of the tables.
 inline constexpr const char* k_recent_runs = R"sql(
 SELECT id, release, mode, status, applied, coalesce(error_code, 0), coalesce(error, ''),
        coalesce(to_jsonb(run) ->> 'note', ''), host,
@@ -157,35 +188,55 @@ SELECT id, release, mode, status, applied, coalesce(error_code, 0), coalesce(err
 // --- markers
 // --------------------------------------------------------------------------------------
 
-// $1 app, $2 release, $3 status, $4 digest, $5 run, $6 error code, $7 error. A failure that comes
-// before anything was begun (a rolled-back image that meets a newer, broken history) does not undo
-// completeness.
+// $1 app, $2 release, $3 scope, $4 status, $5 digest, $6 run, $7 error code, $8 error, $9 the history's
+// oid. A failure that comes before anything was begun (a rolled-back image that meets a newer, broken
+// history) does not undo completeness.
 inline constexpr const char* k_write_marker = R"sql(
-INSERT INTO schemagate.marker (app, release, status, digest, run_id, error_code, error, completed_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $3 = 'complete' THEN clock_timestamp() END)
-ON CONFLICT (app, release) DO UPDATE
+INSERT INTO schemagate.marker AS old
+       (app, release, scope, status, digest, run_id, error_code, error, history_oid, completed_at, changed_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, CASE WHEN $4 = 'complete' THEN clock_timestamp() END, clock_timestamp())
+ON CONFLICT (app, release, scope) DO UPDATE
    SET status = excluded.status, digest = excluded.digest, run_id = excluded.run_id,
-       error_code = excluded.error_code, error = excluded.error, completed_at = excluded.completed_at
- WHERE excluded.status <> 'failed' OR marker.status <> 'complete' OR marker.digest <> excluded.digest
+       error_code = excluded.error_code, error = excluded.error, history_oid = excluded.history_oid,
+       completed_at = excluded.completed_at, changed_at = excluded.changed_at
+ WHERE excluded.status <> 'failed' OR old.status <> 'complete' OR old.digest <> excluded.digest
 RETURNING status)sql";
 
-// $1 app, $2 release
-inline constexpr const char* k_read_marker = R"sql(
-SELECT status, digest, coalesce(error_code, 0), coalesce(error, ''),
-       to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
-  FROM schemagate.marker WHERE app = $1 AND release = $2)sql";
+// $1 app, $2 release, $3 scope, $4 run, $5 error code, $6 error: a run that had closed the gates has
+// ended, and another one may do better.
+inline constexpr const char* k_end_marker = R"sql(
+UPDATE schemagate.marker SET error_code = $5, error = $6, changed_at = clock_timestamp()
+ WHERE app = $1 AND release = $2 AND scope = $3 AND status = 'running' AND run_id = $4)sql";
 
+// $1 app, $2 release, $3 scope
+inline constexpr const char* k_read_marker = R"sql(
+SELECT status, digest, coalesce(error_code, 0), coalesce(error, ''), coalesce(history_oid, 0),
+       to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+  FROM schemagate.marker WHERE app = $1 AND release = $2 AND scope = $3)sql";
+
+// $1 app, $2 release, $3 scope
 inline constexpr const char* k_newer_release = R"sql(
 SELECT newer.release, to_char(newer.completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
   FROM schemagate.marker AS newer, schemagate.marker AS own
- WHERE own.app = $1 AND own.release = $2 AND newer.app = $1 AND newer.status = 'complete'
+ WHERE own.app = $1 AND own.release = $2 AND own.scope = $3
+   AND newer.app = $1 AND newer.scope = $3 AND newer.status = 'complete'
    AND newer.completed_at > own.completed_at
  ORDER BY newer.completed_at DESC LIMIT 1)sql";
 
+// $1 app, $2 release, $3 scope, $4 digest: what somebody who misses a marker should know of, the
+// likeliest first: the same release elsewhere, another one with the same migrations, the last one.
+inline constexpr const char* k_other_markers = R"sql(
+SELECT release, scope, digest = $4, to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+  FROM schemagate.marker
+ WHERE app = $1 AND status = 'complete' AND NOT (release = $2 AND scope = $3)
+   AND (scope = $3 OR release = $2)
+ ORDER BY scope = $3 AND digest = $4 DESC, release = $2 DESC, completed_at DESC LIMIT 1)sql";
+
+// $1 app, $2 scope
 inline constexpr const char* k_recent_markers = R"sql(
 SELECT release, status, coalesce(error_code, 0),
        coalesce(to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), '')
-  FROM schemagate.marker WHERE app = $1 ORDER BY run_id DESC LIMIT 5)sql";
+  FROM schemagate.marker WHERE app = $1 AND scope = $2 ORDER BY run_id DESC LIMIT 5)sql";
 
 // --- steps of migrations that cannot be one transaction
 // ---------------------------------------------

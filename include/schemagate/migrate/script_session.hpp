@@ -20,6 +20,7 @@ struct ScriptConnection {
   const Database& database;
   const Lease& lease;
   const Manifest::Migrations& settings;
+  const std::string& search_path;  // of scripts, as SQL
   int server_major_version;
 
   [[nodiscard]] pg::Session open() const;  // throws pg::ConnectionLost
@@ -33,6 +34,7 @@ class ScriptSession {
 
   // In a transaction, in this order:
   [[nodiscard]] std::string prologue(const Segment& segment) const;  // goes with BEGIN
+  void begun();  // once, before anything else is set
   void run(const Segment& segment, const std::string& label);
   // Checks deferred constraints, cleans the session, runs `bookkeeping` (SQL) and the fence check,
   // all in one message: COMMIT has no surprises left.
@@ -43,7 +45,7 @@ class ScriptSession {
   pg::Rows conclude_part(const std::string& bookkeeping);
 
   // For a transaction of bookkeeping alone.
-  [[nodiscard]] std::string bookkeeping_prologue() const { return clean_sql(); }
+  [[nodiscard]] std::string bookkeeping_prologue() const;
 
   // Outside of transactions. Through a pooler nothing is set here: it would stay on a backend that
   // is another client's next.
@@ -58,7 +60,8 @@ class ScriptSession {
   [[nodiscard]] Progress::Blocker last_blocker() const { return progress_.last_blocker(); }
 
  private:
-  [[nodiscard]] std::string clean_sql() const;
+  [[nodiscard]] std::string settings_sql() const;
+  [[nodiscard]] std::string restore_sql();
   void execute(const Statement& statement, const std::string& label);
   template <class Work> auto at_the_end(Work&& work);
 
@@ -66,8 +69,10 @@ class ScriptSession {
   const Database& database_;
   const Lease& lease_;
   const Manifest::Migrations& settings_;
+  const std::string& search_path_;
   const Stop& stop_;
   Progress progress_;
+  pg::Rows settings_before_;  // of a pooled backend: name, value
 };
 
 }  // namespace schemagate

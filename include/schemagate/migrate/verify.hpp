@@ -16,7 +16,7 @@ struct Expectation {
   const HistoryTable* history;  // null: an external tool without a history that we can read
   const std::vector<Check>& checks;
   std::string schema;            // of unqualified tables and columns in checks
-  std::string search_path;       // for SQL checks; empty: the role's own
+  std::string search_path;       // for SQL checks, as SQL
   Policy edited = Policy::fail;  // as in the manifest: does an applied file's content count?
 };
 

@@ -56,6 +56,15 @@ struct CommitInDoubt : ConnectionLost {
   using ConnectionLost::ConnectionLost;
 };
 
+// For as long as the transaction lasts: names mean PostgreSQL's own objects, whatever others planted
+// along the session's search_path, and a policy that hides rows is an error (PostgreSQL manual 5.8).
+inline constexpr const char* k_guard =
+    "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL row_security = off;";
+
+// Back to what the session began with.
+inline constexpr const char* k_unguard =
+    "SET LOCAL search_path TO DEFAULT; SET LOCAL row_security TO DEFAULT;";
+
 class Session {
  public:
   // Connects; throws ConnectionLost with the server's or libpq's reason. `conninfo` is a libpq
@@ -67,6 +76,7 @@ class Session {
 
   // One statement with $n parameters; autocommitted unless a Transaction is open on this session.
   Rows query(const std::string& sql, const std::vector<Value>& parameters = {});
+  // After guard() each of these outside a Transaction is one message that begins with k_guard.
   // The same, for what answers with one row: that row.
   Row row(const std::string& sql, const std::vector<Value>& parameters = {});
   // The same as query(), but the server ends it after `limit`, waiting for locks included (57014 or
@@ -76,7 +86,16 @@ class Session {
                     const std::vector<Value>& parameters = {});
   // One message of the simple protocol: several statements without parameters are one implicit
   // transaction; a statement that refuses transactions must be alone.
+  // Never guarded.
   void execute(const std::string& sql);
+  // One statement that is to find what a script of this session would find.
+  Rows query_unguarded(const std::string& sql, const std::vector<Value>& parameters = {});
+  // A user's own query, by this search_path and under the policies of the tables; in a Transaction
+  // it is guarded again afterwards.
+  Rows query_of_user(const std::string& search_path, const std::string& sql);
+
+  // For sessions of our own: from now on what we ask is guarded.
+  void guard();
 
   // From now on the connection is lost when an answer takes longer. 0: no limit, as at first.
   void limit_answers(Milliseconds limit);
@@ -94,16 +113,21 @@ class Session {
   [[nodiscard]] bool wait_for_notification(Milliseconds limit);
 
  private:
+  friend class Transaction;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-// BEGIN (READ COMMITTED, whatever the role's default is) at construction, ROLLBACK at destruction
-// unless commit() was called. The session's query() and execute() work inside it.
+// BEGIN at construction, ROLLBACK at destruction unless commit() was called. The session's query()
+// and execute() work inside it; nothing is guarded but by the prologue.
 class Transaction {
  public:
+  // read_write: READ COMMITTED, whatever the role's default is. snapshot: all of one moment, READ
+  // ONLY, so that a standby begins it.
+  enum class Kind { read_write, snapshot };
   // `prologue`: statements sent in the same message as BEGIN.
-  explicit Transaction(Session& session, const std::string& prologue = {});
+  explicit Transaction(Session& session, const std::string& prologue = {},
+                       Kind kind = Kind::read_write);
   ~Transaction();
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;

@@ -3,6 +3,7 @@
 // once. The same for every command, so that `status` and the gate see what `run` would see.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,8 @@ namespace schemagate {
 // The manifest's migrations; no folder at all where an external tool does without.
 [[nodiscard]] Folder folder_of(const Manifest& manifest);
 
-// The release that a run and its gate mean: the manifest's, or the folder's digest.
+// The release that a run and its gate mean: the manifest's, or the folder's digest. Its scope only a
+// Target knows.
 [[nodiscard]] ReleaseId release_of(const Manifest& manifest, const std::string& folder_digest);
 
 class Target {
@@ -29,7 +31,9 @@ class Target {
   Target(const Target&) = delete;
   Target& operator=(const Target&) = delete;
 
-  // Needed before the following: where no schema is given, the server knows it.
+  // Needed before the following, on a session of `database` after its connect(): which history is
+  // ours, and with it the scope of `id`. Without a schema given, it is found as the tool itself finds
+  // it: along the search_path, and where there is none yet, in the first schema of it.
   void find_history(pg::Session& session);
 
   // Null: an external command of which nobody can tell what it has done.
@@ -42,11 +46,13 @@ class Target {
   // there is no history to look into.
   [[nodiscard]] std::vector<std::string> missing_in_history(pg::Session& session) const;
   [[nodiscard]] LeaseRequest lease_request() const;
-  // The schemas of names without one in scripts; never empty.
+  // The schemas of names without one in scripts, the history's first; never empty.
   [[nodiscard]] const std::vector<std::string>& search_path() const { return search_path_; }
   [[nodiscard]] const std::string& schema() const { return search_path_.front(); }
-  // For the start of a transaction that looks at what unqualified names mean to scripts.
-  [[nodiscard]] std::string search_path_sql() const;
+  // The same as a setting, as SQL; other schemas may be named in it.
+  [[nodiscard]] const std::string& search_path_setting() const { return search_path_setting_; }
+  // The history's name; nothing where nobody can tell what was done.
+  [[nodiscard]] const std::optional<TableName>& history_table() const { return history_table_; }
 
   const Manifest& manifest;
   Folder folder;
@@ -56,9 +62,13 @@ class Target {
   ReleaseId id;
 
  private:
+  [[nodiscard]] std::string scope() const;
+
   std::shared_ptr<const Format> format_;
+  std::optional<TableName> history_table_;
   std::unique_ptr<HistoryTable> history_;
   std::vector<std::string> search_path_;
+  std::string search_path_setting_;
 };
 
 }  // namespace schemagate
