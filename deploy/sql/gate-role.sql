@@ -30,6 +30,7 @@ SELECT format('CREATE ROLE %I', :'role') WHERE NOT EXISTS (SELECT FROM pg_roles 
 SELECT format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), :'role') \gexec
 GRANT USAGE ON SCHEMA :"schema" TO :"role";
 GRANT SELECT ON :"schema".marker TO :"role";
+GRANT SELECT (name, expires_at) ON :"schema".lock TO :"role"; -- is the run that has begun still at work?
 \if :{?history}
   GRANT USAGE ON SCHEMA :"history" TO :"role";
   GRANT SELECT ON :"history"._prisma_migrations TO :"role";

@@ -4,6 +4,7 @@
 
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
+#include "schemagate/commands/gate_view.hpp"
 #include "schemagate/lease/marker.hpp"
 #include "schemagate/postgres/readiness.hpp"
 #include "schemagate/recovery/target.hpp"
@@ -13,7 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto k_told_again = 10s;
 constexpr auto k_stop_checked = 200ms;  // while waiting for a notification
 constexpr auto k_look_within = 5s;      // one query
 
@@ -47,8 +47,8 @@ class Gate {
       stop_.check();
       const auto view = look();
       if (view.state == State::open)
-        return log::info(fmt::format("gate open: release {}", id_.release));
-      if (view.state == State::failed) throw failed(view.why);
+        return log::info(fmt::format("gate open: release {} ({})", id_.release, where()));
+      if (view.state == State::failed) throw failed(view);
       if (options_.once || deadline.passed()) throw still_closed(view);
       tell(view.why);
       pause(deadline);
@@ -61,14 +61,13 @@ class Gate {
   GateView look();
   GateView look_into_database();
   GateView look_into_file();
-  std::optional<Marker> marker_in_database();
-  [[nodiscard]] const std::string* digest() const { return has_folder_ ? &digest_ : nullptr; }
   bool may_listen();
   void hang_up();
   void pause(const Deadline& deadline);
   void tell(const std::string& why);
+  [[nodiscard]] std::string where() const;
   [[nodiscard]] Failure still_closed(const GateView& view) const;
-  [[nodiscard]] static Failure failed(const std::string& why);
+  [[nodiscard]] Failure failed(const GateView& view) const;
 
   const Manifest& manifest_;
   const GateOptions& options_;
@@ -79,39 +78,24 @@ class Gate {
   std::optional<Target> target_;        // nothing where a file is looked at
   std::optional<pg::Session> session_;  // held only while listening
   bool listening_ = false;
-  bool has_tables_ = true;
-  std::string told_;
-  Clock::time_point told_at_;
+  Reminder reminder_;
 };
 
-std::optional<Marker> Gate::marker_in_database() {
-  try {
-    return read_marker(*session_, target_->bookkeeping, id_, k_look_within);
-  } catch (const pg::Error& e) {
-    if (e.sqlstate != "42P01" && e.sqlstate != "3F000") throw;
-    has_tables_ = false;
-    return std::nullopt;
-  }
+GateView Gate::look_into_file() {
+  GateEvidence evidence{.marker = read_marker_file(options_.file, id_)};
+  if (has_folder_) evidence.digest = digest_;
+  return gate_view(id_, evidence);
 }
 
 GateView Gate::look_into_database() {
-  has_tables_ = true;
-  // The history first: what it lacks a run may add, and still be at its checks, before we come to
-  // look at the marker.
-  const bool by_history = manifest_.gate.match == GateMatch::migrations;
-  if (by_history && target_->history() == nullptr)
-    throw std::logic_error{"a gate by migrations without a history"};
-  const auto missing =
-      by_history ? target_->missing_in_history(*session_) : std::vector<std::string>{};
-  auto view = gate_view(id_, marker_in_database(), digest(), by_history ? &missing : nullptr);
-  if (!by_history && !has_tables_) view.why = "no run has happened on this database yet";
-  return view;
-}
-
-GateView Gate::look_into_file() {
-  auto view = gate_view(id_, read_marker_file(options_.file, id_), digest(), nullptr);
-  if (view.state == State::closed) view.why += fmt::format(" (in {})", options_.file.string());
-  return view;
+  // One moment for all that is looked at: a run may be adding what is missing.
+  const pg::Transaction look{
+      *session_,
+      fmt::format("{} SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};", pg::k_guard,
+                  Milliseconds{k_look_within}.count(), Milliseconds{k_look_within}.count()),
+      pg::Transaction::Kind::snapshot};
+  target_->find_history(*session_);
+  return look_through_gate(*session_, *target_, has_folder_);
 }
 
 // Worth a held connection only while there is room for everybody else, and not through a pooler.
@@ -128,10 +112,9 @@ GateView Gate::look() {
   if (!options_.file.empty()) return look_into_file();
   try {
     if (!session_) {
-      session_.emplace(target_->database.open("schemagate gate"));
+      session_.emplace(target_->database.connect("schemagate gate"));
       session_->limit_answers(2 * k_look_within);
       check_expected(*session_, manifest_.database.expect);
-      if (manifest_.gate.match == GateMatch::migrations) target_->find_history(*session_);
     }
     auto view = look_into_database();
     if (listening_ || view.state != State::closed) return view;
@@ -179,58 +162,37 @@ void Gate::pause(const Deadline& deadline) {
 }
 
 void Gate::tell(const std::string& why) {
-  if (why == told_ && Clock::now() - told_at_ < k_told_again) return;
-  log::info(fmt::format("gate closed: {}", why));
-  told_ = why;
-  told_at_ = Clock::now();
+  if (reminder_.is_due(why)) log::info(fmt::format("gate closed ({}): {}", where(), why));
 }
 
-Failure Gate::failed(const std::string& why) {
-  return {ExitCode::gate_failed, why,
-          why.find("\nhint: ") == std::string::npos
-              ? "fix the cause named above, then run the job again"
-              : ""};
+// A job and an app that look at different databases are found by comparing this.
+std::string Gate::where() const {
+  if (!options_.file.empty()) return options_.file.string();
+  auto text = target_->database.address().display();
+  if (!target_->id.scope.empty()) text += ", schema " + target_->schema();
+  return text + ", app " + id_.app;
+}
+
+Failure Gate::failed(const GateView& view) const {
+  return {ExitCode::gate_failed, fmt::format("gate closed ({}): {}", where(), view.why),
+          view.why.find("\nhint: ") == std::string::npos
+              ? "fix the cause named above, then run the job again: " + own_command("run")
+              : Hint{"when that is done, run the job again: " + own_command("run")}};
 }
 
 Failure Gate::still_closed(const GateView& view) const {
-  return {
-      ExitCode::gate_timeout,
-      options_.once ? fmt::format("gate closed: {}", view.why)
-                    : fmt::format("gate still closed after {}: {}",
-                                  for_people(manifest_.gate.timeout), view.why),
-      view.hint.empty()
-          ? "does a job run `schemagate run` for this release? its log says why it has not finished"
-          : view.hint};
+  const Hint fallback =
+      "does a job run `schemagate run` for this release, on this database? its log says why it has "
+      "not finished";
+  return {ExitCode::gate_timeout,
+          fmt::format("gate {} ({}): {}",
+                      options_.once ? "closed"
+                                    : "still closed after " + for_people(manifest_.gate.timeout),
+                      where(), view.why),
+          view.hint.empty() ? fallback : view.hint};
 }
 
 }  // namespace
-
-GateView gate_view(const ReleaseId& id, const std::optional<Marker>& marker,
-                   const std::string* digest, const std::vector<std::string>* missing) {
-  using State = GateView::State;
-  // The same id was used for other content: its outcome says nothing about this image's.
-  const bool is_ours = marker && (digest == nullptr || marker->digest == *digest);
-  if (is_ours && marker->status == Marker::Status::failed)
-    return {.state = State::failed,
-            .why = fmt::format("the run for release {} failed with code {}: {}", id.release,
-                               marker->error_code, marker->error)};
-  if (is_ours && marker->status == Marker::Status::running)
-    return {.state = State::closed,
-            .why = fmt::format("a run for release {} has begun and not ended yet", id.release)};
-  // For images whose release nobody marks: the migrations themselves.
-  if (missing != nullptr && missing->empty()) return {.state = State::open, .why = {}};
-  if (missing != nullptr) {
-    return {.state = State::closed,
-            .why = missing->front() +
-                   (missing->size() > 1 ? fmt::format(" (and {} more)", missing->size() - 1) : "")};
-  }
-  if (is_ours) return {.state = State::open, .why = {}};
-  return {.state = State::closed,
-          .why = marker ? fmt::format("the last run for release {} was for other migrations than "
-                                      "this image holds",
-                                      id.release)
-                        : fmt::format("no run for release {} yet", id.release)};
-}
 
 void wait_at_gate(const Manifest& manifest, const GateOptions& options, Stop& stop) {
   Gate{manifest, options, stop}.wait();

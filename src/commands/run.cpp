@@ -167,8 +167,7 @@ void Run::check_only() {
 // One look without the lease. A rolled-back image is done, too, whatever a newer one left behind.
 bool Run::is_done_already() {
   if (!target_.bookkeeping.is_current(session_)) return false;
-  target_.bookkeeping.refuse_untrusted(session_, target_.history_table(),
-                                       Bookkeeping::Trust::to_work);
+  target_.refuse_untrusted(session_, Bookkeeping::Trust::to_work);
   const auto marker = read_marker(session_, target_.bookkeeping, target_.id, k_look_within);
   if (!marker || marker->status != Marker::Status::complete ||
       marker->digest != target_.folder.digest)

@@ -3,7 +3,7 @@
 #include <fmt/core.h>
 
 #include "inspector.hpp"
-#include "schemagate/commands/gate.hpp"
+#include "schemagate/commands/gate_view.hpp"
 #include "schemagate/lease/statements.hpp"
 #include "schemagate/migrate/verify.hpp"
 #include "schemagate/postgres/database_errors.hpp"
@@ -83,9 +83,9 @@ Folder Inspector::read_folder_if_possible() {
 void Inspector::look_at_all(pg::Session& session) {
   target_.find_history(session);
   report_.schema = target_.schema();
-  look_at_lease(session);
+  if (target_.bookkeeping.is_current(session)) look_at_lease(session);
   if (target_.history() != nullptr) look_at_history(session);
-  look_at_runs(session);
+  if (target_.bookkeeping.is_current(session)) look_at_runs(session);
   look_at_gate(session);
   look_at_catalogue(session);
 }
@@ -108,7 +108,8 @@ void Inspector::look_at_lease(pg::Session& session) {
 void Inspector::look_at_runs(pg::Session& session) {
   if (!target_.bookkeeping.may_read(session, "run")) return;
   for (const auto& row :
-       session.query(target_.bookkeeping.sql(statements::k_recent_runs), {target_.id.app})) {
+       session.query(target_.bookkeeping.sql(statements::k_recent_runs),
+                     {target_.id.app, target_.id.scope})) {
     report_.runs.push_back({.id = row.number(0),
                             .release = row.text(1),
                             .mode = row.text(2),
@@ -130,35 +131,22 @@ void Inspector::look_at_gate(pg::Session& session) {
     report_.gate_why = "unknown: what this image holds cannot be read";
     return;
   }
-  const bool by_history = manifest_.gate.match == GateMatch::migrations;
-  const auto missing = by_history ? not_applied(target_.folder, history_, target_.settings.edited)
-                                  : std::vector<std::string>{};
-  if (!target_.bookkeeping.may_read(session, "marker")) {
-    if (target_.bookkeeping.exists(session)) {
-      report_.gate_why = "unknown: this role may not read the markers (deploy/sql/status-role.sql)";
-      return;
-    }
-    report_.gate_open = by_history && missing.empty();
-    if (!*report_.gate_open) report_.gate_why = "no run has happened on this database yet";
+  if (target_.bookkeeping.exists(session) && !target_.bookkeeping.may_read(session, "marker")) {
+    report_.gate_why = "unknown: this role may not read the markers (deploy/sql/status-role.sql)";
     return;
   }
-  for (const auto& row :
-       session.query(target_.bookkeeping.sql(statements::k_recent_markers),
-                     {target_.id.app, target_.id.scope}))
-    report_.markers.push_back({.release = row.text(0),
-                               .status = row.text(1),
-                               .completed_at = row.text(3),
-                               .error_code = static_cast<int>(row.number(2))});
-  const auto marker = find_marker(session, target_.bookkeeping, target_.id);
-  const auto view =
-      gate_view(target_.id, marker, &target_.folder.digest, by_history ? &missing : nullptr);
+  const auto view = look_through_gate(session, target_, true);
   report_.gate_open = view.state == GateView::State::open;
   report_.gate_why = view.why;
-  const bool was_killed =
-      report_.lease && !report_.lease->held && marker && marker->status == Marker::Status::running;
-  if (was_killed && view.state == GateView::State::closed)
-    report_.gate_why =
-        fmt::format("a run for release {} began, but did not end", target_.id.release);
+  const bool has_markers = target_.bookkeeping.is_current(session);
+  if (has_markers)
+    for (const auto& row :
+         session.query(target_.bookkeeping.sql(statements::k_recent_markers),
+                       {target_.id.app, target_.id.scope}))
+      report_.markers.push_back({.release = row.text(0),
+                                 .status = row.text(1),
+                                 .completed_at = row.text(3),
+                                 .error_code = static_cast<int>(row.number(2))});
   if (view.state == GateView::State::closed)
     add({"gate-closed",
          "",
@@ -172,7 +160,7 @@ void Inspector::look_at_gate(pg::Session& session) {
          "the gate is closed: " + report_.gate_why,
          {},
          "fix the cause, then: " + own_command("run"),
-         static_cast<ExitCode>(marker->error_code)});
+         view.code});
 }
 
 void Inspector::look_at_catalogue(pg::Session& session) {

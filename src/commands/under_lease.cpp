@@ -23,9 +23,10 @@ void under_lease(pg::Session& session, const Target& target, bool writes_history
                  const std::function<void(const Lease&)>& work) {
   target.database.check_that_urls_agree(session);
   target.bookkeeping.create_if_missing(session);
-  const auto& history = target.history_table();
-  target.bookkeeping.refuse_untrusted(session, history, Bookkeeping::Trust::to_work);
-  target.bookkeeping.check_rights(session, writes_history ? history : std::nullopt);
+  target.refuse_untrusted(session, Bookkeeping::Trust::to_work);
+  std::optional<TableName> history;
+  if (writes_history) history = target.history_table()->name;
+  target.bookkeeping.check_rights(session, history);
   Lease lease{session, target.database, target.bookkeeping, target.lease_request(), stop};
   const GiveBack give_back{lease, session};
   explaining_database_errors(stop, [&] { work(lease); });

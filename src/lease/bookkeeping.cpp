@@ -115,7 +115,11 @@ void Bookkeeping::refuse_untrusted(pg::Session& session, const std::optional<Tab
 }
 
 bool Bookkeeping::is_current(pg::Session& session) const {
-  return exists(session) && read_version(session) == statements::k_tables_version;
+  return !session
+              .query("SELECT 1 FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n "
+                     "ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'marker' AND attname = $2",
+                     {name_, statements::k_newest_column_of_marker})
+              .empty();
 }
 
 void Bookkeeping::create_if_missing(pg::Session& session) const {

@@ -60,8 +60,6 @@ Target::Target(const Manifest& the_manifest, Folder the_folder, Database::Purpos
       settings{with_schema(manifest.migrations, database)},
       bookkeeping{manifest.database.bookkeeping_schema}, id{release_of(manifest, folder.digest)},
       format_{format_of(settings)} {
-  // A gate by migrations reads what the folder speaks of, whatever tool applies it.
-  if (purpose == Database::Purpose::look && !format_) format_ = folder.format;
 }
 
 void Target::find_history(pg::Session& session) {
@@ -75,7 +73,7 @@ void Target::find_history(pg::Session& session) {
   if (search_path_.empty()) search_path_ = {"public"};  // where it will be looked for
   if (format_) {
     const auto found = find_table(session, format_->table(), search_path_);
-    history_table_ = found.name;
+    history_table_ = found;
     // A schema that came later must not shadow it: what scripts make belongs beside the history.
     const auto at = std::find(search_path_.begin(), search_path_.end(), found.name.schema);
     if (at != search_path_.begin() && at != search_path_.end()) {
@@ -87,11 +85,20 @@ void Target::find_history(pg::Session& session) {
   id.scope = scope();
 }
 
-// Of the run, also where a gate reads another tool's history.
 std::string Target::scope() const {
-  const auto format = format_of(settings);
-  if (format) return fmt::format("{}:{}", format->name(), history_table_->schema);
+  if (format_) return fmt::format("{}:{}", format_->name(), history_table_->name.schema);
   return fmt::format("command:{}:{}", schema(), digest_of_command(settings));
+}
+
+void Target::refuse_untrusted(pg::Session& session, Bookkeeping::Trust trust) const {
+  bookkeeping.refuse_untrusted(session, history_table_ ? std::optional{history_table_->name} : std::nullopt,
+                               trust);
+}
+
+std::vector<std::string> Target::missing_for_gate(pg::Session& session) const {
+  if (history_ || !folder.format) return missing_in_history(session);
+  const auto history = folder.format->history(search_path_, bookkeeping, folder);
+  return not_applied(folder, history->read(session), settings.edited);
 }
 
 std::vector<std::string> Target::missing_in_history(pg::Session& session) const {
@@ -100,7 +107,7 @@ std::vector<std::string> Target::missing_in_history(pg::Session& session) const 
 }
 
 LeaseRequest Target::lease_request() const {
-  const auto what = format_of(settings) ? id.scope : fmt::format("app:{}", manifest.app);
+  const auto what = format_ ? id.scope : fmt::format("app:{}", manifest.app);
   return {.name = manifest.lease.name.empty() ? what : manifest.lease.name,
           .app = id.app,
           .release = id.release,

@@ -4,27 +4,11 @@
 // gate.match: migrations). Unknown means closed.
 
 #include <filesystem>
-#include <optional>
-#include <string>
-#include <vector>
 
 #include "schemagate/base/wait.hpp"
-#include "schemagate/lease/marker.hpp"
 #include "schemagate/manifest/manifest.hpp"
 
 namespace schemagate {
-
-// What the gate of one image sees at one moment. Pure.
-struct GateView {
-  enum class State { open, closed, failed } state = State::closed;
-  std::string why;        // of closed and failed
-  std::string hint = {};  // where another one than to look at the run helps
-};
-// `digest`: of the image's own folder; null where it has none. `missing`: for gate.match:
-// migrations, what the history lacks of it; null for gate.match: release.
-[[nodiscard]] GateView gate_view(const ReleaseId& id, const std::optional<Marker>& marker,
-                                 const std::string* digest,
-                                 const std::vector<std::string>* missing);
 
 struct GateOptions {
   bool once = false;           // one look, for probes

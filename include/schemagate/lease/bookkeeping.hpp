@@ -39,7 +39,7 @@ class Bookkeeping {
   enum class Trust { to_work, to_read };
   void refuse_untrusted(pg::Session& session, const std::optional<TableName>& history,
                         Trust trust) const;
-  // Whether the tables are those of this version.
+  // Whether the tables are those of this version. Asks for no right to read them.
   [[nodiscard]] bool is_current(pg::Session& session) const;
   // Creates the tables if they do not exist, and brings older ones up to date; any number of
   // runners may do so at once. Throws Failure (refused) when a newer schemagate made them or the

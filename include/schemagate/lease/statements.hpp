@@ -11,6 +11,7 @@ namespace schemagate::statements {
 // ---------------------------------------------------------------------------------------
 
 inline constexpr int k_tables_version = 3;
+inline constexpr const char* k_newest_column_of_marker = "scope";  // it came with that version
 
 // Two first runs may meet here; the lock lasts only as long as the transaction that creates.
 inline constexpr const char* k_lock_tables =
@@ -126,6 +127,10 @@ SELECT app, release, host, to_char(acquired_at AT TIME ZONE 'UTC', 'YYYY-MM-DD H
             THEN ceil(extract(epoch FROM expires_at - renewed_at) * 1000)::bigint ELSE 0 END
   FROM schemagate.lock WHERE name = $1)sql";
 
+// $1 name. Needs SELECT on these two columns only.
+inline constexpr const char* k_is_lease_held =
+    "SELECT expires_at > clock_timestamp() FROM schemagate.lock WHERE name = $1";
+
 // $1 name, $2 nonce, $3 fence, $4 ttl in ms
 inline constexpr const char* k_renew_lease = R"sql(
 UPDATE schemagate.lock
@@ -177,13 +182,13 @@ inline constexpr const char* k_finish_run = R"sql(
 UPDATE schemagate.run SET finished_at = clock_timestamp(), status = $2, applied = $3, error_code = $4, error = $5
  WHERE id = $1)sql";
 
-// $1 app. The note came with version 2 of the tables.
+// $1 app, $2 scope
 inline constexpr const char* k_recent_runs = R"sql(
 SELECT id, release, mode, status, applied, coalesce(error_code, 0), coalesce(error, ''),
-       coalesce(to_jsonb(run) ->> 'note', ''), host,
+       coalesce(note, ''), host,
        to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'),
        coalesce(round(extract(epoch FROM finished_at - started_at) * 1000)::bigint, -1)
-  FROM schemagate.run WHERE app = $1 ORDER BY id DESC LIMIT 5)sql";
+  FROM schemagate.run WHERE app = $1 AND scope = $2 ORDER BY id DESC LIMIT 5)sql";
 
 // --- markers
 // --------------------------------------------------------------------------------------

@@ -45,14 +45,19 @@ class Target {
   // Of the folder that cannot be seen in the history as applied with its content; nothing where
   // there is no history to look into.
   [[nodiscard]] std::vector<std::string> missing_in_history(pg::Session& session) const;
+  // The same for gate.match: migrations, which also reads what the folder speaks of where the tool is
+  // an external command without a history.
+  [[nodiscard]] std::vector<std::string> missing_for_gate(pg::Session& session) const;
   [[nodiscard]] LeaseRequest lease_request() const;
   // The schemas of names without one in scripts, the history's first; never empty.
   [[nodiscard]] const std::vector<std::string>& search_path() const { return search_path_; }
   [[nodiscard]] const std::string& schema() const { return search_path_.front(); }
   // The same as a setting, as SQL; other schemas may be named in it.
   [[nodiscard]] const std::string& search_path_setting() const { return search_path_setting_; }
-  // The history's name; nothing where nobody can tell what was done.
-  [[nodiscard]] const std::optional<TableName>& history_table() const { return history_table_; }
+  // The history's table, as find_history() found it; nothing where nobody can tell what was done.
+  [[nodiscard]] const std::optional<FoundTable>& history_table() const { return history_table_; }
+  // Throws what Bookkeeping::refuse_untrusted() throws, for our tables and the history.
+  void refuse_untrusted(pg::Session& session, Bookkeeping::Trust trust) const;
 
   const Manifest& manifest;
   Folder folder;
@@ -65,7 +70,7 @@ class Target {
   [[nodiscard]] std::string scope() const;
 
   std::shared_ptr<const Format> format_;
-  std::optional<TableName> history_table_;
+  std::optional<FoundTable> history_table_;
   std::unique_ptr<HistoryTable> history_;
   std::vector<std::string> search_path_;
   std::string search_path_setting_;
