@@ -3,7 +3,6 @@
 // `resolve` say of it.
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -11,6 +10,7 @@
 #include "schemagate/base/text.hpp"
 #include "support/deployment.hpp"
 #include "support/history.hpp"
+#include "support/json.hpp"
 
 namespace testing {
 
@@ -19,7 +19,7 @@ inline constexpr const char* k_url_password = "geheim-27182";
 
 // What one look found: the text and the JSON, which agree.
 struct Seen : Result {
-  nlohmann::json json{};
+  Json json{};
 
   // "STATE SUBJECT CODE", sorted.
   [[nodiscard]] std::string findings() const {
@@ -33,8 +33,7 @@ struct Seen : Result {
     std::sort(all.begin(), all.end());
     return joined(all);
   }
-  [[nodiscard]] nlohmann::json finding(const std::string& state,
-                                       const std::string& subject = {}) const {
+  [[nodiscard]] Json finding(const std::string& state, const std::string& subject = {}) const {
     for (const auto& one : json.at("findings"))
       if (one.at("state") == state && (subject.empty() || one.at("subject") == subject)) return one;
     FAIL("no finding " << state << " " << subject << " in\n" << json.dump(2));
@@ -159,8 +158,8 @@ class Shop : public Deployment {
     CHECK(seen == exits(json.exit_code));
     CHECK(seen.out + seen.err + json.out + json.err != contains(k_url_password));
     INFO(json.out << json.err);
-    REQUIRE(nlohmann::json::accept(json.out));
-    seen.json = nlohmann::json::parse(json.out);
+    REQUIRE(Json::accept(json.out));
+    seen.json = Json::parse(json.out);
     if (seen.json.contains("findings")) check_agreement(seen);
     return seen;
   }

@@ -8,10 +8,10 @@
 
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "support/json.hpp"
 #include "support/page.hpp"
 #include "support/process.hpp"
 #include "support/server.hpp"
@@ -33,12 +33,12 @@ inline std::string replaced(std::string text, const std::string& what, const std
 }
 
 // By python3, because nothing else here reads TOML. Empty, with a loud message, where it cannot.
-inline nlohmann::json toml(const std::string& path) {
+inline Json toml(const std::string& path) {
   const auto result = run({"python3", "-c",
                            "import json, sys, tomllib\n"
                            "json.dump(tomllib.load(open(sys.argv[1], 'rb')), sys.stdout)",
                            std::string{SCHEMAGATE_SOURCE_DIR} + "/" + path});
-  if (result.exit_code == 0) return nlohmann::json::parse(result.out);
+  if (result.exit_code == 0) return Json::parse(result.out);
   if (result.exit_code == 127 || result.err == contains("'tomllib'"))
     MESSAGE("SKIPPED: no python3 with tomllib (3.11) to read " << path);
   else FAIL(path << ": " << result.err);

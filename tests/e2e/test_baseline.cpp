@@ -138,14 +138,14 @@ TEST_CASE("baseline --json tells each migration that was recorded") {
   make_folder(shop);
   shop.database().execute(k_what_three_make);
   const auto result = baseline(shop, {"--through", "2_orders", "--json"});
-  REQUIRE(nlohmann::json::accept(result.out));
-  const auto json = nlohmann::json::parse(result.out);
+  REQUIRE(Json::accept(result.out));
+  const auto json = Json::parse(result.out);
   CHECK(json.at("exit_code") == result.exit_code);
   // users.name is missing: only the third migration drops it.
   CHECK(result == exits(20));
   CHECK(json.at("settled").empty());
   const auto good = baseline(shop, {"--through", "3_bills", "--json"});
-  const auto settled = nlohmann::json::parse(good.out).at("settled");
+  const auto settled = Json::parse(good.out).at("settled");
   REQUIRE(settled.size() == 3);
   CHECK(settled.at(2).at("name") == "3_bills");
   CHECK(settled.at(2).at("marked") == "applied");

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <nlohmann/json.hpp>
 
 #include "schemagate/base/text.hpp"
 #include "support/gate_project.hpp"

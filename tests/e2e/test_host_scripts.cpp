@@ -71,7 +71,7 @@ struct Vercel : Host {
 
 Result vercel_build(const Host& host, std::map<std::string, std::string> environment = {}) {
   environment["DATABASE_URL_UNPOOLED"] = host.database.url();
-  const auto settings = nlohmann::json::parse(source("deploy/vercel-neon/vercel.json"));
+  const auto settings = Json::parse(source("deploy/vercel-neon/vercel.json"));
   host.files().write("new/vercel-build.sh",
                      replaced(host.here(source("deploy/vercel-neon/vercel-build.sh")), "-C /\n",
                               "-C " + host.root().string() + "\n"));

@@ -23,13 +23,13 @@ std::string image_command() {
   const auto dockerfile = source("deploy/one-image/Dockerfile");
   REQUIRE(std::regex_search(dockerfile, match, std::regex{"\nCMD (\\[.*\\])"}));
   std::string command;
-  for (const auto& word : nlohmann::json::parse(match[1].str()))
+  for (const auto& word : Json::parse(match[1].str()))
     command += (command.empty() ? "" : " ") + word.get<std::string>();
   return command;
 }
 
 std::vector<Platform> platforms() {
-  const auto railway = nlohmann::json::parse(source("deploy/railway/railway.json"));
+  const auto railway = Json::parse(source("deploy/railway/railway.json"));
   const auto render = YAML::Load(source("deploy/render/render.yaml"));
   const auto heroku = YAML::Load(source("deploy/heroku/heroku.yml"));
   const auto fly = toml("deploy/fly/fly.toml");
@@ -38,7 +38,8 @@ std::vector<Platform> platforms() {
       {"render", render["services"][0]["preDeployCommand"].as<std::string>(), image_command()},
       {"heroku", heroku["release"]["command"][0].as<std::string>(),
        heroku["run"]["web"].as<std::string>()},
-      {"fly", fly.is_null() ? "" : fly.at("deploy").at("release_command"), image_command()},
+      {"fly", fly.is_null() ? "" : fly.at("deploy").at("release_command").get<std::string>(),
+       image_command()},
   };
 }
 

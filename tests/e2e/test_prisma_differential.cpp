@@ -234,7 +234,7 @@ struct Claim {
   std::map<std::size_t, std::string> lines;  // "done", "not done", "cannot be seen"
 };
 
-Claim claim_about(const nlohmann::json& status, const std::string& name) {
+Claim claim_about(const Json& status, const std::string& name) {
   Claim claim;
   for (const auto& finding : status.at("findings")) {
     if (finding.at("subject") != name || finding.at("state") == "pending") continue;

@@ -56,14 +56,12 @@ void check_that_prisma_is_content(const Handover& shop) {
   const auto diagnosis = PrismaEngine::diagnose(shop.folder.path(), shop.database);
   INFO(diagnosis.message);
   CHECK(diagnosis.outcome == "ok");
-  CHECK(diagnosis.result == nlohmann::json{{"editedMigrationNames", nlohmann::json::array()},
-                                           {"failedMigrationNames", nlohmann::json::array()},
-                                           {"hasMigrationsTable", true},
-                                           {"history", nullptr}});
+  CHECK(diagnosis.result == Json::parse(R"({"editedMigrationNames": [], "failedMigrationNames": [],
+                                            "hasMigrationsTable": true, "history": null})"));
   const auto before = history_rows(shop.database);
   const auto deployed = shop.folder.deploy(shop.database);
   CHECK(deployed.outcome == "ok");
-  CHECK(deployed.result == nlohmann::json{{"appliedMigrationNames", nlohmann::json::array()}});
+  CHECK(deployed.result == Json::parse(R"({"appliedMigrationNames": []})"));
   CHECK(history_rows(shop.database) == before);
 }
 
@@ -397,7 +395,7 @@ TEST_CASE("an edited file stops a run and not Prisma, and neither minds other li
   shop.add_posts();
   CHECK(
       PrismaEngine::diagnose(shop.folder.path(), shop.database).result.at("editedMigrationNames") ==
-      nlohmann::json::array({"1_users"}));
+      Json::array({"1_users"}));
   CHECK(shop.run() == 20);
   CHECK(shop.deploy() == "ok");
   CHECK(shop.run() == 20);

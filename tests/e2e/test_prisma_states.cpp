@@ -126,7 +126,7 @@ const std::vector<Row> k_rows = {
 };
 
 // "20: posts failed, tags pending"
-std::string said_by_us(const nlohmann::json& status) {
+std::string said_by_us(const Json& status) {
   std::string all;
   for (const auto& finding : status.at("findings")) {
     const auto subject = finding.at("subject").get<std::string>();

@@ -253,8 +253,8 @@ TEST_CASE("resolve --json tells what was settled and why, and what could not be"
   const auto call = [&](const std::string& decision) {
     const auto result = shop.call({"resolve", "1_a", decision, "--json"});
     INFO(result.out);
-    REQUIRE(nlohmann::json::accept(result.out));
-    const auto json = nlohmann::json::parse(result.out);
+    REQUIRE(Json::accept(result.out));
+    const auto json = Json::parse(result.out);
     CHECK(json.at("exit_code") == result.exit_code);
     return json;
   };

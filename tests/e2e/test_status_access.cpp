@@ -153,8 +153,8 @@ TEST_CASE("status refuses, naming the GRANT, where a role may not read the histo
   CHECK(hint != contains("GRANT CREATE"));
   const auto json = shop.call({"status", "--json"});
   CHECK(json == exits(24));
-  CHECK(nlohmann::json::parse(json.out).at("exit_code") == 24);
-  CHECK(nlohmann::json::parse(json.out).at("healthy") == false);
+  CHECK(Json::parse(json.out).at("exit_code") == 24);
+  CHECK(Json::parse(json.out).at("healthy") == false);
 }
 
 TEST_CASE("status through PgBouncer in transaction mode sees the same, and leaves nothing behind") {

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "schemagate/base/text.hpp"
+#include "support/skip.hpp"
 
 namespace testing {
 namespace {
@@ -41,7 +42,7 @@ Result wait(Process engine, const TestDatabase& database) {
   return result;
 }
 
-std::string names_in(const nlohmann::json& names) {
+std::string names_in(const Json& names) {
   std::string all;
   for (const auto& name : names) all += (all.empty() ? "" : ", ") + name.get<std::string>();
   return all;
@@ -55,9 +56,7 @@ bool PrismaEngine::is_there() {
     return false;
   }
   if (packages().exit_code == 0) return true;
-  MESSAGE("SKIPPED: Prisma's engine cannot be had: " << packages().err);
-  CHECK_MESSAGE(std::getenv("SCHEMAGATE_REQUIRE_POSTGRES") == nullptr,
-                "SCHEMAGATE_REQUIRE_POSTGRES is set, but Prisma's engine is missing");
+  skip("Prisma's engine cannot be had: " + packages().err);
   return false;
 }
 
@@ -107,9 +106,9 @@ PrismaEngine::Status PrismaEngine::status(const std::filesystem::path& folder,
 }
 
 PrismaEngine::Answer PrismaEngine::answer(const Result& result) {
-  const auto answer = nlohmann::json::parse(result.out, nullptr, false);
-  if (answer.is_discarded()) return {"no answer: " + result.err, result.err, {}};
-  if (answer.value("ok", false)) return {"ok", "", answer.at("result")};
+  if (!Json::accept(result.out)) return {"no answer: " + result.err, result.err, {}};
+  const auto answer = Json::parse(result.out);
+  if (answer.at("ok") == true) return {"ok", "", answer.at("result")};
   const auto& error = answer.at("error");
   const auto message = error.at("message").get<std::string>();
   return {

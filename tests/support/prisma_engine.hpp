@@ -2,9 +2,9 @@
 // Prisma's own schema engine (bench/prisma-engine.mjs), to be let loose beside us and to be asked.
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
 
+#include "support/json.hpp"
 #include "support/process.hpp"
 #include "support/server.hpp"
 
@@ -20,7 +20,7 @@ class PrismaEngine {
   struct Answer {
     std::string outcome;  // "ok", an error code as "P3009", or the message of an error without one
     std::string message;  // of an error
-    nlohmann::json result;  // of "ok"
+    Json result;          // of "ok"
   };
   // What `prisma migrate status` would say.
   struct Status {

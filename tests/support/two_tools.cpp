@@ -32,16 +32,16 @@ Result SharedFolder::ours(const TestDatabase& database,
                                 .directory = dir_.path().string()});
 }
 
-nlohmann::json SharedFolder::status(const TestDatabase& database) const {
+Json SharedFolder::status(const TestDatabase& database) const {
   const auto result = ours(database, {"status", "--json"});
-  auto json = nlohmann::json::parse(result.out, nullptr, false);
-  if (json.is_discarded()) throw std::runtime_error{"no status: " + result.out + result.err};
+  if (!Json::accept(result.out)) throw std::runtime_error{"no status: " + result.out + result.err};
+  auto json = Json::parse(result.out);
   if (json.at("exit_code") != result.exit_code)
     throw std::runtime_error{"status says another exit code than it has: " + result.out};
   return json;
 }
 
-std::string states_of(const nlohmann::json& status, const std::string& subject) {
+std::string states_of(const Json& status, const std::string& subject) {
   std::string states;
   for (const auto& finding : status.at("findings")) {
     if (finding.at("subject") != subject || finding.at("state") == "gate-closed") continue;

@@ -3,10 +3,10 @@
 // take turns; and what is compared afterwards.
 
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "support/json.hpp"
 #include "support/prisma_engine.hpp"
 #include "support/process.hpp"
 #include "support/server.hpp"
@@ -31,7 +31,7 @@ class SharedFolder {
   Result ours(const TestDatabase& database, const std::vector<std::string>& arguments) const;
   Result run(const TestDatabase& database) const { return ours(database, {"run"}); }
   // `schemagate status --json`
-  [[nodiscard]] nlohmann::json status(const TestDatabase& database) const;
+  [[nodiscard]] Json status(const TestDatabase& database) const;
 
   PrismaEngine::Answer deploy(const TestDatabase& database, Sends sends = Sends::scripts) const {
     return PrismaEngine::deploy(path(), database, sends);
@@ -49,7 +49,7 @@ class SharedFolder {
 };
 
 // The states of all findings about the subject, as "failed"; with its exit code when there is one.
-[[nodiscard]] std::string states_of(const nlohmann::json& status, const std::string& subject);
+[[nodiscard]] std::string states_of(const Json& status, const std::string& subject);
 
 // Each row of _prisma_migrations with all of its columns, by start; ids and times only by what they
 // are to each other.
