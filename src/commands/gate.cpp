@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/commands/gate_view.hpp"
@@ -47,7 +49,7 @@ class Gate {
       stop_.check();
       const auto view = look();
       if (view.state == State::open)
-        return log::info(fmt::format("gate open: release {} ({})", id_.release, where()));
+        return log::info(fmt::format("gate open: {}", placed("release " + id_.release)));
       if (view.state == State::failed) throw failed(view);
       if (options_.once || deadline.passed()) throw still_closed(view);
       tell(view.why);
@@ -65,7 +67,7 @@ class Gate {
   void hang_up();
   void pause(const Deadline& deadline);
   void tell(const std::string& why);
-  [[nodiscard]] std::string where() const;
+  [[nodiscard]] std::string placed(std::string text) const;
   [[nodiscard]] Failure still_closed(const GateView& view) const;
   [[nodiscard]] Failure failed(const GateView& view) const;
 
@@ -162,19 +164,23 @@ void Gate::pause(const Deadline& deadline) {
 }
 
 void Gate::tell(const std::string& why) {
-  if (reminder_.is_due(why)) log::info(fmt::format("gate closed ({}): {}", where(), why));
+  if (reminder_.is_due(why)) log::info(fmt::format("gate closed: {}", placed(why)));
 }
 
-// A job and an app that look at different databases are found by comparing this.
-std::string Gate::where() const {
-  if (!options_.file.empty()) return options_.file.string();
-  auto text = target_->database.address().display();
-  if (!target_->id.scope.empty()) text += ", schema " + target_->schema();
-  return text + ", app " + id_.app;
+// With where was looked, behind the first line: a job and an app that look at different databases
+// are found by comparing this.
+std::string Gate::placed(std::string text) const {
+  auto where = options_.file.string();
+  if (target_) {
+    where = target_->database.address().display();
+    if (!target_->id.scope.empty()) where += ", schema " + target_->schema();
+  }
+  text.insert(std::min(text.find('\n'), text.size()), fmt::format(" ({}, app {})", where, id_.app));
+  return text;
 }
 
 Failure Gate::failed(const GateView& view) const {
-  return {ExitCode::gate_failed, fmt::format("gate closed ({}): {}", where(), view.why),
+  return {ExitCode::gate_failed, placed(view.why),
           view.why.find("\nhint: ") == std::string::npos
               ? "fix the cause named above, then run the job again: " + own_command("run")
               : Hint{"when that is done, run the job again: " + own_command("run")}};
@@ -185,10 +191,9 @@ Failure Gate::still_closed(const GateView& view) const {
       "does a job run `schemagate run` for this release, on this database? its log says why it has "
       "not finished";
   return {ExitCode::gate_timeout,
-          fmt::format("gate {} ({}): {}",
-                      options_.once ? "closed"
-                                    : "still closed after " + for_people(manifest_.gate.timeout),
-                      where(), view.why),
+          options_.once ? fmt::format("gate closed: {}", placed(view.why))
+                        : fmt::format("gate still closed after {}: {}",
+                                      for_people(manifest_.gate.timeout), placed(view.why)),
           view.hint.empty() ? fallback : view.hint};
 }
 

@@ -16,9 +16,9 @@ GateView closed(std::string why, Hint hint = {}) {
 
 GateView begun(const ReleaseId& id, const Marker& marker, std::optional<bool> is_at_work) {
   if (marker.error_code != 0)
-    return closed(fmt::format("the last run for release {} ended at {} with code {}, and another one "
+    return closed(fmt::format("the last run for release {} ended with code {} at {}, and another one "
                               "may do better: {}",
-                              id.release, marker.changed_at, marker.error_code, marker.error),
+                              id.release, marker.error_code, marker.changed_at, marker.error),
                   "run the job again: " + own_command("run"));
   const auto since = marker.changed_at.empty() ? "" : " at " + marker.changed_at;
   if (!is_at_work)
@@ -114,9 +114,10 @@ GateView gate_view(const ReleaseId& id, const GateEvidence& evidence) {
   const bool is_ours = marker && (!digest || marker->digest == *digest);
   if (is_ours && marker->status == Marker::Status::failed)
     return {.state = State::failed,
-            .why = fmt::format("the run for release {} failed{} with code {}: {}", id.release,
+            .why = fmt::format("the run for release {} failed with code {}{}: {}", id.release,
+                               marker->error_code,
                                marker->changed_at.empty() ? "" : " at " + marker->changed_at,
-                               marker->error_code, marker->error),
+                               marker->error),
             .code = static_cast<ExitCode>(marker->error_code)};
   if (is_ours && marker->status == Marker::Status::running)
     return begun(id, *marker, is_run_at_work);

@@ -55,12 +55,24 @@ void Inspector::look_at_history(pg::Session& session) {
         not_baselined(target_, history_, examine_pending(session, target_, history_));
     add({"not-baselined", "", failure.what(), {}, failure.hint(), failure.code()});
   } else if (target_.writable_history() != nullptr) {
+    look_at_writers(session);
     look_at_failed(session);
     look_at_applied();
     look_at_marked(session);
   }
   look_at_pending(session);
   list_migrations();
+}
+
+void Inspector::look_at_writers(pg::Session& session) {
+  const auto table = target_.history_table()->name.quoted();
+  for (const auto& role : others_who_may_write(session, history_.oid))
+    add({"history-writable",
+         "",
+         fmt::format("role {} may write {}: what it says is believed, whoever wrote it", role, table),
+         {},
+         fmt::format("as its owner: REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {} FROM {}", table, role),
+         ExitCode::done});
 }
 
 void Inspector::look_at_failed(pg::Session& session) {

@@ -27,6 +27,7 @@ class Inspector {
   void look_at_gate(pg::Session& session);
   void look_at_catalogue(pg::Session& session);
   void look_at_history(pg::Session& session);
+  void look_at_writers(pg::Session& session);
   void look_at_failed(pg::Session& session);
   void look_at_pending(pg::Session& session);
   void look_at_applied();

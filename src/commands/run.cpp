@@ -22,6 +22,8 @@ namespace {
 
 constexpr std::chrono::seconds k_look_within{30};  // the first look at the marker
 
+constexpr std::size_t k_young_folder_max = 3;  // migrations of a project that begins
+
 // $1 a table's name: the schemas that have one.
 constexpr const char* k_tables_of_name = R"sql(
 SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
@@ -75,6 +77,7 @@ class Run {
     const auto plan = planned(history);
     refuse_what_a_pooler_forbids(plan);
     if (!plan.pending.empty()) journal_.close_gates(session_, lease);
+    tell_who_else_may_write(history);
     create_history(lease, history);
     const ApplyContext context{.connection = connection,
                                .bookkeeping = target_.bookkeeping,
@@ -117,6 +120,7 @@ class Run {
   History settled_history(const Lease& lease);
   Plan planned(const History& history);
   void tell_no_history();
+  void tell_who_else_may_write(const History& history);
   [[nodiscard]] Failure no_folder(const History& history) const;
   void create_history(const Lease& lease, const History& history);
   void refuse_unfenced(const std::string& what) const;
@@ -280,11 +284,25 @@ void Run::tell_no_history() {
   std::vector<std::string> elsewhere;
   for (const auto& row : session_.query(k_tables_of_name, {format().table()}))
     elsewhere.push_back(row.text(0));
-  log::warn(fmt::format(
+  const auto text = fmt::format(
       "schema {} of {} had no history: everything is applied from the first migration on; is it the "
       "right database?{}",
       target_.schema(), target_.database.address().display(),
-      elsewhere.empty() ? "" : " (there is a history in schema " + join(elsewhere, ", ") + ")"));
+      elsewhere.empty() ? "" : " (there is a history in schema " + join(elsewhere, ", ") + ")");
+  if (elsewhere.empty() && target_.folder.migrations.size() <= k_young_folder_max) log::info(text);
+  else log::warn(text);
+}
+
+void Run::tell_who_else_may_write(const History& history) {
+  const auto table = target_.history_table()->name.quoted();
+  if (const auto roles = others_who_may_write(session_, history.oid); !roles.empty())
+    log::warn(fmt::format("{} may write {}: what it says is believed, whoever wrote it (REVOKE INSERT, "
+                          "UPDATE, DELETE, TRUNCATE ON {} FROM {})",
+                          join(roles, ", "), table, table, roles.front()));
+  else if (const auto some = others_who_may_write_new_tables(session_, target_.schema()); !some.empty())
+    log::info(fmt::format("by this role's default privileges {} may write its new tables; {} is kept "
+                          "from that",
+                          join(some, ", "), table));
 }
 
 // allow_empty is for a project that has no migrations yet, not for an image that lacks them.

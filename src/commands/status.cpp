@@ -83,9 +83,9 @@ Folder Inspector::read_folder_if_possible() {
 void Inspector::look_at_all(pg::Session& session) {
   target_.find_history(session);
   report_.schema = target_.schema();
-  if (target_.bookkeeping.is_current(session)) look_at_lease(session);
+  look_at_lease(session);
   if (target_.history() != nullptr) look_at_history(session);
-  if (target_.bookkeeping.is_current(session)) look_at_runs(session);
+  look_at_runs(session);
   look_at_gate(session);
   look_at_catalogue(session);
 }
@@ -131,22 +131,21 @@ void Inspector::look_at_gate(pg::Session& session) {
     report_.gate_why = "unknown: what this image holds cannot be read";
     return;
   }
-  if (target_.bookkeeping.exists(session) && !target_.bookkeeping.may_read(session, "marker")) {
+  const bool has_tables = target_.bookkeeping.exists(session);
+  if (has_tables && !target_.bookkeeping.may_read(session, "marker")) {
     report_.gate_why = "unknown: this role may not read the markers (deploy/sql/status-role.sql)";
     return;
   }
   const auto view = look_through_gate(session, target_, true);
   report_.gate_open = view.state == GateView::State::open;
   report_.gate_why = view.why;
-  const bool has_markers = target_.bookkeeping.is_current(session);
-  if (has_markers)
-    for (const auto& row :
-         session.query(target_.bookkeeping.sql(statements::k_recent_markers),
-                       {target_.id.app, target_.id.scope}))
-      report_.markers.push_back({.release = row.text(0),
-                                 .status = row.text(1),
-                                 .completed_at = row.text(3),
-                                 .error_code = static_cast<int>(row.number(2))});
+  if (!has_tables) return;
+  for (const auto& row : session.query(target_.bookkeeping.sql(statements::k_recent_markers),
+                                       {target_.id.app, target_.id.scope}))
+    report_.markers.push_back({.release = row.text(0),
+                               .status = row.text(1),
+                               .completed_at = row.text(3),
+                               .error_code = static_cast<int>(row.number(2))});
   if (view.state == GateView::State::closed)
     add({"gate-closed",
          "",

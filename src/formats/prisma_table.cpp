@@ -16,13 +16,21 @@ SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespac
    AND NOT (nspname = $2 AND relname IN ('lock', 'run', 'step', 'marker', 'version'))
  ORDER BY relname)sql";
 
+// Only what somebody asks for: the logs of what was applied are kept for ever, and so is each attempt
+// that was rolled back.
 constexpr const char* k_read = R"sql(
-SELECT id, migration_name, checksum, coalesce(logs, ''), finished_at IS NOT NULL, rolled_back_at IS NOT NULL,
+SELECT id, migration_name, checksum,
+       CASE WHEN finished_at IS NULL OR rolled_back_at IS NOT NULL THEN coalesce(left(logs, 10000), '') ELSE '' END,
+       finished_at IS NOT NULL, rolled_back_at IS NOT NULL,
        applied_steps_count, coalesce(logs = '' AND started_at = finished_at AND applied_steps_count = 0, false),
        CASE WHEN $1 OR finished_at IS NULL
             THEN to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') END,
        CASE WHEN $1 THEN to_char(finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') END
-  FROM {} ORDER BY started_at)sql";
+  FROM {0}
+ WHERE rolled_back_at IS NULL
+    OR id IN (SELECT DISTINCT ON (migration_name) id FROM {0} WHERE rolled_back_at IS NOT NULL
+               ORDER BY migration_name, started_at DESC)
+ ORDER BY started_at)sql";
 
 constexpr const char* k_create = R"sql(
 CREATE TABLE {} (
@@ -77,6 +85,7 @@ void Table::create_if_missing(Fenced& transaction) const {
   if (transaction.query("SELECT 1 FROM pg_namespace WHERE nspname = $1", {name_.schema}).empty())
     transaction.execute("CREATE SCHEMA " + pg::quote_identifier(name_.schema));
   transaction.execute(fmt::format(k_create, table_));
+  keep_from_others(transaction, name_);
 }
 
 std::string Table::insert_applied_sql(const std::string& id, const std::string& name,

@@ -236,8 +236,7 @@ TEST_CASE(
   for (const auto& line : split(read_text(project.file("env")), '\n'))
     if (const auto equals = line.find('='); equals != std::string::npos)
       environment[line.substr(0, equals)] = line.substr(equals + 1);
-  const auto name = std::string{"schemagate:app:shop:1"};
-  CHECK(schemagate::trim(read_text(project.file("name"))) == name);
+  CHECK(read_text(project.file("name")) == contains(runner_name(project.database, "app:shop", 1)));
   CHECK(environment["DATABASE_URL"].starts_with(project.database.url() +
                                                 "?application_name=schemagate"));
   CHECK(environment["DIRECT_URL"] == environment["DATABASE_URL"]);
@@ -254,7 +253,7 @@ TEST_CASE(
 
   project.set("migrations.env", "").set("release", "v2");
   REQUIRE(project.run() == exits(0));
-  CHECK(read_text(project.file("env")) == contains("\nPGAPPNAME=schemagate:app:shop:2\n"));
+  CHECK(read_text(project.file("env")) == contains("\nPGAPPNAME=" + runner_name(project.database, "app:shop", 2)));
 }
 
 TEST_CASE("the command runs in our directory, with nothing on its stdin and without a shell") {

@@ -100,11 +100,11 @@ TEST_CASE("a gate is closed while the run is at work and open when it is complet
   auto run = project.start_run();
   REQUIRE(eventually([&] {
     return project.gate({"--once"}).err ==
-           contains("a run for release r1 has begun and not ended yet");
+           contains("and is at work");
   }));
   CHECK(project.look() == 30);
   auto waiting = project.start_gate();
-  REQUIRE(waiting.says("has begun and not ended yet"));
+  REQUIRE(waiting.says("is at work"));
   // The statement ends early: nothing has to wait for the ten minutes.
   REQUIRE(eventually([&] {
     return project.database.value(

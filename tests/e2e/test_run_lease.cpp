@@ -3,6 +3,7 @@
 #include <csignal>
 #include <unistd.h>
 
+#include "support/lease.hpp"
 #include "support/deployment.hpp"
 
 using namespace testing;
@@ -205,7 +206,9 @@ TEST_CASE(
   auto first = shop.start_napping("2_long", k_nap);
   CHECK(shop.database().column(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ="
-            " current_database() AND application_name = 'schemagate:prisma:public:1'"
+            " current_database() AND starts_with(application_name, '" +
+            runner_name(shop.database(), "prisma:public", 1) +
+            "')"
             " AND query LIKE '%nap()%'") == std::vector<std::string>{"t"});
   CHECK(first.wait() == exits(14, "connection lost"));
   CHECK(joined(shop.history()) == "1_first 1 finished");

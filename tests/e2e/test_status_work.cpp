@@ -175,7 +175,7 @@ TEST_CASE("what status says of the gate is what the gate itself does") {
   seen = shop.status();
   CHECK(seen == exits(23));
   CHECK(seen.findings() == "gate-closed 23");
-  CHECK(seen.out == contains("gate    closed: the run for release r3 failed with code 23"));
+  CHECK(seen.out == contains("gate    closed: the run for release r3 failed with code 23 at "));
   CHECK(gate() == 31);
 }
 

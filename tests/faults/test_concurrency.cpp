@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "faults/crowd.hpp"
+#include "support/lease.hpp"
 #include "support/gate_project.hpp"
 #include "support/open_transaction.hpp"
 #include "support/trials.hpp"
@@ -208,8 +209,11 @@ TEST_CASE("SIGTERM while an earlier runner's backend does not end gives the leas
   plain_folder(shop);
   shop.database().execute("ALTER DATABASE " + shop.database().name() + " OWNER TO " + role.name());
   shop.settings.url = shop.database().url_as(role.name());
-  const schemagate::pg::Session stuck{shop.database().url() +
-                                      "?application_name=schemagate:prisma:public:0"};
+  REQUIRE(shop.run() == exits(0));
+  shop.database().execute("UPDATE schemagate.lock SET role = 'postgres'");
+  shop.migration("9_more", "CREATE TABLE more (x int);");
+  const schemagate::pg::Session stuck{shop.database().url() + "?application_name=" +
+                                      runner_name(shop.database(), "prisma:public", 0, "ab")};
   auto run = shop.start();
   REQUIRE(run.says("cannot be ended"));
   REQUIRE(run.terminate() == exits(128 + SIGTERM));

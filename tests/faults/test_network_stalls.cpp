@@ -99,8 +99,8 @@ TEST_CASE("a run whose network stands still before it has the lease ends by itse
   std::vector<Try> tries;
   for (const auto& how : k_both) {
     for (const auto& [where, text] : {std::pair{"connecting", "application_name"},
-                                      std::pair{"the first query", "pg_is_in_recovery"},
-                                      std::pair{"waiting for the lease", "SELECT holder, fence"}}) {
+                                      std::pair{"the first query", "current_schemas"},
+                                      std::pair{"waiting for the lease", "SELECT app, release, host"}}) {
       auto site = std::make_unique<Site>(text);
       REQUIRE(site->run_elsewhere() == exits(0));
       site->shop.database().execute(
@@ -201,7 +201,7 @@ TEST_CASE("a run that cannot renew its lease cancels its statement, and commits 
 TEST_CASE("SIGTERM ends a run whose network stands still") {
   std::vector<Try> tries;
   for (const auto& how : k_both) {
-    for (const auto& [where, text] : {std::pair{"the first query", "pg_is_in_recovery"},
+    for (const auto& [where, text] : {std::pair{"the first query", "current_schemas"},
                                       std::pair{"in a statement of a script", "CREATE TABLE t "}}) {
       auto site = std::make_unique<Site>(text);
       site->shop.settings.database = "wait: 10m";

@@ -1,6 +1,7 @@
 // A role that lacks one right after the other.
 
 #include "faults/server_fixture.hpp"
+#include "support/lease.hpp"
 #include "support/gate_project.hpp"
 
 using namespace testing;
@@ -187,7 +188,9 @@ TEST_CASE(
   const TestRole other{"earlier"};
   Granted case_{"successor"};
   auto left = schemagate::pg::Session{case_.shop.database().url_as(other.name()) +
-                                      "?application_name=schemagate:prisma:public:1"};
+                                      "?application_name=" +
+                                      runner_name(case_.shop.database(), "prisma:public", 1, "ab")};
+  case_.shop.database().execute("UPDATE schemagate.lock SET role = '" + other.name() + "'");
   case_.shop.settings.lease = "ttl: 10s";  // no shorter than it tries to end that backend
   const auto result = case_.shop.run();
   const auto pid = std::to_string(left.backend_pid());

@@ -15,7 +15,7 @@ using fuzz::promise;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const fuzz::ScratchDir scratch;
-  const ReleaseId id{"shop", "v1"};
+  const ReleaseId id{"shop", "v1", ""};
   const auto text = fuzz::text_of(data, size);
   const auto file = scratch.write("marker.json", text);
   if (const auto marker = read_marker_file(file, id)) {
@@ -27,18 +27,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
 
   const auto texts = fuzz::texts_of(data, size, 4);
-  const ReleaseId any{valid_utf8(texts[0]), valid_utf8(texts[1])};
+  const ReleaseId any{valid_utf8(texts[0]), valid_utf8(texts[1]), ""};
   const Marker written{.status = Marker::Status::failed,
                        .digest = valid_utf8(texts[2]),
                        .error_code = static_cast<int>(size),
                        .error = valid_utf8(texts[3]),
-                       .completed_at = {}};
+                       .changed_at = {}};
   write_marker_file(file, any, written);
   const auto read = read_marker_file(file, any);
   promise(read.has_value(), "a marker that was written is read");
   promise(read->status == written.status && read->digest == written.digest &&
               read->error_code == written.error_code && read->error == written.error,
           "a marker is read as it was written");
-  promise(!read_marker_file(file, {any.app, any.release + "x"}), "another release's is not ours");
+  promise(!read_marker_file(file, {any.app, any.release + "x", ""}), "another release's is not ours");
   return 0;
 }

@@ -6,6 +6,7 @@
 #include <stop_token>
 
 #include "schemagate/lease/lease.hpp"
+#include "support/lease.hpp"
 #include "support/process.hpp"
 #include "support/server.hpp"
 
@@ -60,7 +61,8 @@ TEST_CASE("a lease given back is free at once, and every taking has a greater fe
   for (std::int64_t expected = 1; expected <= 3; ++expected) {
     auto lease = fixture.take();
     CHECK(lease.fence() == Fence{expected});
-    CHECK(lease.application_name() == "schemagate:prisma:public:" + std::to_string(expected));
+    CHECK(lease.application_name().starts_with(
+        runner_name(fixture.test, "prisma:public", static_cast<int>(expected))));
     lease.check(fixture.session);
     lease.release(fixture.session);
   }
@@ -120,10 +122,13 @@ TEST_CASE("a successor ends the backends of older fences, its own and foreign on
     session.execute("SET application_name = '" + name + "'");
     return session;
   };
-  auto older = named("schemagate:prisma:public:1");
-  auto other_lease = named("schemagate:prisma:public2:1");
-  auto not_a_fence = named("schemagate:prisma:public:1x");
-  auto newer = named("schemagate:prisma:public:99");
+  auto older = named(runner_name(fixture.test, "prisma:public", 1, "ab"));
+  // A failover may lose that the fence was taken before.
+  auto same_fence = named(runner_name(fixture.test, "prisma:public", 2, "ab"));
+  auto other_lease = named(runner_name(fixture.test, "prisma:public2", 1, "ab"));
+  auto no_nonce = named(runner_name(fixture.test, "prisma:public", 1));
+  auto not_a_fence = named(runner_name(fixture.test, "prisma:public", 1, "x"));
+  auto newer = named(runner_name(fixture.test, "prisma:public", 99, "ab"));
   {
     auto first = fixture.take();
     first.release(fixture.session);
@@ -131,7 +136,9 @@ TEST_CASE("a successor ends the backends of older fences, its own and foreign on
   const auto second = fixture.take();
   REQUIRE(second.fence() == Fence{2});
   CHECK_THROWS_AS(older.query("SELECT 1"), schemagate::pg::ConnectionLost);
+  CHECK_THROWS_AS(same_fence.query("SELECT 1"), schemagate::pg::ConnectionLost);
   CHECK_NOTHROW(other_lease.query("SELECT 1"));
+  CHECK_NOTHROW(no_nonce.query("SELECT 1"));
   CHECK_NOTHROW(not_a_fence.query("SELECT 1"));
   CHECK_NOTHROW(newer.query("SELECT 1"));
 }
@@ -175,9 +182,40 @@ TEST_CASE("a holder that cannot renew stops with 12 before its lease expires") {
 }
 
 TEST_CASE("a backend's name fits into an application_name, whatever the lease is called") {
-  const std::string plain = schemagate::backend_name_prefix("prisma:public");
-  CHECK(plain == "schemagate:prisma:public:");
-  const auto hashed = schemagate::backend_name_prefix("prisma:" + std::string(80, 'x'));
-  CHECK(hashed.size() + std::string{"999999999999"}.size() <= 63);
-  CHECK(hashed != schemagate::backend_name_prefix("prisma:" + std::string(81, 'x')));
+  Fixture fixture;
+  const auto long_name = "prisma:" + std::string(80, 'x');
+  const auto name = runner_name(fixture.test, long_name, 1'000'000'000, "0123abcd");
+  CHECK(name.size() <= 63);
+  CHECK(name != runner_name(fixture.test, long_name + "x", 1'000'000'000, "0123abcd"));
+}
+
+TEST_CASE("two bookkeepings in one database call their runners differently") {
+  Fixture fixture;
+  auto session = fixture.test.connect();
+  Bookkeeping{"other"}.create_if_missing(session);
+  CHECK(schemagate::backend_name_prefix(session, Bookkeeping{"other"}, "prisma:public") !=
+        schemagate::backend_name_prefix(session, Bookkeeping{"schemagate"}, "prisma:public"));
+}
+
+TEST_CASE("a lease whose row nobody renews for its ttl is taken, whatever the server's clock says") {
+  Fixture fixture;
+  (void)fixture.take();  // not given back
+  fixture.test.execute("UPDATE schemagate.lock SET renewed_at = now() + interval '1 hour',"
+                       " expires_at = now() + interval '1 hour 1 second'");
+  auto session = fixture.test.connect();
+  Stop stop;
+  const Lease second{session, fixture.database, fixture.bookkeeping, Fixture::request(30s, 60s), stop};
+  CHECK(second.fence() == Fence{2});
+}
+
+TEST_CASE("a holder that renews is waited for, though its clock was set back") {
+  Fixture fixture;
+  const auto first = fixture.take(3s);
+  auto session = fixture.test.connect();
+  Stop stop;
+  CHECK(code_of([&] {
+          const Lease second{session, fixture.database, fixture.bookkeeping,
+                             Fixture::request(30s, 5s), stop};
+        }) == ExitCode::lease_held);
+  CHECK(fixture.test.value("SELECT fence FROM schemagate.lock") == "1");
 }

@@ -1,5 +1,7 @@
 #include "support/lease.hpp"
 
+#include "schemagate/lease/lease.hpp"
+
 namespace testing {
 
 using schemagate::pg::Session;
@@ -22,6 +24,13 @@ void expire_lease_unless_locked(Session& session, const std::string& lock_timeou
     if (e.sqlstate != "55P03") throw;
   }
   session.execute("RESET lock_timeout");
+}
+
+std::string runner_name(const TestDatabase& database, const std::string& lease, int fence,
+                        const std::string& nonce) {
+  auto session = database.connect();
+  return schemagate::backend_name_prefix(session, schemagate::Bookkeeping{"schemagate"}, lease) +
+         std::to_string(fence) + ":" + nonce;
 }
 
 bool is_lease_held(const TestDatabase& database) {

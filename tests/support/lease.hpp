@@ -15,6 +15,11 @@ void expire_lease(const TestDatabase& database);
 void expire_lease_unless_locked(schemagate::pg::Session& session,
                                 const std::string& lock_timeout = "10s");
 
+// What a runner calls its backends; our tables must exist. Without `nonce`: how all of that fence
+// begin.
+[[nodiscard]] std::string runner_name(const TestDatabase& database, const std::string& lease,
+                                      int fence, const std::string& nonce = {});
+
 [[nodiscard]] bool is_lease_held(const TestDatabase& database);
 
 }  // namespace testing

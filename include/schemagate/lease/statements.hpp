@@ -116,13 +116,15 @@ ON CONFLICT (name) DO UPDATE
        OR held.fence || ' ' || held.nonce || ' ' || extract(epoch FROM held.renewed_at) = $8::text
 RETURNING fence)sql";
 
+// What came with later versions of the tables is read so that status can look at older ones, too.
+
 // $1 name. A clock that was set back shows as a sign of life in the future. The ttl is 0 where the
 // lease was given back.
 inline constexpr const char* k_read_lease = R"sql(
 SELECT app, release, host, to_char(acquired_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'),
        greatest(extract(epoch FROM clock_timestamp() - renewed_at)::bigint, 0),
-       expires_at < clock_timestamp(), holder, fence, role,
-       fence || ' ' || nonce || ' ' || extract(epoch FROM renewed_at),
+       expires_at < clock_timestamp(), holder, fence, to_jsonb(lock) ->> 'role',
+       fence || ' ' || coalesce(to_jsonb(lock) ->> 'nonce', '') || ' ' || extract(epoch FROM renewed_at),
        CASE WHEN isfinite(expires_at)
             THEN ceil(extract(epoch FROM expires_at - renewed_at) * 1000)::bigint ELSE 0 END
   FROM schemagate.lock WHERE name = $1)sql";
@@ -185,10 +187,11 @@ UPDATE schemagate.run SET finished_at = clock_timestamp(), status = $2, applied 
 // $1 app, $2 scope
 inline constexpr const char* k_recent_runs = R"sql(
 SELECT id, release, mode, status, applied, coalesce(error_code, 0), coalesce(error, ''),
-       coalesce(note, ''), host,
+       coalesce(to_jsonb(run) ->> 'note', ''), host,
        to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'),
        coalesce(round(extract(epoch FROM finished_at - started_at) * 1000)::bigint, -1)
-  FROM schemagate.run WHERE app = $1 AND scope = $2 ORDER BY id DESC LIMIT 5)sql";
+  FROM schemagate.run WHERE app = $1 AND coalesce(to_jsonb(run) ->> 'scope', '') IN ('', $2)
+ ORDER BY id DESC LIMIT 5)sql";
 
 // --- markers
 // --------------------------------------------------------------------------------------
@@ -241,7 +244,8 @@ SELECT release, scope, digest = $4, to_char(completed_at AT TIME ZONE 'UTC', 'YY
 inline constexpr const char* k_recent_markers = R"sql(
 SELECT release, status, coalesce(error_code, 0),
        coalesce(to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), '')
-  FROM schemagate.marker WHERE app = $1 AND scope = $2 ORDER BY run_id DESC LIMIT 5)sql";
+  FROM schemagate.marker WHERE app = $1 AND coalesce(to_jsonb(marker) ->> 'scope', '') IN ('', $2)
+ ORDER BY run_id DESC LIMIT 5)sql";
 
 // --- steps of migrations that cannot be one transaction
 // ---------------------------------------------
