@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "resume.hpp"
 #include "schemagate/base/text.hpp"
 
 namespace schemagate {
@@ -40,102 +41,6 @@ void check_readable(const Folder& folder, const Migration& migration) {
   }
 }
 
-std::vector<Segment> segments_of(const Folder& folder, const Migration& migration) {
-  check_readable(folder, migration);
-  try {
-    return split_into_segments(parse_script(migration.sql));
-  } catch (const ScriptRefused& e) {
-    throw Failure{
-        ExitCode::migration_failed,
-        fmt::format("{}: {}; nothing was applied", location(migration, e.line, e.column), e.what()),
-        e.hint};
-  }
-}
-
-// Where the earlier run stopped, if what it finished is still the same in this cut of the script.
-bool continue_after(PlannedMigration& planned, const std::map<int, Step>& steps) {
-  for (const auto& [number, step] : steps) {
-    const auto index = static_cast<std::size_t>(number);
-    const bool is_same =
-        index < planned.segments.size() && planned.segments[index].digest() == step.digest;
-    const bool is_next = index == planned.first_segment;  // a gap would be skipped for good
-    if (step.finished && !(is_same && is_next)) return false;
-    if (step.finished) ++planned.first_segment;
-    else if (is_same && is_next) planned.interrupted = step;
-  }
-  return true;
-}
-
-// What commits by itself half-way must not be executed twice. Steps with a digest are begun outside
-// of transactions only: where the script has a transaction now, it was such a statement that only
-// the server knew (with_statement_alone), and that was changed since. Whose run was refused was
-// told.
-void check_can_be_repeated(const PlannedMigration& planned, const std::map<int, Step>& steps) {
-  const auto begun = steps.find(static_cast<int>(planned.first_segment));
-  if (begun == steps.end() || begun->second.finished || begun->second.digest.empty()) return;
-  const bool is_same = !planned.interrupted.digest.empty();
-  const auto& migration = *planned.migration;
-  auto where = display_path(migration);
-  auto what = std::string{"what stood here before the file was changed"};
-  int line = 1;
-  bool may_be_half_done = false;
-  bool stands_alone = false;
-  const bool has_statement = planned.first_segment < planned.segments.size() &&
-                             !planned.segments[planned.first_segment].statements.empty();
-  if (has_statement) {
-    const auto& segment = planned.segments[planned.first_segment];
-    const auto& statement = segment.statements.front();
-    line = statement.line;
-    where = location(migration, line, statement.column);
-    may_be_half_done = segment.may_be_half_done();
-    stands_alone = !segment.transactional;
-    if (is_same) what = fmt::format("this statement ({})", statement.what);
-  }
-  if (!may_be_half_done && (is_same || stands_alone || planned.was_refused)) return;
-  throw Failure{ExitCode::history,
-                fmt::format("{}: an earlier run {} in {}; how far it came cannot be told", where,
-                            planned.was_refused ? "failed" : "was interrupted", what),
-                finish_by_hand(migration, line, planned.first_segment)};
-}
-
-// An earlier run of ours got part of the way, and the parts it did are still the same in the
-// script.
-std::optional<PlannedMigration> resumed(const HistoryRow& row, const History& history,
-                                        const Folder& folder) {
-  const auto steps = history.steps.find(row.id);
-  const auto* migration = folder.find(row.name);
-  if (steps == history.steps.end() || migration == nullptr) return std::nullopt;
-  const PlannedMigration whole{.migration = migration,
-                               .segments = segments_of(folder, *migration),
-                               .row_id = row.id,
-                               .first_segment = 0,
-                               .interrupted = {},
-                               .was_refused = !row.logs.empty()};
-  std::vector<PlannedMigration> cuts = {whole};
-  // That run may have learnt from the server that a statement has to stand alone.
-  if (whole.segments.size() == 1)
-    for (const auto& statement : whole.segments.front().statements)
-      cuts.push_back(with_statement_alone(whole, statement));
-  std::optional<PlannedMigration> found;
-  for (auto& cut : cuts) {
-    if (!continue_after(cut, steps->second)) continue;
-    const bool tells_more = found && found->interrupted.digest.empty();
-    if (!found || (tells_more && !cut.interrupted.digest.empty())) found = std::move(cut);
-  }
-  if (found) {
-    check_can_be_repeated(*found, steps->second);
-    return found;
-  }
-  const auto done = std::count_if(steps->second.begin(), steps->second.end(),
-                                  [](const auto& step) { return step.second.finished; });
-  throw Failure{ExitCode::history,
-                fmt::format("{}: an earlier run applied the first {} of this script, but that was "
-                            "changed since; it cannot be continued",
-                            display_path(*migration),
-                            counted(static_cast<std::size_t>(done), "part")),
-                "restore the part that was applied; what follows it may be changed"};
-}
-
 std::vector<std::string> warnings_or_throw(const std::vector<Discrepancy>& found,
                                            const Manifest::Migrations& policies) {
   std::vector<std::string> warnings;
@@ -152,13 +57,9 @@ std::vector<std::string> warnings_or_throw(const std::vector<Discrepancy>& found
 }
 
 void check_one_transaction_is_possible(const Plan& plan) {
-  std::vector<std::pair<std::string, std::string>> new_values;  // enum value, where it was added
   for (const auto& planned : plan.pending) {
     const auto refuse = [&](const Statement& at, const std::string& why) {
-      throw Failure{ExitCode::refused,
-                    fmt::format("{}: atomic: release is not possible: {}",
-                                location(*planned.migration, at.line, at.column), why),
-                    "deploy this release with migrations.atomic: migration"};
+      throw not_as_one(*planned.migration, at, why);
     };
     const auto& first = planned.segments.front();
     const Statement start = first.statements.empty() ? Statement{} : first.statements.front();
@@ -169,22 +70,20 @@ void check_one_transaction_is_possible(const Plan& plan) {
     if (!first.transactional) refuse(start, start.what + " refuses transactions");
     if (!first.transaction_options.empty())
       refuse(start, "the script sets its own transaction's " + first.transaction_options);
-    for (const auto& statement : first.statements) {
-      if (statement.kind == Statement::Kind::add_enum_value) {
-        new_values.emplace_back(statement.value,
-                                location(*planned.migration, statement.line, statement.column));
-        continue;
-      }
+    for (const auto& statement : first.statements)
       if (lower_case(statement.text).starts_with("set transaction"))
         refuse(statement, "the script sets its own transaction's properties");
-      for (const auto& [value, where] : new_values)
-        if (mentions(statement, value))
-          refuse(statement, fmt::format("it uses the enum value '{}' added at {}", value, where));
-    }
   }
 }
 
 }  // namespace
+
+Failure not_as_one(const Migration& migration, const Statement& at, const std::string& why) {
+  return {ExitCode::refused,
+          fmt::format("{}: atomic: release is not possible: {}",
+                      location(migration, at.line, at.column), why),
+          "deploy this release with migrations.atomic: migration"};
+}
 
 std::optional<Failure> obstacle_to_continuing(const HistoryRow& row, const History& history,
                                               const Folder& folder) {
@@ -196,17 +95,33 @@ std::optional<Failure> obstacle_to_continuing(const HistoryRow& row, const Histo
   }
 }
 
-PlannedMigration with_statement_alone(const PlannedMigration& planned, const Statement& statement) {
-  auto script = planned.segments.front().statements;
-  for (auto& candidate : script) {
-    if (candidate.line != statement.line || candidate.column != statement.column) continue;
-    candidate.kind = Statement::Kind::alone;
-    candidate.rerun = Statement::Rerun::unknown;
-    candidate.what = "a statement that the server does not run in a transaction";
+std::vector<Statement> statements_of(const Folder& folder, const Migration& migration) {
+  check_readable(folder, migration);
+  return parse_script(migration.sql);
+}
+
+void cut_into_segments(PlannedMigration& planned, std::vector<Statement> script) {
+  try {
+    planned.segments =
+        split_into_segments(std::move(script), planned.cuts, planned.statements_done);
+  } catch (const ScriptRefused& e) {
+    throw Failure{ExitCode::migration_failed,
+                  fmt::format("{}: {}; nothing was applied",
+                              location(*planned.migration, e.line, e.column), e.what()),
+                  e.hint};
   }
-  auto cut = planned;
-  cut.segments = split_into_segments(script);
-  return cut;
+}
+
+std::optional<PlannedMigration> with_cut(const PlannedMigration& planned, const Cut& cut) {
+  auto again = planned;
+  again.cuts.push_back(cut);
+  cut_into_segments(again, parse_script(planned.migration->sql));
+  const auto more = again.segments.size() - planned.segments.size();
+  if (more == 0 && cut.kind == Cut::Kind::before) return std::nullopt;
+  if (!again.interrupted.digest.empty() &&
+      again.segments[again.interrupted_segment + more].statements.front().line >= cut.line)
+    again.interrupted_segment += more;
+  return again;
 }
 
 Hint finish_by_hand(const Migration& migration, int line, std::size_t parts_done) {
@@ -309,10 +224,8 @@ Plan make_plan(const Folder& folder, const History& history, const Manifest::Mig
     if (!row.rolled_back) known.insert(row.name);
   for (const auto& migration : folder.migrations) {
     if (known.contains(migration.name)) continue;
-    plan.pending.push_back({.migration = &migration,
-                            .segments = segments_of(folder, migration),
-                            .row_id = {},
-                            .interrupted = {}});
+    plan.pending.push_back({.migration = &migration});
+    cut_into_segments(plan.pending.back(), statements_of(folder, migration));
     if (migration.was_invalid_utf8)
       plan.warnings.push_back(
           fmt::format("{}: invalid UTF-8 in a comment is read as U+FFFD", display_path(migration)));

@@ -1,7 +1,6 @@
 #include "schemagate/sql/sql_script.hpp"
 
 #include <algorithm>
-#include <cctype>
 
 #include "classify.hpp"
 #include "schemagate/base/large_stack.hpp"
@@ -130,19 +129,6 @@ std::vector<Statement> parse_whole(const std::string& sql) {
   return statements;
 }
 
-bool holds_word(std::string_view text, const std::string& word) {
-  const auto is_part_of_word = [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
-  };
-  for (auto at = text.find(word); at != std::string_view::npos; at = text.find(word, at + 1)) {
-    const auto end = at + word.size();
-    if ((at == 0 || !is_part_of_word(text[at - 1])) &&
-        (end == text.size() || !is_part_of_word(text[end])))
-      return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 std::vector<Statement> parse_script(std::string_view text) {
@@ -151,17 +137,6 @@ std::vector<Statement> parse_script(std::string_view text) {
   std::vector<Statement> statements;
   with_stack_for(text.size(), [&] { statements = parse_whole(std::string{text}); });
   return statements;
-}
-
-bool mentions(const Statement& statement, const std::string& value) {
-  std::string quoted;
-  for (const char c : value) quoted.append(c == '\'' ? 2 : 1, c);
-  const auto words = words_of(statement.text);
-  return std::any_of(words.begin(), words.end(), [&](const auto& token) {
-    const bool is_string =
-        token.kind == PG_QUERY__TOKEN__SCONST || token.kind == PG_QUERY__TOKEN__USCONST;
-    return is_string && (holds_word(token.text, value) || holds_word(token.text, quoted));
-  });
 }
 
 std::string without_comments(const std::string& sql) {
