@@ -180,7 +180,7 @@ void Inspector::look_at_pending(pg::Session& session) {
          fmt::format("{} does not exist, but its directory does{}", display_path(migration),
                      target_.folder.code_of(Problem::no_script)),
          {},
-         "restore the file, or remove the directory",
+         remedy_for_missing_file(migration),
          ExitCode::history});
   }
 }

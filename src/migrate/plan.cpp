@@ -24,7 +24,7 @@ void check_readable(const Folder& folder, const Migration& migration) {
     throw Failure{ExitCode::history,
                   fmt::format("{} does not exist, but its directory does{}; nothing was applied",
                               display_path(migration), folder.code_of(Problem::no_script)),
-                  "restore the file, or remove the directory"};
+                  remedy_for_missing_file(migration)};
   }
   if (migration.sql.find('\0') != std::string::npos) {
     throw cannot_be_executed(
