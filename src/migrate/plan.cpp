@@ -45,15 +45,18 @@ std::vector<std::string> warnings_or_throw(const std::vector<Discrepancy>& found
                                            const Manifest::Migrations& policies) {
   std::vector<std::string> warnings;
   std::vector<std::string> failures;
+  std::map<Discrepancy::Kind, std::string> remedies;  // the first of a kind tells it
   for (const auto& one : found) {
     const auto policy = policy_for(one.kind, policies);
     if (policy == Policy::warn) warnings.push_back(one.text);
-    if (policy == Policy::fail) failures.push_back(one.text);
+    if (policy != Policy::fail) continue;
+    failures.push_back(one.text);
+    remedies.emplace(one.kind, one.remedy);
   }
   if (failures.empty()) return warnings;
-  throw Failure{
-      ExitCode::history, join(failures, "\n"),
-      "undo the change, or allow it: migrations.edited, .missing and .out_of_order take fail, warn or allow"};
+  std::string hint;
+  for (const auto& [kind, remedy] : remedies) hint += (hint.empty() ? "" : "; ") + remedy;
+  throw Failure{ExitCode::history, join(failures, "\n"), hint};
 }
 
 void check_one_transaction_is_possible(const Plan& plan) {
@@ -190,7 +193,12 @@ std::vector<Discrepancy> discrepancies(const Folder& folder, const History& hist
     if (!migration.file_missing && !folder.has_content(migration, row->second->checksum))
       found.push_back(
           {Kind::edited, migration.name,
-           fmt::format("{}: the file was edited after it was applied", display_path(migration))});
+           fmt::format("{}: the file was edited after it was applied (the history holds "
+                       "its checksum, {:.12}..., not its text; now it is {:.12}...)",
+                       display_path(migration), row->second->checksum, migration.checksum),
+           fmt::format("undo the edit (git log -p -- {} shows it), and write a new "
+                       "migration that does what it should do",
+                       shell_word(display_path(migration)))});
   }
   for (const auto& [name, row] : applied) {
     if (!on_disk.contains(name))
@@ -198,7 +206,9 @@ std::vector<Discrepancy> discrepancies(const Folder& folder, const History& hist
           {Kind::missing, name,
            fmt::format(
                "migration {} is applied, but not in {} (an older image, or a deleted directory)",
-               name, folder.directory.string())});
+               name, folder.directory.string()),
+           "restore the directory; a rolled-back image may leave it so (migrations.missing: "
+           "allow)"});
   }
   for (const auto& migration : folder.migrations) {
     if (migration.name == last_applied || last_applied.empty()) break;
@@ -206,7 +216,9 @@ std::vector<Discrepancy> discrepancies(const Folder& folder, const History& hist
       found.push_back(
           {Kind::out_of_order, migration.name,
            fmt::format("migration {} is pending, but {}, which sorts after it, is already applied",
-                       migration.name, last_applied)});
+                       migration.name, last_applied),
+           "give it a name that sorts last; or migrations.out_of_order: warn, and a run applies it "
+           "all the same"});
   }
   return found;
 }

@@ -49,6 +49,7 @@ struct Discrepancy {
   enum class Kind { edited, missing, out_of_order } kind;
   std::string migration;
   std::string text;
+  std::string remedy;
 };
 [[nodiscard]] std::vector<Discrepancy> discrepancies(const Folder& folder, const History& history);
 [[nodiscard]] Policy policy_for(Discrepancy::Kind kind, const Manifest::Migrations& policies);

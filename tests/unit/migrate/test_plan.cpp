@@ -160,7 +160,12 @@ TEST_SUITE("plan") {
     const auto edited = history_of({applied("1_a", "SELECT 0;\n")});
     CHECK(refusal(folder, edited, with(&Manifest::Migrations::edited, Policy::fail)).code ==
           ExitCode::history);
-    CHECK(refusal(folder, edited).text == contains("1_a/migration.sql"));
+    const auto refused = refusal(folder, edited);
+    CHECK(refused.text == contains("1_a/migration.sql"));
+    CHECK(refused.text == contains(sha256_hex("SELECT 0;\n").substr(0, 12)));
+    CHECK(refused.hint.starts_with("undo the edit"));
+    CHECK(refused.hint == contains("write a new migration"));
+    CHECK(refused.hint != contains("migrations.edited"));
     CHECK(make_plan(folder, edited, with(&Manifest::Migrations::edited, Policy::warn))
               .warnings.size() == 1);
     CHECK(make_plan(folder, edited, with(&Manifest::Migrations::edited, Policy::allow))
