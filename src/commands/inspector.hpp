@@ -25,6 +25,7 @@ class Inspector {
   void look_at_lease(pg::Session& session);
   void look_at_runs(pg::Session& session);
   void look_at_gate(pg::Session& session);
+  [[nodiscard]] std::vector<std::string> missing_for_gate(pg::Session& session) const;
   void look_at_catalogue(pg::Session& session);
   void look_at_history(pg::Session& session);
   void look_at_failed(pg::Session& session);

@@ -5,7 +5,6 @@
 #include "inspector.hpp"
 #include "schemagate/commands/gate.hpp"
 #include "schemagate/lease/statements.hpp"
-#include "schemagate/migrate/verify.hpp"
 #include "schemagate/postgres/database_errors.hpp"
 #include "schemagate/postgres/readiness.hpp"
 
@@ -143,14 +142,20 @@ void Inspector::look_at_runs(pg::Session& session) {
   }
 }
 
+// The gate reads the history that its folder speaks of, also where a run does not know it.
+std::vector<std::string> Inspector::missing_for_gate(pg::Session& session) const {
+  Target seen{manifest_, target_.folder, Database::Purpose::look};
+  seen.find_history(session);
+  return seen.missing_in_history(session);
+}
+
 void Inspector::look_at_gate(pg::Session& session) {
   if (!folder_is_readable_) {
     report_.gate_why = "unknown: what this image holds cannot be read";
     return;
   }
   const bool by_history = manifest_.gate.match == GateMatch::migrations;
-  const auto missing = by_history ? not_applied(target_.folder, history_, target_.settings.edited)
-                                  : std::vector<std::string>{};
+  const auto missing = by_history ? missing_for_gate(session) : std::vector<std::string>{};
   if (!target_.bookkeeping.may_read(session, "marker")) {
     if (target_.bookkeeping.exists(session)) {
       report_.gate_why = "unknown: this role may not read the markers (deploy/sql/status-role.sql)";

@@ -5,8 +5,8 @@
 // sql_migration_persistence.rs; docs/prisma.md lists them.
 //
 // Every direct subdirectory is a migration (hidden ones included; no symbolic links, but those of a
-// Kubernetes volume, and nothing that begins with ".."), ordered like JavaScript's localeCompare, its script is migration.sql decoded as UTF-8, its checksum the
-// SHA-256 of the decoded text.
+// Kubernetes volume, and nothing that begins with ".."), ordered like JavaScript's localeCompare,
+// its script is migration.sql decoded as UTF-8, its checksum the SHA-256 of the decoded text.
 
 #include <memory>
 #include <string>
