@@ -214,13 +214,11 @@ void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
 std::string Applier::finish_part_sql(const PlannedMigration& planned, std::size_t index,
                                      const std::string& id) const {
   const auto& migration = *planned.migration;
-  const bool is_last = index + 1 == planned.segments.size();
-  // Nobody goes on behind the last one: what it did need not be known.
-  const auto digests = is_last ? std::vector<std::string>{} : planned.segments[index].digests();
-  auto sql = pg::with_values(
-      context_.bookkeeping.sql(statements::k_finish_step),
-      {id, migration.name, std::to_string(planned.parts_done + index), join(digests, "\n")});
-  if (is_last) sql += ";" + context_.history.finish_sql(id, migration.checksum);
+  auto sql = pg::with_values(context_.bookkeeping.sql(statements::k_finish_step),
+                             {id, migration.name, std::to_string(planned.parts_done + index),
+                              join(planned.segments[index].digests(), "\n")});
+  if (index + 1 == planned.segments.size())
+    sql += ";" + context_.history.finish_sql(id, migration.checksum);
   return sql;
 }
 
