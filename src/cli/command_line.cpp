@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "schemagate/base/text.hpp"
 #include "schemagate/base/version.hpp"
 #include "schemagate/cli/commands.hpp"
 #include "schemagate/cli/help.hpp"
@@ -14,14 +15,22 @@ namespace {
 
 using Words = std::vector<std::string>;
 
+std::string command_meant(const std::string& name) {
+  for (const auto& entry : commands()) {
+    const auto words = split(entry.other_tools_say, ' ');
+    if (std::find(words.begin(), words.end(), lower_case(name)) != words.end())
+      return fmt::format("; did you mean \"{}\"?", entry.name);
+  }
+  return did_you_mean(name, command_names());
+}
+
 const CommandEntry& find_command(const std::string& name) {
   for (const auto& entry : commands())
     if (entry.name == name) return entry;
   if (name.starts_with('-'))
     throw usage_mistake("",
                         fmt::format("unknown option \"{}\"; the first word is a command", name));
-  throw usage_mistake(
-      "", fmt::format("unknown command \"{}\"{}", name, did_you_mean(name, command_names())));
+  throw usage_mistake("", fmt::format("unknown command \"{}\"{}", name, command_meant(name)));
 }
 
 void declare_common(Options& options, Invocation& invocation) {

@@ -9,11 +9,15 @@ std::unique_ptr<Command> run_command(), gate_command(), status_command(), resolv
 namespace {
 
 constexpr CommandEntry k_commands[] = {
-    {"run", "wait for the database, migrate, verify, write the marker", true, run_command},
-    {"gate", "wait for this release's marker", true, gate_command},
-    {"status", "tell what is applied, what is wrong, and what settles it", false, status_command},
-    {"resolve", "correct a migration's history: applied, or rolled back", false, resolve_command},
-    {"baseline", "record as applied what the database has already", false, baseline_command},
+    {"run", "wait for the database, migrate, verify, write the marker", true,
+     "migrate deploy up apply upgrade update latest db:migrate migrate:latest", run_command},
+    {"gate", "wait for this release's marker", true, "wait wait-for check", gate_command},
+    {"status", "tell what is applied, what is wrong, and what settles it", false,
+     "info list show pending plan verify history", status_command},
+    {"resolve", "correct a migration's history: applied, or rolled back", false, "repair fix mark",
+     resolve_command},
+    {"baseline", "record as applied what the database has already", false, "stamp fake",
+     baseline_command},
 };
 
 }  // namespace

@@ -76,7 +76,7 @@ Failure Correcting::no_script(const Migration& migration) const {
   return {ExitCode::history,
           fmt::format("{} does not exist, but its directory does{}", migration.file.string(),
                       target_.folder.code_of(Problem::unknown)),
-          "restore the file, or remove the directory"};
+          remedy_for_missing_file(migration)};
 }
 
 Failure Correcting::unknown(const std::string& name) const {

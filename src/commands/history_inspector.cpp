@@ -31,21 +31,6 @@ const char* state_of(Discrepancy::Kind kind) {
   return "";
 }
 
-const char* remedy_of(Discrepancy::Kind kind, Policy policy) {
-  switch (kind) {
-    case Discrepancy::Kind::edited:
-      return "undo the edit and write a new migration; or migrations.edited: warn";
-    case Discrepancy::Kind::missing:
-      return "restore the directory; a rolled-back image may leave it so (migrations.missing: allow)";
-    case Discrepancy::Kind::out_of_order:
-      return policy == Policy::fail
-                 ? "give it a name that sorts last; or migrations.out_of_order: warn, and a run "
-                   "applies it all the same"
-                 : "a run applies it all the same (migrations.out_of_order: warn)";
-  }
-  return "";
-}
-
 }  // namespace
 
 void Inspector::look_at_history(pg::Session& session) {
@@ -109,7 +94,7 @@ void Inspector::look_at_applied() {
          one.migration,
          one.text,
          {},
-         remedy_of(one.kind, policy),
+         one.remedy,
          policy == Policy::fail ? ExitCode::history : ExitCode::done});
     if (one.kind != Discrepancy::Kind::out_of_order) states_[one.migration] = state_of(one.kind);
   }
@@ -192,7 +177,7 @@ void Inspector::look_at_pending(pg::Session& session) {
          fmt::format("{} does not exist, but its directory does{}", display_path(migration),
                      target_.folder.code_of(Problem::no_script)),
          {},
-         "restore the file, or remove the directory",
+         remedy_for_missing_file(migration),
          ExitCode::history});
   }
 }

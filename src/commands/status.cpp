@@ -5,7 +5,6 @@
 #include "inspector.hpp"
 #include "schemagate/commands/gate_view.hpp"
 #include "schemagate/lease/statements.hpp"
-#include "schemagate/migrate/verify.hpp"
 #include "schemagate/postgres/database_errors.hpp"
 #include "schemagate/postgres/readiness.hpp"
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "schemagate/base/hash.hpp"
+#include "schemagate/base/text.hpp"
 #include "schemagate/formats/format.hpp"
 
 namespace schemagate {
@@ -28,6 +29,17 @@ std::string digest_of(const std::vector<Migration>& migrations) {
   std::string all;
   for (const auto& migration : migrations) all += migration.checksum + " " + migration.name + "\n";
   return sha256_hex(all);
+}
+
+std::string remedy_for_missing_file(const Migration& migration) {
+  return migration.directory_is_empty ? "restore the file, or, as its directory is empty: rmdir " +
+                                            shell_word(migration.file.parent_path().string())
+                                      : "restore the file";
+}
+
+bool is_link_into_volume(const std::filesystem::path& path) {
+  std::error_code error;
+  return std::filesystem::read_symlink(path, error).native().starts_with("..data/");
 }
 
 }  // namespace schemagate

@@ -37,6 +37,38 @@ constexpr auto k_presets = std::to_array<Preset>({
 constexpr std::array<std::string_view, 5> k_not_ours = {"node_modules", "site-packages",
                                                         "dist-packages", "vendor", "__pycache__"};
 
+void collect(const fs::path& directory, bool may_be_volume, std::vector<fs::path>& files) {
+  for (const auto& entry :
+       fs::directory_iterator{directory, fs::directory_options::skip_permission_denied}) {
+    std::error_code error;
+    const auto name = entry.path().filename().string();
+    if (entry.is_regular_file(error)) files.push_back(entry.path());
+    const bool is_link = entry.is_symlink(error);
+    if (!entry.is_directory(error) || name.starts_with('.') ||
+        std::count(k_not_ours.begin(), k_not_ours.end(), name) > 0)
+      continue;
+    // A link in what a link leads to might lead back.
+    if (!is_link || (may_be_volume && is_link_into_volume(entry.path())))
+      collect(entry.path(), may_be_volume && !is_link, files);
+  }
+}
+
+// Where its files would be found if they were looked for below it.
+fs::path folder_meant(const fs::path& directory, const std::regex& pattern) {
+  std::error_code error;
+  if (!fs::is_directory(directory, error)) return {};
+  for (const auto& path : files_below(directory)) {
+    for (auto slash = path.find('/'); slash != std::string::npos;
+         slash = path.find('/', slash + 1)) {
+      const fs::path below = path.substr(0, slash);
+      if (below.filename().native().find("migrat") != std::string::npos &&
+          std::regex_match(path.substr(slash + 1), pattern))
+        return directory / below;
+    }
+  }
+  return {};
+}
+
 class Table : public HistoryTable {
  public:
   Table(const Description& description, std::vector<std::string> search_path)
@@ -98,7 +130,8 @@ Folder GenericFormat::read_folder(const fs::path& directory, bool allow_empty) c
     }
   }
   if (folder.migrations.empty() && !allow_empty)
-    throw nothing_there(directory, fmt::format("holds no file like {}", description_.files));
+    throw nothing_there(directory, fmt::format("holds no file like {}", description_.files),
+                        folder_meant(directory, pattern));
   folder.digest = digest_of(folder.migrations);
   return folder;
 }
@@ -144,25 +177,22 @@ Keys read_keys(pg::Session& session, const FoundTable& table, const std::string&
 std::vector<std::string> files_below(const fs::path& directory) {
   std::error_code error;
   if (!fs::is_directory(directory, error)) throw nothing_there(directory, "does not exist");
+  std::vector<fs::path> found;
+  collect(directory, true, found);
   std::vector<std::string> files;
-  for (auto entry = fs::recursive_directory_iterator{directory,
-                                                     fs::directory_options::skip_permission_denied};
-       entry != fs::recursive_directory_iterator{}; ++entry) {
-    const auto name = entry->path().filename().string();
-    if (entry->is_directory() &&
-        (name.starts_with('.') || std::count(k_not_ours.begin(), k_not_ours.end(), name) > 0))
-      entry.disable_recursion_pending();
-    else if (entry->is_regular_file())
-      files.push_back(entry->path().lexically_relative(directory).generic_string());
-  }
+  for (const auto& file : found)
+    files.push_back(file.lexically_relative(directory).generic_string());
   std::sort(files.begin(), files.end());
   return files;
 }
 
-Failure nothing_there(const fs::path& directory, std::string_view what) {
+Failure nothing_there(const fs::path& directory, std::string_view what, const fs::path& meant) {
   return {
       ExitCode::usage, fmt::format("the migrations folder {} {}", directory.string(), what),
-      "is it missing in the image (COPY)? if it may be empty, set migrations.allow_empty: true"};
+      meant.empty()
+          ? "is it missing in the image (COPY)? if it may be empty, set migrations.allow_empty: true"
+          : fmt::format("did you mean migrations.directory: {}?",
+                        meant.lexically_proximate(fs::current_path()).string())};
 }
 
 }  // namespace schemagate::generic

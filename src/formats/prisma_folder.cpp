@@ -40,10 +40,65 @@ void check_lock_file(const fs::path& directory) {
       "the line must read exactly: provider = \"postgresql\""};
 }
 
+// "..data" and the like are a volume's own.
+std::vector<fs::path> directories_in(const fs::path& directory) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  if (!fs::is_directory(directory, error)) return found;
+  for (const auto& entry : fs::directory_iterator{directory}) {
+    const bool is_directory =
+        entry.is_directory(error) && (!entry.is_symlink() || is_link_into_volume(entry.path()));
+    if (is_directory && !entry.path().filename().native().starts_with(".."))
+      found.push_back(entry.path());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+bool holds_migrations(const fs::path& directory) {
+  const auto directories = directories_in(directory);
+  return std::any_of(directories.begin(), directories.end(), [](const fs::path& one) {
+    std::error_code error;
+    return fs::exists(one / "migration.sql", error);
+  });
+}
+
+// Up to two levels below.
+fs::path folder_below(const fs::path& directory) {
+  const auto holding = [](const std::vector<fs::path>& candidates) {
+    const auto found = std::find_if(candidates.begin(), candidates.end(), holds_migrations);
+    return found == candidates.end() ? fs::path{} : *found;
+  };
+  auto children = directories_in(directory);
+  std::erase_if(children, [](const auto& one) { return one.filename() == "node_modules"; });
+  auto found = holding(children);
+  for (auto child = children.begin(); found.empty() && child != children.end(); ++child)
+    found = holding(directories_in(*child));
+  return found;
+}
+
+// The folder that was meant where `directory` is none: below it, around it, or beside it (the
+// schema's file, a name mistyped). Empty where there is none.
+fs::path folder_meant(const fs::path& given) {
+  const auto directory = (given / "").lexically_normal().parent_path();
+  const auto parent = directory.parent_path();
+  try {
+    if (auto below = folder_below(directory); !below.empty()) return below;
+    if (fs::exists(directory / "migration.sql")) return parent;
+    if (!fs::is_directory(directory) && parent != parent.root_path()) return folder_below(parent);
+  } catch (const fs::filesystem_error&) {  // what may not be looked at is not proposed
+  }
+  return {};
+}
+
 Failure nothing_there(const fs::path& directory, std::string_view what) {
+  const auto meant = folder_meant(directory);
   return {ExitCode::usage, fmt::format("the migrations folder {} {}", directory.string(), what),
-          "is it missing in the image (COPY prisma/migrations)? if it may be empty, set "
-          "migrations.allow_empty: true"};
+          meant.empty()
+              ? "is it missing in the image (COPY prisma/migrations)? if it may be empty, set "
+                "migrations.allow_empty: true"
+              : fmt::format("did you mean migrations.directory: {}?",
+                            meant.lexically_proximate(fs::current_path()).string())};
 }
 
 Migration read_migration(const fs::path& directory) {
@@ -52,6 +107,8 @@ Migration read_migration(const fs::path& directory) {
   migration.file = directory / "migration.sql";
   const auto bytes = read_file(migration.file);
   migration.file_missing = !bytes.has_value();
+  std::error_code error;
+  migration.directory_is_empty = migration.file_missing && fs::is_empty(directory, error);
   if (migration.file_missing) return migration;
   migration.sql = valid_utf8(*bytes);
   migration.was_invalid_utf8 = migration.sql != *bytes;
@@ -66,17 +123,20 @@ Folder read_folder(const fs::path& directory, bool allow_empty) {
   folder.directory = directory;
   folder.format = format();
   std::error_code error;
+  if (fs::exists(directory, error) && !fs::is_directory(directory, error))
+    throw nothing_there(directory, "is no directory");
   if (!fs::is_directory(directory, error)) {
     if (!allow_empty) throw nothing_there(directory, "does not exist");
     folder.digest = digest_of({});
     return folder;
   }
   check_lock_file(directory);
-  for (const auto& entry : fs::directory_iterator{directory}) {
-    if (entry.is_directory() && !entry.is_symlink())
-      folder.migrations.push_back(read_migration(entry.path()));
-  }
-  if (folder.migrations.empty() && !allow_empty)
+  for (const auto& one : directories_in(directory))
+    folder.migrations.push_back(read_migration(one));
+  const bool has_script = std::any_of(folder.migrations.begin(), folder.migrations.end(),
+                                      [](const auto& one) { return !one.file_missing; });
+  const bool is_mistaken = !has_script && !folder_meant(directory).empty();
+  if (is_mistaken || (folder.migrations.empty() && !allow_empty))
     throw nothing_there(directory, "holds no migration");
   std::sort(folder.migrations.begin(), folder.migrations.end(),
             [](const auto& a, const auto& b) { return locale_less(a.name, b.name); });

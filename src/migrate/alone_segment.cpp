@@ -64,22 +64,22 @@ void Applier::alone_segment(const PlannedMigration& planned, std::size_t index,
                             const std::string& id) {
   const auto& segment = planned.segments[index];
   const auto& statement = segment.statements.front();
-  const bool resuming = index == planned.first_segment && !planned.interrupted.digest.empty();
+  const bool resuming = index == planned.interrupted_segment && !planned.interrupted.digest.empty();
   script_.clean();
   if (resuming && was_done_before(planned, segment)) {
     log::info(fmt::format("migration {}: {} on line {} had been finished by the interrupted run",
                           planned.migration->name, statement.what, statement.line));
   } else {
-    auto before = planned.interrupted.evidence;
+    auto before = resuming ? planned.interrupted.evidence : std::string{};
     if (!resuming && statement.index) {
       script_.apply_settings(segment);
       before = concurrent_index::evidence(session_, *statement.index);
     }
     script_.clean();
     in_fenced_transaction([&](Fenced& transaction) {
-      transaction.query(
-          context_.bookkeeping.sql(statements::k_start_step),
-          {id, planned.migration->name, std::to_string(index), segment.digest(), before});
+      transaction.query(context_.bookkeeping.sql(statements::k_start_step),
+                        {id, planned.migration->name, std::to_string(planned.parts_done + index),
+                         digest_of(statement), before});
     });
     context_.tool_lock.release();
     run_alone(planned, segment, before, resuming);

@@ -30,7 +30,10 @@ class Applier {
 
  private:
   void one_transaction(const PlannedMigration& planned);
-  void in_segments(const PlannedMigration& planned);
+  std::optional<PlannedMigration> cut_as_told(const PlannedMigration& planned,
+                                              const StatementFailed& failure);
+  void in_segments(PlannedMigration planned);
+  void begin_or_continue(const PlannedMigration& planned, const std::string& id);
   void transactional_segment(const PlannedMigration& planned, std::size_t index,
                              const std::string& id);
   void alone_segment(const PlannedMigration& planned, std::size_t index, const std::string& id);

@@ -19,16 +19,17 @@ ExitCode exit_code_of(const StatementFailed& failure) {
                                                 : ExitCode::migration_failed;
 }
 
-// Of a migration whose part `index` failed.
+// Of a migration whose segment `index` failed.
 std::string what_stays(const PlannedMigration& planned, std::size_t index) {
-  const auto before = index == 0 ? std::string{}
-                                 : fmt::format("{} of {} parts of this migration stay applied",
-                                               index, planned.segments.size());
+  const auto done = planned.parts_done + index;
+  const auto before = done == 0 ? std::string{}
+                                : fmt::format("{} of {} parts of this migration stay applied", done,
+                                              planned.parts());
   if (planned.segments[index].may_be_half_done())
-    return before + (index == 0 ? "" : ", and ") +
+    return before + (done == 0 ? "" : ", and ") +
            "what the statement committed before it failed stays";
-  if (index == 0) return "what the statement did before it failed stays";
-  return before + fmt::format("; the next run continues with part {}", index + 1);
+  if (done == 0) return "what the statement did before it failed stays";
+  return before + fmt::format("; the next run continues with part {}", done + 1);
 }
 
 }  // namespace
@@ -141,6 +142,7 @@ void Applier::one_transaction(const PlannedMigration& planned) {
   const auto& segment = planned.segments.front();
   const auto id = random_uuid();
   const auto* at_work = &migration;
+  std::optional<PlannedMigration> cut;
   try {
     with_retries(at_work, [&] {
       Fenced transaction{session_, context_.connection.lease, script_.prologue(segment)};
@@ -151,15 +153,29 @@ void Applier::one_transaction(const PlannedMigration& planned) {
       commit(transaction, [&] { return context_.history.is_finished(session_, id); });
     });
   } catch (const StatementFailed& e) {
-    if (e.statement == nullptr || !refuses_transactions(e.error.sqlstate) ||
-        !context_.may_run_alone)
-      throw record_failure(migration, e);
-    // Only the server could tell: a procedure that commits, a partitioned table to be rebuilt.
-    const auto cut = with_statement_alone(planned, *e.statement);
-    if (context_.connection.database.pooled() && cut.sets_outside_transactions())
-      throw record_failure(migration, e);
-    in_segments(cut);
+    cut = cut_as_told(planned, e);
+    if (!cut) throw record_failure(migration, e);
   }
+  if (cut) in_segments(std::move(*cut));
+}
+
+// Only the server can tell that a procedure commits, that a partitioned table is to be rebuilt, or
+// which statement uses a new enum value.
+std::optional<PlannedMigration> Applier::cut_as_told(const PlannedMigration& planned,
+                                                     const StatementFailed& failure) {
+  if (failure.statement == nullptr) return std::nullopt;
+  const auto& [line, column] = std::pair{failure.statement->line, failure.statement->column};
+  std::optional<PlannedMigration> cut;
+  if (needs_commit_before(failure.error.sqlstate))
+    cut = with_cut(planned, {line, column, Cut::Kind::before});
+  if (refuses_transactions(failure.error.sqlstate) && context_.may_run_alone)
+    cut = with_cut(planned, {line, column, Cut::Kind::alone});
+  if (!cut || (context_.connection.database.pooled() && cut->sets_outside_transactions()))
+    return std::nullopt;
+  log::info(fmt::format("{}: {}; rolled back, and done again in {} parts",
+                        location(*planned.migration, line, column), failure.error.message,
+                        cut->parts()));
+  return cut;
 }
 
 void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
@@ -187,6 +203,8 @@ void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
       commit(transaction, [&] { return context_.history.is_finished(session_, last_id); });
     });
   } catch (const StatementFailed& e) {
+    if (needs_commit_before(e.error.sqlstate) && e.statement != nullptr)
+      throw not_as_one(*at_work, *e.statement, e.error.message + " (it has to be committed first)");
     const auto failure = record_failure(*at_work, e);
     throw Failure{failure.code(),
                   std::string{failure.what()} +
@@ -199,9 +217,9 @@ void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
 std::string Applier::finish_part_sql(const PlannedMigration& planned, std::size_t index,
                                      const std::string& id) const {
   const auto& migration = *planned.migration;
-  auto sql = pg::with_values(
-      context_.bookkeeping.sql(statements::k_finish_step),
-      {id, migration.name, std::to_string(index), planned.segments[index].digest()});
+  auto sql = pg::with_values(context_.bookkeeping.sql(statements::k_finish_step),
+                             {id, migration.name, std::to_string(planned.parts_done + index),
+                              join(planned.segments[index].digests(), "\n")});
   if (index + 1 == planned.segments.size())
     sql += ";" + context_.history.finish_sql(id, migration.checksum);
   return sql;
@@ -218,7 +236,7 @@ void Applier::transactional_segment(const PlannedMigration& planned, std::size_t
     commit(transaction, [&] {
       return !session_
                   .query(context_.bookkeeping.sql(statements::k_step_is_finished),
-                         {id, std::to_string(index)})
+                         {id, std::to_string(planned.parts_done + index)})
                   .empty();
     });
   });
@@ -230,11 +248,12 @@ Failure Applier::record_failure(const PlannedMigration& planned, const Statement
                                 std::size_t index, const std::string& id) {
   const auto& migration = *planned.migration;
   const auto& segment = planned.segments[index];
+  const auto done = planned.parts_done + index;
   const auto text = log::redact(describe(migration, failure));
-  const auto& made = segment.statements.front().index;
-  const bool leaves_nothing =
-      segment.transactional || (made && made->action == Statement::Index::Action::create);
-  const bool nothing_remains = index == 0 && leaves_nothing;
+  const bool leaves_nothing = segment.transactional || (segment.statements.front().index &&
+                                                        segment.statements.front().index->action ==
+                                                            Statement::Index::Action::create);
+  const bool nothing_remains = done == 0 && leaves_nothing;
   quietly([&](Fenced& transaction) {
     if (nothing_remains) context_.history.set_rolled_back(transaction, id, text);
     else context_.history.set_failed(transaction, id, text);
@@ -244,42 +263,53 @@ Failure Applier::record_failure(const PlannedMigration& planned, const Statement
       (nothing_remains ? "nothing of this migration remains" : what_stays(planned, index));
   if (segment.may_be_half_done())
     return {exit_code_of(failure), told,
-            finish_by_hand(migration, segment.statements.front().line, index)};
+            finish_by_hand(migration, segment.statements.front().line, done)};
   auto hint = advice(migration, failure.error.sqlstate);
-  if (index > 0)
-    hint = hint + fmt::format("; change nothing before line {}, that is applied",
-                              segment.statements.front().line);
+  if (done > 0 && !segment.statements.empty())
+    hint =
+        hint + fmt::format("; what stands before line {0} is applied: leave it as it is, and put "
+                           "what is new between that and line {0}",
+                           segment.statements.front().line);
   return {exit_code_of(failure), told, hint};
 }
 
-void Applier::in_segments(const PlannedMigration& planned) {
+void Applier::begin_or_continue(const PlannedMigration& planned, const std::string& id) {
   const auto& migration = *planned.migration;
-  const auto id = planned.row_id.empty() ? random_uuid() : planned.row_id;
-  if (planned.row_id.empty()) {
-    in_fenced_transaction([&](Fenced& transaction) {
+  const auto start_step = [&](Fenced& transaction, std::size_t segment) {
+    transaction.query(context_.bookkeeping.sql(statements::k_start_step),
+                      {id, migration.name, std::to_string(planned.parts_done + segment),
+                       planned.interrupted.digest, planned.interrupted.evidence});
+  };
+  if (planned.row_id.empty())
+    return in_fenced_transaction([&](Fenced& transaction) {
       context_.history.insert_started(transaction, id, migration.name, migration.checksum);
-      transaction.query(context_.bookkeeping.sql(statements::k_start_step),
-                        {id, migration.name, "0", "", ""});
+      start_step(transaction, 0);
     });
-  } else {
-    log::info(
-        fmt::format("migration {}: continuing with part {} of {}, where an earlier run stopped",
-                    migration.name, planned.first_segment + 1, planned.segments.size()));
-    in_fenced_transaction(
-        [&](Fenced& transaction) { context_.history.forget_logs(transaction, id); });
-  }
-  for (auto index = planned.first_segment; index < planned.segments.size(); ++index) {
+  log::info(fmt::format("migration {}: continuing with part {} of {}, where an earlier run stopped",
+                        migration.name, planned.parts_done + 1, planned.parts()));
+  in_fenced_transaction([&](Fenced& transaction) {
+    context_.history.forget_logs(transaction, id);
+    // What was begun may have another number in the script as it is now, or none.
+    transaction.query(context_.bookkeeping.sql(statements::k_forget_begun), {id});
+    start_step(transaction, planned.interrupted_segment);
+  });
+}
+
+void Applier::in_segments(PlannedMigration planned) {
+  const auto id = planned.row_id.empty() ? random_uuid() : planned.row_id;
+  begin_or_continue(planned, id);
+  for (std::size_t index = 0; index < planned.segments.size();) {
+    std::optional<PlannedMigration> cut;
     try {
       if (planned.segments[index].transactional) transactional_segment(planned, index, id);
       else alone_segment(planned, index, id);
+      ++index;
     } catch (const StatementFailed& e) {
-      throw record_failure(planned, e, index, id);
+      if (planned.segments[index].transactional) cut = cut_as_told(planned, e);
+      if (!cut) throw record_failure(planned, e, index, id);
     }
+    if (cut) planned = std::move(*cut);  // the segments before this one are the same
   }
-  if (planned.first_segment == planned.segments.size())
-    in_fenced_transaction([&](Fenced& transaction) {
-      transaction.execute(context_.history.finish_sql(id, migration.checksum));
-    });
 }
 
 void Applier::apply(const PlannedMigration& planned) {

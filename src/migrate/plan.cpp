@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "resume.hpp"
 #include "schemagate/base/text.hpp"
 
 namespace schemagate {
@@ -23,7 +24,7 @@ void check_readable(const Folder& folder, const Migration& migration) {
     throw Failure{ExitCode::history,
                   fmt::format("{} does not exist, but its directory does{}; nothing was applied",
                               display_path(migration), folder.code_of(Problem::no_script)),
-                  "restore the file, or remove the directory"};
+                  remedy_for_missing_file(migration)};
   }
   if (migration.sql.find('\0') != std::string::npos) {
     throw cannot_be_executed(
@@ -40,125 +41,28 @@ void check_readable(const Folder& folder, const Migration& migration) {
   }
 }
 
-std::vector<Segment> segments_of(const Folder& folder, const Migration& migration) {
-  check_readable(folder, migration);
-  try {
-    return split_into_segments(parse_script(migration.sql));
-  } catch (const ScriptRefused& e) {
-    throw Failure{
-        ExitCode::migration_failed,
-        fmt::format("{}: {}; nothing was applied", location(migration, e.line, e.column), e.what()),
-        e.hint};
-  }
-}
-
-// Where the earlier run stopped, if what it finished is still the same in this cut of the script.
-bool continue_after(PlannedMigration& planned, const std::map<int, Step>& steps) {
-  for (const auto& [number, step] : steps) {
-    const auto index = static_cast<std::size_t>(number);
-    const bool is_same =
-        index < planned.segments.size() && planned.segments[index].digest() == step.digest;
-    const bool is_next = index == planned.first_segment;  // a gap would be skipped for good
-    if (step.finished && !(is_same && is_next)) return false;
-    if (step.finished) ++planned.first_segment;
-    else if (is_same && is_next) planned.interrupted = step;
-  }
-  return true;
-}
-
-// What commits by itself half-way must not be executed twice. Steps with a digest are begun outside
-// of transactions only: where the script has a transaction now, it was such a statement that only
-// the server knew (with_statement_alone), and that was changed since. Whose run was refused was
-// told.
-void check_can_be_repeated(const PlannedMigration& planned, const std::map<int, Step>& steps) {
-  const auto begun = steps.find(static_cast<int>(planned.first_segment));
-  if (begun == steps.end() || begun->second.finished || begun->second.digest.empty()) return;
-  const bool is_same = !planned.interrupted.digest.empty();
-  const auto& migration = *planned.migration;
-  auto where = display_path(migration);
-  auto what = std::string{"what stood here before the file was changed"};
-  int line = 1;
-  bool may_be_half_done = false;
-  bool stands_alone = false;
-  const bool has_statement = planned.first_segment < planned.segments.size() &&
-                             !planned.segments[planned.first_segment].statements.empty();
-  if (has_statement) {
-    const auto& segment = planned.segments[planned.first_segment];
-    const auto& statement = segment.statements.front();
-    line = statement.line;
-    where = location(migration, line, statement.column);
-    may_be_half_done = segment.may_be_half_done();
-    stands_alone = !segment.transactional;
-    if (is_same) what = fmt::format("this statement ({})", statement.what);
-  }
-  if (!may_be_half_done && (is_same || stands_alone || planned.was_refused)) return;
-  throw Failure{ExitCode::history,
-                fmt::format("{}: an earlier run {} in {}; how far it came cannot be told", where,
-                            planned.was_refused ? "failed" : "was interrupted", what),
-                finish_by_hand(migration, line, planned.first_segment)};
-}
-
-// An earlier run of ours got part of the way, and the parts it did are still the same in the
-// script.
-std::optional<PlannedMigration> resumed(const HistoryRow& row, const History& history,
-                                        const Folder& folder) {
-  const auto steps = history.steps.find(row.id);
-  const auto* migration = folder.find(row.name);
-  if (steps == history.steps.end() || migration == nullptr) return std::nullopt;
-  const PlannedMigration whole{.migration = migration,
-                               .segments = segments_of(folder, *migration),
-                               .row_id = row.id,
-                               .first_segment = 0,
-                               .interrupted = {},
-                               .was_refused = !row.logs.empty()};
-  std::vector<PlannedMigration> cuts = {whole};
-  // That run may have learnt from the server that a statement has to stand alone.
-  if (whole.segments.size() == 1)
-    for (const auto& statement : whole.segments.front().statements)
-      cuts.push_back(with_statement_alone(whole, statement));
-  std::optional<PlannedMigration> found;
-  for (auto& cut : cuts) {
-    if (!continue_after(cut, steps->second)) continue;
-    const bool tells_more = found && found->interrupted.digest.empty();
-    if (!found || (tells_more && !cut.interrupted.digest.empty())) found = std::move(cut);
-  }
-  if (found) {
-    check_can_be_repeated(*found, steps->second);
-    return found;
-  }
-  const auto done = std::count_if(steps->second.begin(), steps->second.end(),
-                                  [](const auto& step) { return step.second.finished; });
-  throw Failure{ExitCode::history,
-                fmt::format("{}: an earlier run applied the first {} of this script, but that was "
-                            "changed since; it cannot be continued",
-                            display_path(*migration),
-                            counted(static_cast<std::size_t>(done), "part")),
-                "restore the part that was applied; what follows it may be changed"};
-}
-
 std::vector<std::string> warnings_or_throw(const std::vector<Discrepancy>& found,
                                            const Manifest::Migrations& policies) {
   std::vector<std::string> warnings;
   std::vector<std::string> failures;
+  std::map<Discrepancy::Kind, std::string> remedies;  // the first of a kind tells it
   for (const auto& one : found) {
     const auto policy = policy_for(one.kind, policies);
     if (policy == Policy::warn) warnings.push_back(one.text);
-    if (policy == Policy::fail) failures.push_back(one.text);
+    if (policy != Policy::fail) continue;
+    failures.push_back(one.text);
+    remedies.emplace(one.kind, one.remedy);
   }
   if (failures.empty()) return warnings;
-  throw Failure{
-      ExitCode::history, join(failures, "\n"),
-      "undo the change, or allow it: migrations.edited, .missing and .out_of_order take fail, warn or allow"};
+  std::string hint;
+  for (const auto& [kind, remedy] : remedies) hint += (hint.empty() ? "" : "; ") + remedy;
+  throw Failure{ExitCode::history, join(failures, "\n"), hint};
 }
 
 void check_one_transaction_is_possible(const Plan& plan) {
-  std::vector<std::pair<std::string, std::string>> new_values;  // enum value, where it was added
   for (const auto& planned : plan.pending) {
     const auto refuse = [&](const Statement& at, const std::string& why) {
-      throw Failure{ExitCode::refused,
-                    fmt::format("{}: atomic: release is not possible: {}",
-                                location(*planned.migration, at.line, at.column), why),
-                    "deploy this release with migrations.atomic: migration"};
+      throw not_as_one(*planned.migration, at, why);
     };
     const auto& first = planned.segments.front();
     const Statement start = first.statements.empty() ? Statement{} : first.statements.front();
@@ -169,22 +73,20 @@ void check_one_transaction_is_possible(const Plan& plan) {
     if (!first.transactional) refuse(start, start.what + " refuses transactions");
     if (!first.transaction_options.empty())
       refuse(start, "the script sets its own transaction's " + first.transaction_options);
-    for (const auto& statement : first.statements) {
-      if (statement.kind == Statement::Kind::add_enum_value) {
-        new_values.emplace_back(statement.value,
-                                location(*planned.migration, statement.line, statement.column));
-        continue;
-      }
+    for (const auto& statement : first.statements)
       if (lower_case(statement.text).starts_with("set transaction"))
         refuse(statement, "the script sets its own transaction's properties");
-      for (const auto& [value, where] : new_values)
-        if (mentions(statement, value))
-          refuse(statement, fmt::format("it uses the enum value '{}' added at {}", value, where));
-    }
   }
 }
 
 }  // namespace
+
+Failure not_as_one(const Migration& migration, const Statement& at, const std::string& why) {
+  return {ExitCode::refused,
+          fmt::format("{}: atomic: release is not possible: {}",
+                      location(migration, at.line, at.column), why),
+          "deploy this release with migrations.atomic: migration"};
+}
 
 std::optional<Failure> obstacle_to_continuing(const HistoryRow& row, const History& history,
                                               const Folder& folder) {
@@ -196,17 +98,33 @@ std::optional<Failure> obstacle_to_continuing(const HistoryRow& row, const Histo
   }
 }
 
-PlannedMigration with_statement_alone(const PlannedMigration& planned, const Statement& statement) {
-  auto script = planned.segments.front().statements;
-  for (auto& candidate : script) {
-    if (candidate.line != statement.line || candidate.column != statement.column) continue;
-    candidate.kind = Statement::Kind::alone;
-    candidate.rerun = Statement::Rerun::unknown;
-    candidate.what = "a statement that the server does not run in a transaction";
+std::vector<Statement> statements_of(const Folder& folder, const Migration& migration) {
+  check_readable(folder, migration);
+  return parse_script(migration.sql);
+}
+
+void cut_into_segments(PlannedMigration& planned, std::vector<Statement> script) {
+  try {
+    planned.segments =
+        split_into_segments(std::move(script), planned.cuts, planned.statements_done);
+  } catch (const ScriptRefused& e) {
+    throw Failure{ExitCode::migration_failed,
+                  fmt::format("{}: {}; nothing was applied",
+                              location(*planned.migration, e.line, e.column), e.what()),
+                  e.hint};
   }
-  auto cut = planned;
-  cut.segments = split_into_segments(script);
-  return cut;
+}
+
+std::optional<PlannedMigration> with_cut(const PlannedMigration& planned, const Cut& cut) {
+  auto again = planned;
+  again.cuts.push_back(cut);
+  cut_into_segments(again, parse_script(planned.migration->sql));
+  const auto more = again.segments.size() - planned.segments.size();
+  if (more == 0 && cut.kind == Cut::Kind::before) return std::nullopt;
+  if (!again.interrupted.digest.empty() &&
+      again.segments[again.interrupted_segment + more].statements.front().line >= cut.line)
+    again.interrupted_segment += more;
+  return again;
 }
 
 Hint finish_by_hand(const Migration& migration, int line, std::size_t parts_done) {
@@ -275,7 +193,12 @@ std::vector<Discrepancy> discrepancies(const Folder& folder, const History& hist
     if (!migration.file_missing && !folder.has_content(migration, row->second->checksum))
       found.push_back(
           {Kind::edited, migration.name,
-           fmt::format("{}: the file was edited after it was applied", display_path(migration))});
+           fmt::format("{}: the file was edited after it was applied (the history holds "
+                       "its checksum, {:.12}..., not its text; now it is {:.12}...)",
+                       display_path(migration), row->second->checksum, migration.checksum),
+           fmt::format("undo the edit (git log -p -- {} shows it), and write a new "
+                       "migration that does what it should do",
+                       shell_word(display_path(migration)))});
   }
   for (const auto& [name, row] : applied) {
     if (!on_disk.contains(name))
@@ -283,7 +206,9 @@ std::vector<Discrepancy> discrepancies(const Folder& folder, const History& hist
           {Kind::missing, name,
            fmt::format(
                "migration {} is applied, but not in {} (an older image, or a deleted directory)",
-               name, folder.directory.string())});
+               name, folder.directory.string()),
+           "restore the directory; a rolled-back image may leave it so (migrations.missing: "
+           "allow)"});
   }
   for (const auto& migration : folder.migrations) {
     if (migration.name == last_applied || last_applied.empty()) break;
@@ -291,7 +216,9 @@ std::vector<Discrepancy> discrepancies(const Folder& folder, const History& hist
       found.push_back(
           {Kind::out_of_order, migration.name,
            fmt::format("migration {} is pending, but {}, which sorts after it, is already applied",
-                       migration.name, last_applied)});
+                       migration.name, last_applied),
+           "give it a name that sorts last; or migrations.out_of_order: warn, and a run applies it "
+           "all the same"});
   }
   return found;
 }
@@ -309,10 +236,8 @@ Plan make_plan(const Folder& folder, const History& history, const Manifest::Mig
     if (!row.rolled_back) known.insert(row.name);
   for (const auto& migration : folder.migrations) {
     if (known.contains(migration.name)) continue;
-    plan.pending.push_back({.migration = &migration,
-                            .segments = segments_of(folder, migration),
-                            .row_id = {},
-                            .interrupted = {}});
+    plan.pending.push_back({.migration = &migration});
+    cut_into_segments(plan.pending.back(), statements_of(folder, migration));
     if (migration.was_invalid_utf8)
       plan.warnings.push_back(
           fmt::format("{}: invalid UTF-8 in a comment is read as U+FFFD", display_path(migration)));

@@ -3,7 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <set>
+#include <utility>
 
 #include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
@@ -48,10 +48,38 @@ void refuse_what_loses_work(const std::vector<Statement>& script) {
   }
 }
 
+// A cut is no cut inside the script's own BEGIN ... COMMIT: then it is before that.
+void mark(std::vector<Statement>& script, const Cut& cut) {
+  Statement* block = nullptr;
+  for (auto& statement : script) {
+    if (statement.kind == Kind::begin && block == nullptr) block = &statement;
+    if (statement.kind == Kind::commit) block = nullptr;
+    if (statement.line != cut.line || statement.column != cut.column) continue;
+    if (cut.kind == Cut::Kind::before) {
+      (block != nullptr ? *block : statement).needs_commit_before = true;
+    } else {
+      statement.kind = Kind::alone;
+      statement.rerun = Statement::Rerun::unknown;
+      statement.what = "a statement that the server does not run in a transaction";
+    }
+  }
+}
+
+// Of what ends at a COMMIT, what can be sent again behind one: not a temporary table or a cursor.
+bool is_local_setting(const Statement& statement) {
+  if (!statement.ends_at_commit) return false;
+  const auto text = lower_case(statement.text);
+  return text.starts_with("set") || text.starts_with("select");
+}
+
 class Splitter {
  public:
-  std::vector<Segment> split(const std::vector<Statement>& script) {
-    for (const auto& statement : script) add(statement);
+  std::vector<Segment> split(std::vector<Statement> script, std::size_t done) {
+    for (auto& statement : script) {
+      const bool may_be_last_done = counts(statement);
+      add(std::move(statement));
+      if (may_be_last_done && done > 0 && --done == 0) forget_what_is_done();
+    }
     cut("");
     if (segments_.empty()) {
       segments_.emplace_back();
@@ -63,33 +91,36 @@ class Splitter {
   }
 
  private:
-  void add(const Statement& statement) {
+  void add(Statement statement) {
+    if (statement.needs_commit_before)
+      cut(fmt::format("line {} needs what stands before it committed", statement.line));
     switch (statement.kind) {
       case Kind::begin: return begin(statement);
       case Kind::commit: return commit(statement);
-      case Kind::alone:
-        cut(fmt::format("after {} on line {}", statement.what, statement.line));
-        segments_.push_back({.transactional = false,
-                             .statements = {statement},
-                             .settings = settings_,
-                             .transaction_options = {},
-                             .reason = fmt::format("{} refuses transactions", statement.what)});
-        return;
-      case Kind::add_enum_value:
-        (in_block_ ? new_values_in_block_ : new_values_).insert(statement.value);
-        break;
-      default: cut_before_use_of_new_values(statement); break;
+      case Kind::alone: return add_alone(std::move(statement));
+      default: break;
     }
     // What an absorbed COMMIT would have checked, or an ALTER TABLE finds pending trigger events.
     if (check_before_next_) current_.statements.push_back(*check_before_next_);
     check_before_next_.reset();
-    current_.statements.push_back(statement);
     if (statement.kind == Kind::setting) settings_.push_back(statement);
+    if (is_local_setting(statement)) local_settings_.push_back(statement);
     ends_at_commit_ = ends_at_commit_ || statement.ends_at_commit;
+    current_.statements.push_back(std::move(statement));
+  }
+
+  void add_alone(Statement statement) {
+    cut(fmt::format("after {} on line {}", statement.what, statement.line));
+    Segment alone{.transactional = false,
+                  .statements = {},
+                  .settings = settings_,
+                  .transaction_options = {},
+                  .reason = fmt::format("{} refuses transactions", statement.what)};
+    alone.statements.push_back(std::move(statement));
+    append(std::move(alone));
   }
 
   void begin(const Statement& statement) {
-    in_block_ = true;
     if (statement.options.empty()) return;
     cut(fmt::format("BEGIN {} on line {}", statement.options, statement.line));
     current_.transaction_options = statement.options;
@@ -97,9 +128,6 @@ class Splitter {
   }
 
   void commit(const Statement& statement) {
-    in_block_ = false;
-    new_values_.merge(new_values_in_block_);
-    new_values_in_block_.clear();
     if (ends_at_commit_) return cut("the script's own COMMIT ends what it set for one transaction");
     if (current_.statements.empty()) return;
     check_before_next_ = statement;
@@ -107,45 +135,65 @@ class Splitter {
     check_before_next_->text = k_check_deferred_constraints;
   }
 
-  // A value that an earlier transaction did not commit cannot be used yet (SQLSTATE 55P04).
-  void cut_before_use_of_new_values(const Statement& statement) {
-    for (const auto& value : new_values_) {
-      if (!mentions(statement, value)) continue;
-      cut(fmt::format("line {} uses the new enum value '{}', which must be committed first",
-                      statement.line, value));
-      return;
-    }
-  }
-
   // Ends the current segment; `reason` is the next one's.
   void cut(const std::string& reason) {
-    new_values_.clear();
     check_before_next_.reset();
     ends_at_commit_ = false;
+    local_settings_.clear();
     const bool only_settings = std::all_of(current_.statements.begin(), current_.statements.end(),
                                            [](const auto& s) { return s.kind == Kind::setting; });
-    if (!only_settings) segments_.push_back(std::move(current_));
+    if (only_settings) unsent_settings_ += current_.statements.size();
+    else append(std::move(current_));
     current_ = {};
     current_.settings = settings_;
     current_.reason = reason;
   }
 
+  void append(Segment segment) {
+    segment.own_settings = std::exchange(unsent_settings_, 0);
+    segments_.push_back(std::move(segment));
+  }
+
+  // The transaction of the last statement done may go on: what was set for it is set again.
+  void forget_what_is_done() {
+    segments_.clear();
+    unsent_settings_ = 0;
+    current_.statements.clear();
+    current_.settings = settings_;
+    current_.settings.insert(current_.settings.end(), local_settings_.begin(),
+                             local_settings_.end());
+  }
+
   std::vector<Segment> segments_;
   Segment current_;
   std::vector<Statement> settings_;
-  std::set<std::string> new_values_;           // added by the current segment
-  std::set<std::string> new_values_in_block_;  // added inside a BEGIN that is still open
+  std::vector<Statement> local_settings_;  // of the current transaction
+  std::size_t unsent_settings_ = 0;        // the last of settings_, in no segment yet
   std::optional<Statement> check_before_next_;
-  bool in_block_ = false;
   bool ends_at_commit_ = false;
 };
 
 }  // namespace
 
-std::string Segment::digest() const {
-  std::string all = transactional ? "transaction\n" : "alone\n";
-  for (const auto& statement : statements) all += statement.text + ";\n";
-  return sha256_hex(all);
+bool counts(const Statement& statement) {
+  return statement.kind != Kind::begin && statement.kind != Kind::commit &&
+         statement.text != k_check_deferred_constraints;
+}
+
+std::string digest_of(const Statement& statement) {
+  constexpr std::size_t k_digits = 32;
+  const auto words = without_comments(statement.text);  // nothing where it cannot be read
+  return sha256_hex(words.empty() ? statement.text : words).substr(0, k_digits);
+}
+
+std::vector<std::string> Segment::digests() const {
+  std::vector<std::string> all;
+  for (auto at = settings.end() - static_cast<std::ptrdiff_t>(own_settings); at != settings.end();
+       ++at)
+    all.push_back(digest_of(*at));
+  for (const auto& statement : statements)
+    if (counts(statement)) all.push_back(digest_of(statement));
+  return all;
 }
 
 bool Segment::may_be_half_done() const {
@@ -153,9 +201,11 @@ bool Segment::may_be_half_done() const {
          statements.front().rerun == Statement::Rerun::unknown;
 }
 
-std::vector<Segment> split_into_segments(const std::vector<Statement>& script) {
+std::vector<Segment> split_into_segments(std::vector<Statement> script,
+                                         const std::vector<Cut>& cuts, std::size_t done) {
   refuse_what_loses_work(script);
-  return Splitter{}.split(script);
+  for (const auto& cut : cuts) mark(script, cut);
+  return Splitter{}.split(std::move(script), done);
 }
 
 }  // namespace schemagate

@@ -89,6 +89,9 @@ bool refuses_transactions(const std::string& sqlstate) {
   return sqlstate == "25001" || sqlstate == "2D000";
 }
 
+// 55P04: unsafe use of a new value of an enum.
+bool needs_commit_before(const std::string& sqlstate) { return sqlstate == "55P04"; }
+
 // 42P04, 42710: exists already; 3D000, 42704: does not exist.
 bool says_it_was_done(const std::string& sqlstate) {
   return sqlstate == "42P04" || sqlstate == "42710" || sqlstate == "3D000" || sqlstate == "42704";

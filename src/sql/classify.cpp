@@ -153,12 +153,6 @@ bool ends_at_commit(PgQuery__OnCommitAction action) {
          action == PG_QUERY__ON_COMMIT_ACTION__ONCOMMIT_DELETE_ROWS;
 }
 
-void classify_enum(Statement& statement, const PgQuery__AlterEnumStmt& node) {
-  if (!std::string_view{node.old_val}.empty()) return;  // RENAME VALUE is safe in a transaction
-  statement.kind = Kind::add_enum_value;
-  statement.value = node.new_val;
-}
-
 // Changing the publications refreshes too, unless told otherwise.
 void classify_subscription(Statement& statement, const PgQuery__AlterSubscriptionStmt& node) {
   switch (node.kind) {
@@ -206,8 +200,6 @@ void classify(Statement& statement, const PgQuery__Node& node) {
     case PG_QUERY__NODE__NODE_DO_STMT: return classify_do(statement, *node.do_stmt);
     case PG_QUERY__NODE__NODE_ALTER_TABLE_STMT:
       return classify_alter_table(statement, *node.alter_table_stmt);
-    case PG_QUERY__NODE__NODE_ALTER_ENUM_STMT:
-      return classify_enum(statement, *node.alter_enum_stmt);
     case PG_QUERY__NODE__NODE_CREATE_STMT:
       statement.ends_at_commit = ends_at_commit(node.create_stmt->oncommit);
       return;

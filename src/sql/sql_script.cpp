@@ -1,7 +1,7 @@
 #include "schemagate/sql/sql_script.hpp"
 
 #include <algorithm>
-#include <cctype>
+#include <array>
 
 #include "classify.hpp"
 #include "schemagate/base/large_stack.hpp"
@@ -13,15 +13,12 @@ namespace {
 
 using namespace syntax;
 
-struct Range {
-  std::size_t start;
-  std::size_t end;
-};
-
 // Where the statement itself stands in the text: without comments, blanks and semicolons around it.
 std::optional<Range> extent(const std::string& text) {
-  const auto tokens = tokens_of(text);
-  if (tokens.empty()) {  // nothing there, or a text that cannot be split: the server will say
+  const bool may_hold_comments =
+      text.find("--") != std::string::npos || text.find("/*") != std::string::npos;
+  const auto tokens = may_hold_comments ? tokens_of(text) : std::vector<Token>{};
+  if (tokens.empty()) {  // or a text that cannot be split: the server will say
     const auto first = text.find_first_not_of(" \t\r\n\f\v;");
     if (first == std::string::npos) return std::nullopt;
     return Range{first, text.find_last_not_of(" \t\r\n\f\v;") + 1};
@@ -62,17 +59,34 @@ class Locator {
   int line_ = 1;
 };
 
-// Not by pg_query_split_with_scanner, which leaves out what holds no keyword: "TRUNCAT a;".
-std::vector<Range> split_at_semicolons(const std::string& sql) {
-  std::vector<Range> ranges = {{0, sql.size()}};
+// Between semicolons, of a part of the script.
+void split_at_semicolons(const std::string& sql, Range part, std::vector<Range>& ranges) {
+  const auto text = sql.substr(part.start, part.end - part.start);
+  if (text.find_first_not_of(" \t\r\n\f\v;") == std::string::npos) return;
   int depth = 0;  // a rule's actions stand in parentheses
-  for (const auto& token : tokens_of(sql)) {
+  auto start = part.start;
+  for (const auto& token : tokens_of(text)) {
     if (token.text == "(") ++depth;
     if (token.text == ")" && depth > 0) --depth;
     if (token.text != ";" || depth > 0) continue;
-    ranges.back().end = static_cast<std::size_t>(token.text.data() - sql.data());
-    ranges.push_back({ranges.back().end + 1, sql.size()});
+    const auto end = part.start + static_cast<std::size_t>(token.text.data() - text.data());
+    ranges.push_back({start, end});
+    start = end + 1;
   }
+  ranges.push_back({start, part.end});
+}
+
+// The scanner's statements, and what it leaves out: it holds no keyword ("TRUNCAT a;"), or stands
+// behind a parenthesis too many.
+std::vector<Range> split_at_semicolons(const std::string& sql) {
+  std::vector<Range> ranges;
+  std::size_t at = 0;
+  for (const auto& found : ranges_of(sql)) {
+    split_at_semicolons(sql, {at, found.start}, ranges);
+    ranges.push_back(found);
+    at = found.end;
+  }
+  split_at_semicolons(sql, {at, sql.size()}, ranges);
   return ranges;
 }
 
@@ -81,6 +95,7 @@ std::vector<Range> split_at_semicolons(const std::string& sql) {
 std::size_t end_of_atomic_body(const std::string& sql, const std::vector<Range>& ranges,
                                std::size_t first) {
   const auto text = sql.substr(ranges[first].start, ranges[first].end - ranges[first].start);
+  if (lower_case(text).find("atomic") == std::string::npos) return first;
   const auto words = words_of(text);
   const auto begin_atomic =
       std::adjacent_find(words.begin(), words.end(), [](const auto& a, const auto& b) {
@@ -93,9 +108,16 @@ std::size_t end_of_atomic_body(const std::string& sql, const std::vector<Range>&
   return first;
 }
 
-// For a script that the grammar does not know as a whole: split at semicolons, each piece for
-// itself.
-std::vector<Statement> parse_piecewise(const std::string& sql) {
+// They mean nothing for transactions, and a script of data may be long: not worth a tree.
+bool changes_data(const std::string& text) {
+  constexpr std::array<std::string_view, 3> k_words = {"insert", "update", "delete"};
+  const auto word = lower_case(text.substr(0, text.find_first_of(" \t\r\n\f\v")));
+  return std::find(k_words.begin(), k_words.end(), word) != k_words.end();
+}
+
+// One statement at a time: what the grammar does not know stays among what it knows, and there is
+// never more than one tree.
+std::vector<Statement> parse_whole(const std::string& sql) {
   std::vector<Statement> statements;
   Locator locator{sql};
   const auto ranges = split_at_semicolons(sql);
@@ -104,43 +126,14 @@ std::vector<Statement> parse_piecewise(const std::string& sql) {
     i = end_of_atomic_body(sql, ranges, i);
     auto statement = locator.statement({start, ranges[i].end});
     if (!statement) continue;
-    const auto tree = parse(statement->text);
-    if (tree && tree->n_stmts == 1) classify(*statement, *tree->stmts[0]->stmt);
-    else classify_by_words(*statement);
+    if (!changes_data(statement->text)) {
+      const auto tree = parse(statement->text);
+      if (tree && tree->n_stmts == 1) classify(*statement, *tree->stmts[0]->stmt);
+      else classify_by_words(*statement);
+    }
     statements.push_back(std::move(*statement));
   }
   return statements;
-}
-
-std::vector<Statement> parse_whole(const std::string& sql) {
-  const auto tree = parse(sql);
-  if (!tree) return parse_piecewise(sql);
-  std::vector<Statement> statements;
-  Locator locator{sql};
-  for (std::size_t i = 0; i < tree->n_stmts; ++i) {
-    const auto& raw = *tree->stmts[i];
-    const auto start = static_cast<std::size_t>(raw.stmt_location);
-    const auto end =
-        raw.stmt_len == 0 ? sql.size() : start + static_cast<std::size_t>(raw.stmt_len);
-    auto statement = locator.statement({start, end});
-    if (!statement) continue;
-    classify(*statement, *raw.stmt);
-    statements.push_back(std::move(*statement));
-  }
-  return statements;
-}
-
-bool holds_word(std::string_view text, const std::string& word) {
-  const auto is_part_of_word = [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
-  };
-  for (auto at = text.find(word); at != std::string_view::npos; at = text.find(word, at + 1)) {
-    const auto end = at + word.size();
-    if ((at == 0 || !is_part_of_word(text[at - 1])) &&
-        (end == text.size() || !is_part_of_word(text[end])))
-      return true;
-  }
-  return false;
 }
 
 }  // namespace
@@ -151,17 +144,6 @@ std::vector<Statement> parse_script(std::string_view text) {
   std::vector<Statement> statements;
   with_stack_for(text.size(), [&] { statements = parse_whole(std::string{text}); });
   return statements;
-}
-
-bool mentions(const Statement& statement, const std::string& value) {
-  std::string quoted;
-  for (const char c : value) quoted.append(c == '\'' ? 2 : 1, c);
-  const auto words = words_of(statement.text);
-  return std::any_of(words.begin(), words.end(), [&](const auto& token) {
-    const bool is_string =
-        token.kind == PG_QUERY__TOKEN__SCONST || token.kind == PG_QUERY__TOKEN__USCONST;
-    return is_string && (holds_word(token.text, value) || holds_word(token.text, quoted));
-  });
 }
 
 std::string without_comments(const std::string& sql) {

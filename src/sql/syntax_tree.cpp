@@ -65,6 +65,21 @@ std::vector<Token> tokens_of(const std::string& sql) {
   return tokens;
 }
 
+std::vector<Range> ranges_of(const std::string& sql) {
+  std::vector<Range> ranges;
+  auto result = ::pg_query_split_with_scanner(sql.c_str());
+  if (result.error != nullptr) {
+    ::pg_query_free_split_result(result);
+    result = ::pg_query_split_with_scanner(with_plain_numbers(sql).c_str());
+  }
+  for (int i = 0; result.error == nullptr && i < result.n_stmts; ++i) {
+    const auto start = static_cast<std::size_t>(result.stmts[i]->stmt_location);
+    ranges.push_back({start, start + static_cast<std::size_t>(result.stmts[i]->stmt_len)});
+  }
+  ::pg_query_free_split_result(result);
+  return ranges;
+}
+
 bool is_comment(const Token& token) {
   return token.kind == PG_QUERY__TOKEN__SQL_COMMENT || token.kind == PG_QUERY__TOKEN__C_COMMENT;
 }

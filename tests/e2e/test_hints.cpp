@@ -35,7 +35,7 @@ TEST_CASE("what cannot be continued is not said to be continued by the next run"
   Deployment shop;
   shop.migration("1_init", "CREATE TABLE a (x int);\nCREATE INDEX CONCURRENTLY i ON a (x);\n"
                            "ALTER TABLE nowhere ADD y int;\n");
-  REQUIRE(shop.run() == exits(21, "change nothing before line 3, that is applied"));
+  REQUIRE(shop.run() == exits(21, "what stands before line 3 is applied: leave it as it is"));
   shop.migration("1_init",
                  "CREATE TABLE a (x int, y int);\nCREATE INDEX CONCURRENTLY i ON a (x);\n");
   const auto run = shop.run();

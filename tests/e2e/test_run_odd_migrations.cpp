@@ -1,6 +1,8 @@
 // Every folder of tests/odd: scripts as they turn up in real repositories, each of which Prisma or
 // psql treats in a way of its own. docs/odd-migrations.md explains the answers.
 
+#include <sys/resource.h>
+
 #include <filesystem>
 #include <set>
 
@@ -189,6 +191,20 @@ void check_twice(const Odd& odd) {
 TEST_CASE("every odd migration leaves what the table says, and a second run ends the same way") {
   const ClusterWide clean_up;
   for (const auto& odd : odd_migrations()) check_twice(odd);
+}
+
+TEST_CASE("a script of eighty thousand statements needs memory of a few times its size") {
+  const Deployment shop;
+  std::string script = "CREATE TABLE geo (id int, name text, v float8);\n";
+  for (int i = 0; i < 80'000; ++i)
+    script += "INSERT INTO geo VALUES (" + std::to_string(i) +
+              ", 'a place with a rather ordinary name, as there are many of them', 0.5);\n";
+  shop.migration("1_geo", script);
+  CHECK(shop.run() == exits(0));
+  CHECK(shop.database().value("SELECT count(*) FROM geo") == "80000");
+  rusage usage{};
+  ::getrusage(RUSAGE_CHILDREN, &usage);  // the largest of them
+  CHECK(usage.ru_maxrss < 200 * 1024);
 }
 
 TEST_CASE("a new value of an enum type that the same script creates can be used in it") {

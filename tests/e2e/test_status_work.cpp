@@ -192,6 +192,29 @@ TEST_CASE("a gate that goes by the migrations is open where Prisma alone has app
   CHECK(seen.json.at("gate").at("open") == true);
 }
 
+TEST_CASE("what status says of a gate by migrations holds for a command without a history, too") {
+  Shop shop;
+  shop.migration("1_users", "CREATE TABLE users (id int);");
+  const std::string command = "tool: command, command: [\"true\"]";
+  const auto says = [&](bool open) {
+    CHECK(shop.status().json.at("gate").at("open") == open);
+    CHECK(shop.call({"gate", "--once"}).exit_code == (open ? 0 : 30));
+  };
+  shop.settings.rest = "release: r1\ngate: {match: migrations}\n";
+  shop.settings.migrations = command;
+  says(false);
+  REQUIRE(shop.run() == exits(0));  // and nothing has applied it
+  says(false);
+  shop.settings.migrations = "";
+  REQUIRE(shop.run() == exits(0));
+  shop.settings.migrations = command;
+  says(true);
+  shop.migration("2_orders", "CREATE TABLE orders (id int);");
+  says(false);
+  shop.settings.migrations = command + ", history: prisma";
+  says(false);
+}
+
 TEST_CASE("an index that is being built is no reason to worry") {
   const Shop shop;
   shop.migration("1_t", "CREATE TABLE t (x int);");

@@ -46,16 +46,19 @@ std::optional<Steps> steps_of(std::string progress, const Migration& migration) 
     progress.erase(0, 1);
     const auto& statements = planned.segments.front().statements;
     if (planned.segments.size() == 1 && number < statements.size() &&
-        statements[number].kind == Statement::Kind::ordinary)
-      planned = with_statement_alone(planned, Statement{statements[number]});
+        statements[number].kind == Statement::Kind::ordinary && counts(statements[number]))
+      planned = *with_cut(planned,
+                          {statements[number].line, statements[number].column, Cut::Kind::alone});
   }
   Steps steps;
   const auto count = std::min(progress.size(), planned.segments.size());
   for (std::size_t i = 0; i < count; ++i) {
-    const auto digest = progress[i] == 'x' ? "other" : planned.segments[i].digest();
-    if (progress[i] == 'b') steps[static_cast<int>(i)] = {"", "", false};
-    if (progress[i] == 'f' || progress[i] == 'i' || progress[i] == 'x')
-      steps[static_cast<int>(i)] = {digest, "before", progress[i] != 'i'};
+    const auto& segment = planned.segments[i];
+    auto& step = steps[static_cast<int>(i)];
+    if (progress[i] == 'f') step = {join(segment.digests(), "\n"), "before", true};
+    if (progress[i] == 'x') step = {"other", "before", true};
+    if (progress[i] == 'i' && !segment.transactional)
+      step = {digest_of(segment.statements.front()), "before", false};
   }
   return steps;
 }
@@ -67,47 +70,49 @@ bool is_orderly(std::string progress) {
   return progress.find_first_not_of('f') == std::string::npos;
 }
 
-bool is_finished(const Steps& steps, std::size_t segment, const std::string& digest) {
-  const auto found = steps.find(static_cast<int>(segment));
-  return found != steps.end() && found->second.finished && found->second.digest == digest;
+std::string finished(const Steps& steps) {
+  std::string all;
+  for (const auto& [number, step] : steps)
+    if (step.finished && !step.digest.empty()) all += step.digest + "\n";
+  return all;
 }
 
 void check_resumed(const PlannedMigration& planned, const Steps& steps) {
-  promise(planned.first_segment <= planned.segments.size(), "the plan ends where the script does");
-  for (std::size_t i = 0; i < planned.first_segment; ++i)
-    promise(is_finished(steps, i, planned.segments[i].digest()), "only what is done is skipped");
-  for (const auto& [number, step] : steps)
-    promise(!step.finished || static_cast<std::size_t>(number) < planned.first_segment,
-            "what is done is not done again");
+  const auto parts = std::count_if(steps.begin(), steps.end(),
+                                   [](const auto& step) { return step.second.finished; });
+  promise(planned.parts_done == static_cast<std::size_t>(parts), "no part is done again");
   const auto& interrupted = planned.interrupted;
   if (interrupted.digest.empty()) return;
   promise(!interrupted.finished, "what was finished was not interrupted");
-  const auto found = steps.find(static_cast<int>(planned.first_segment));
-  promise(found != steps.end() && found->second.digest == interrupted.digest &&
-              planned.segments.at(planned.first_segment).digest() == interrupted.digest,
-          "the interrupted segment is the first one to do");
-  promise(!planned.segments.at(planned.first_segment).may_be_half_done(),
-          "what may be half done is not done once more");
+  const auto& segment = planned.segments.at(planned.interrupted_segment);
+  promise(!segment.transactional && digest_of(segment.statements.front()) == interrupted.digest,
+          "the interrupted segment is the one that was begun");
+  promise(!segment.may_be_half_done(), "what may be half done is not done once more");
 }
 
-// The rest of the earlier run and this plan together run each statement of the script once.
-void check_whole(const PlannedMigration& planned) {
+// The earlier run and this plan together run each statement of the script once.
+void check_whole(const PlannedMigration& planned, const Steps& steps) {
   auto script = parse_script(planned.migration->sql);
-  std::erase_if(script, [](const auto& statement) {
-    return statement.kind == Statement::Kind::begin || statement.kind == Statement::Kind::commit ||
-           statement.kind == Statement::Kind::setting;
-  });
+  std::erase_if(script, [](const auto& statement) { return !counts(statement); });
+  std::string done;
   auto next = script.begin();
+  for (; next - script.begin() < static_cast<std::ptrdiff_t>(planned.statements_done); ++next)
+    done += digest_of(*next) + "\n";
+  promise(done == finished(steps), "only what is done is skipped");
+  const auto skip_settings = [&] {
+    next = std::find_if(next, script.end(),
+                        [](const auto& one) { return one.kind != Statement::Kind::setting; });
+  };
   for (const auto& segment : planned.segments) {
     for (const auto& statement : segment.statements) {
-      if (statement.kind == Statement::Kind::setting ||
-          statement.text == k_check_deferred_constraints)
-        continue;
+      if (statement.kind == Statement::Kind::setting || !counts(statement)) continue;
+      skip_settings();
       promise(next != script.end() && next->text == statement.text,
               "the segments are the script's statements", statement.text);
       ++next;
     }
   }
+  skip_settings();
   promise(next == script.end(), "no statement is left out");
 }
 
@@ -118,9 +123,9 @@ void check_plan(const Plan& plan, const Folder& folder, const Steps& steps) {
     promise(planned.migration == &folder.migrations[i], "migrations are planned in their order");
     promise(planned.row_id == (i == 0 ? k_row : ""), "only the first was begun");
     promise(!planned.segments.empty(), "a plan has segments");
-    check_whole(planned);
+    check_whole(planned, i == 0 ? steps : Steps{});
     if (i == 0) check_resumed(planned, steps);
-    else promise(planned.first_segment == 0, "a fresh start starts at the start");
+    else promise(planned.parts_done == 0, "a fresh start starts at the start");
   }
 }
 
@@ -153,8 +158,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     promise(plan.blocking.empty() == !steps->empty(), "what was not recorded is not continued");
     if (!plan.blocking.empty()) return 0;
     check_plan(plan, folder, *steps);
-    promise(make_plan(folder, history, {}).pending[0].first_segment ==
-                plan.pending[0].first_segment,
+    promise(make_plan(folder, history, {}).pending[0].statements_done ==
+                plan.pending[0].statements_done,
             "the same history is read the same way");
   } catch (const Failure& e) {
     promise(e.code() == ExitCode::history || e.code() == ExitCode::migration_failed,

@@ -13,8 +13,9 @@ namespace schemagate::cli {
 
 struct CommandEntry {
   const char* name;
-  const char* summary;  // one line of the help
-  bool takes_program;   // `-- CMD`, to become after success; then --hold, too
+  const char* summary;          // one line of the help
+  bool takes_program;           // `-- CMD`, to become after success; then --hold, too
+  const char* other_tools_say;  // words, for who types one of them
   std::unique_ptr<Command> (*make)();
 };
 

@@ -17,6 +17,7 @@ struct Migration {
   std::string sql;       // decoded; empty where the tool's files are no SQL
   std::string checksum;  // of the content, lower-case hexadecimal
   bool file_missing = false;
+  bool directory_is_empty = false;  // only told where the file is missing
   bool was_invalid_utf8 = false;
   std::vector<std::string> includes = {};  // earlier ones that are applied where this one is
 };
@@ -35,5 +36,12 @@ struct Folder {
 };
 
 [[nodiscard]] std::string digest_of(const std::vector<Migration>& migrations);
+
+// Where file_missing. Nobody is told to remove what holds anything.
+[[nodiscard]] std::string remedy_for_missing_file(const Migration& migration);
+
+// Kubernetes shows the directories of a ConfigMap, a Secret or a projected volume as links to
+// "..data/NAME"; what begins with ".." there is how it replaces them all at once.
+[[nodiscard]] bool is_link_into_volume(const std::filesystem::path& path);
 
 }  // namespace schemagate

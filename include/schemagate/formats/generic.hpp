@@ -37,9 +37,12 @@ struct Keys {
 
 // The files below `directory`, as paths relative to it, in order; without what no tool looks into:
 // hidden directories, node_modules, site-packages, dist-packages, vendor, __pycache__. No symbolic
-// link to a directory is followed. Throws Failure (usage) where there is no such directory.
+// link to a directory is followed, but those of a Kubernetes volume. Throws Failure (usage) where
+// there is no such directory.
 [[nodiscard]] std::vector<std::string> files_below(const std::filesystem::path& directory);
 
-[[nodiscard]] Failure nothing_there(const std::filesystem::path& directory, std::string_view what);
+// `meant`: the folder that probably was; or empty.
+[[nodiscard]] Failure nothing_there(const std::filesystem::path& directory, std::string_view what,
+                                    const std::filesystem::path& meant = {});
 
 }  // namespace schemagate::generic

@@ -31,7 +31,8 @@ struct HistoryRow {
 };
 
 struct Step {
-  std::string digest;
+  std::string digest;  // finished: of each statement, one a line; begun outside of transactions: of
+                       // its statement; else empty
   std::string evidence;  // what was there before the segment started, for indexes
   bool finished = false;
 };

@@ -4,9 +4,9 @@
 // Prisma 7.10: listMigrations.ts, checksum.rs, migrations_directory.rs, flavour/postgres.rs,
 // sql_migration_persistence.rs; docs/prisma.md lists them.
 //
-// Every direct subdirectory is a migration (no symbolic links, hidden ones included), ordered like
-// JavaScript's localeCompare, its script is migration.sql decoded as UTF-8, its checksum the
-// SHA-256 of the decoded text.
+// Every direct subdirectory is a migration (hidden ones included; no symbolic links, but those of a
+// Kubernetes volume, and nothing that begins with ".."), ordered like JavaScript's localeCompare,
+// its script is migration.sql decoded as UTF-8, its checksum the SHA-256 of the decoded text.
 
 #include <memory>
 #include <string>

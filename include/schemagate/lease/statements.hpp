@@ -260,6 +260,10 @@ VALUES ($1, $2, $3, $4, $5) ON CONFLICT (migration_id, segment) DO UPDATE
    SET evidence = CASE WHEN step.digest = excluded.digest THEN step.evidence ELSE excluded.evidence END,
        digest = excluded.digest)sql";
 
+// $1 migration id
+inline constexpr const char* k_forget_begun = R"sql(
+UPDATE schemagate.step SET digest = '', evidence = '' WHERE migration_id = $1 AND finished_at IS NULL)sql";
+
 // $1 migration id, $2 migration name, $3 segment, $4 digest
 inline constexpr const char* k_finish_step = R"sql(
 INSERT INTO schemagate.step (migration_id, migration_name, segment, digest, finished_at)

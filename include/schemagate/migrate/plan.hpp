@@ -16,11 +16,16 @@ namespace schemagate {
 
 struct PlannedMigration {
   const Migration* migration = nullptr;  // in the Folder
-  std::vector<Segment> segments;
-  std::string row_id;             // of the row an earlier run left unfinished; empty: a fresh start
-  std::size_t first_segment = 0;  // earlier ones are done
-  Step interrupted;               // that run began first_segment and did not finish it
-  bool was_refused = false;       // the server refused it then; else the run died in it
+  std::vector<Segment> segments = {};    // what is to be done
+  std::vector<Cut> cuts = {};            // of which the server has told
+  std::string row_id = {};     // of the row an earlier run left unfinished; empty: a fresh start
+  std::size_t parts_done = 0;  // by earlier runs
+  std::size_t statements_done = 0;  // in these parts
+  Step interrupted = {};  // an earlier run began this one and did not finish it; or nothing
+  std::size_t interrupted_segment = 0;  // in `segments`
+  bool was_refused = false;             // the server refused it then; else the run died in it
+
+  [[nodiscard]] std::size_t parts() const { return parts_done + segments.size(); }
 
   // Migration and history row commit together.
   [[nodiscard]] bool is_one_transaction() const {
@@ -44,6 +49,7 @@ struct Discrepancy {
   enum class Kind { edited, missing, out_of_order } kind;
   std::string migration;
   std::string text;
+  std::string remedy;
 };
 [[nodiscard]] std::vector<Discrepancy> discrepancies(const Folder& folder, const History& history);
 [[nodiscard]] Policy policy_for(Discrepancy::Kind kind, const Manifest::Migrations& policies);
@@ -59,10 +65,13 @@ struct Discrepancy {
 [[nodiscard]] std::optional<Failure>
 obstacle_to_continuing(const HistoryRow& row, const History& history, const Folder& folder);
 
-// The same migration, cut so that `statement` (of its one segment) is outside of transactions. For
-// what only the server can tell.
-[[nodiscard]] PlannedMigration with_statement_alone(const PlannedMigration& planned,
-                                                    const Statement& statement);
+// The same migration, cut once more where the server said so. Nothing where that changes nothing.
+[[nodiscard]] std::optional<PlannedMigration> with_cut(const PlannedMigration& planned,
+                                                       const Cut& cut);
+
+// Why `at` cannot be in one transaction with the rest of the release.
+[[nodiscard]] Failure not_as_one(const Migration& migration, const Statement& at,
+                                 const std::string& why);
 
 // The hint where nobody can tell how far the statement on `line` came.
 [[nodiscard]] Hint finish_by_hand(const Migration& migration, int line, std::size_t parts_done);

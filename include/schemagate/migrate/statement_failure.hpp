@@ -24,6 +24,8 @@ struct StatementFailed : std::runtime_error {
 [[nodiscard]] bool is_retryable(const pg::Error& error);
 // It does not run inside a transaction block, which only the server could tell.
 [[nodiscard]] bool refuses_transactions(const std::string& sqlstate);
+// It uses an enum value that its own transaction has added.
+[[nodiscard]] bool needs_commit_before(const std::string& sqlstate);
 // What was to be created exists, or what was to be dropped does not.
 [[nodiscard]] bool says_it_was_done(const std::string& sqlstate);
 

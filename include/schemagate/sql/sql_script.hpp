@@ -15,14 +15,13 @@ namespace schemagate {
 
 struct Statement {
   enum class Kind {
-    ordinary,        // can be part of a transaction
-    alone,           // refuses transaction blocks; `what` says why
-    begin,           // BEGIN, START TRANSACTION; `options` holds isolation level and the like
-    commit,          // COMMIT, END
-    rollback,        // ROLLBACK, ABORT (not ROLLBACK TO)
-    setting,         // SET, RESET for the session: later statements of the script rely on it
-    add_enum_value,  // ALTER TYPE ... ADD VALUE `value`
-    unsupported,     // cannot work in a migration file; `what` says why
+    ordinary,     // can be part of a transaction
+    alone,        // refuses transaction blocks; `what` says why
+    begin,        // BEGIN, START TRANSACTION; `options` holds isolation level and the like
+    commit,       // COMMIT, END
+    rollback,     // ROLLBACK, ABORT (not ROLLBACK TO)
+    setting,      // SET, RESET for the session: later statements of the script rely on it
+    unsupported,  // cannot work in a migration file; `what` says why
   };
   // An index that a CONCURRENTLY statement creates, drops or rebuilds.
   struct Index {
@@ -47,17 +46,13 @@ struct Statement {
   int column = 1;               // in characters
   std::string what;
   std::string options;
-  std::string value;
   std::optional<Index> index;
-  bool ends_at_commit = false;  // SET LOCAL, ON COMMIT DROP, ...: gone after the next COMMIT
+  bool ends_at_commit = false;       // SET LOCAL, ON COMMIT DROP, ...: gone after the next COMMIT
+  bool needs_commit_before = false;  // which only the server can tell
 };
 
 // `sql` must be valid UTF-8; a byte order mark is skipped, as psql does.
 [[nodiscard]] std::vector<Statement> parse_script(std::string_view sql);
-
-// True when a string constant of the statement (a function body, an array constant too) holds the
-// value as a word of its own.
-[[nodiscard]] bool mentions(const Statement& statement, const std::string& value);
 
 // The statement's text without comments: for finding characters that matter.
 [[nodiscard]] std::string without_comments(const std::string& sql);

@@ -29,6 +29,14 @@ std::vector<Token> words_of(std::string&& sql) = delete;
 [[nodiscard]] std::vector<Token> words_of(const std::string& sql);
 [[nodiscard]] bool is_word(const Token& token, std::string_view word);  // whatever its case
 
+struct Range {
+  std::size_t start;
+  std::size_t end;
+};
+// The statements between semicolons, in order, without those that hold no keyword. Empty when the
+// text cannot be split into tokens.
+[[nodiscard]] std::vector<Range> ranges_of(const std::string& sql);
+
 // Null when the grammar does not know the text.
 using Tree = std::unique_ptr<PgQuery__ParseResult, void (*)(PgQuery__ParseResult*)>;
 [[nodiscard]] Tree parse(const std::string& sql);

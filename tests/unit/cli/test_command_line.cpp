@@ -76,6 +76,10 @@ TEST_SUITE("command line") {
     const auto option = mistake({"run", "--log-levle=debug"});
     CHECK(option.what == "unknown option \"--log-levle\"; did you mean \"--log-level\"?");
     CHECK(option.hint == "schemagate run --help");
+    CHECK(mistake({"migrate"}).what == "unknown command \"migrate\"; did you mean \"run\"?");
+    CHECK(mistake({"Deploy"}).what == "unknown command \"Deploy\"; did you mean \"run\"?");
+    CHECK(mistake({"plan", "-f", "x"}).what ==
+          "unknown command \"plan\"; did you mean \"status\"?");
     CHECK(mistake({"frobnicate"}).what == "unknown command \"frobnicate\"");
     CHECK(mistake({"run", "--frobnicate"}).what == "unknown option \"--frobnicate\"");
     CHECK(mistake({"run", "-x"}).what == "unknown option \"-x\"");

@@ -84,6 +84,72 @@ TEST_SUITE("migrations") {
     CHECK(folder.find("link") == nullptr);
   }
 
+  TEST_CASE("the links of a Kubernetes volume are migrations, and its own directories are not") {
+    const testing::TempDir dir;
+    dir.write("..2026_11_29_19_00.123/1_a/migration.sql", "SELECT 1;");
+    dir.write("..2026_11_29_19_00.123/2_b/migration.sql", "SELECT 2;");
+    dir.write("..2026_11_29_19_00.123/migration_lock.toml", "provider = \"postgresql\"\n");
+    dir.write("elsewhere/0_z/migration.sql", "SELECT 3;");
+    fs::create_directory_symlink("..2026_11_29_19_00.123", dir.path() / "..data");
+    for (const auto* name : {"1_a", "2_b", "migration_lock.toml"})
+      fs::create_symlink(fs::path{"..data"} / name, dir.path() / name);
+    fs::create_directory_symlink("..data/gone", dir.path() / "3_c");
+    fs::create_directory_symlink("elsewhere/0_z", dir.path() / "0_z");
+    fs::remove_all(dir.path() / "elsewhere");
+    const auto folder = read_folder(dir.path(), false);
+    CHECK(names(folder) == std::vector<std::string>{"1_a", "2_b"});
+    CHECK(folder.find("2_b")->sql == "SELECT 2;");
+    CHECK_FALSE(folder.find("1_a")->file_missing);
+  }
+
+  TEST_CASE("a volume whose files are links is read: a migration mounted by itself") {
+    const testing::TempDir dir;
+    dir.write("1_a/..2026/migration.sql", "SELECT 1;");
+    fs::create_directory_symlink("..2026", dir.path() / "1_a" / "..data");
+    fs::create_symlink("..data/migration.sql", dir.path() / "1_a" / "migration.sql");
+    CHECK(read_folder(dir.path(), false).find("1_a")->sql == "SELECT 1;");
+  }
+
+  TEST_CASE("the folder that was meant is proposed where another one was given") {
+    const testing::TempDir dir;
+    dir.write("prisma/schema.prisma", "");
+    dir.write("prisma/migrations/1_a/migration.sql", "SELECT 1;");
+    dir.write("node_modules/.prisma/x/migration.sql", "SELECT 1;");
+    dir.write("empty/file", "");
+    const auto told = [&](const std::string& given) {
+      try {
+        (void)read_folder(dir.path() / given, false);
+        return std::string{"taken"};
+      } catch (const Failure& failure) {
+        CHECK(failure.code() == ExitCode::usage);
+        return failure.hint().text();
+      }
+    };
+    for (const auto* mistaken : {"prisma", "prisma/", ".", "prisma/schema.prisma",
+                                 "prisma/migration", "prisma/migrations/1_a"})
+      CHECK_MESSAGE(told(mistaken) == contains("prisma/migrations?"), mistaken);
+    CHECK(told("prisma/migrations") == "taken");
+    CHECK(told("prisma/migrations/") == "taken");
+    for (const auto* nothing : {"empty", "nowhere/else/migrations"})
+      CHECK_MESSAGE(told(nothing) == contains("is it missing in the image"), nothing);
+    CHECK(outcome(dir.path() / "prisma", true) == ExitCode::usage);
+    CHECK(outcome(dir.path() / "prisma/schema.prisma", true) == ExitCode::usage);
+    CHECK(outcome(dir.path() / "empty", true) == ExitCode::done);
+    CHECK(outcome(dir.path() / "prisma/migration", true) == ExitCode::done);
+  }
+
+  TEST_CASE("only an empty directory may go where its migration.sql is missing") {
+    const testing::TempDir dir;
+    fs::create_directories(dir.path() / "1 empty");
+    dir.write("2_other/up.sql", "SELECT 1;");
+    dir.write("3_deep/more/file", "");
+    const auto folder = read_folder(dir.path(), false);
+    CHECK(remedy_for_missing_file(*folder.find("1 empty")) ==
+          contains("rmdir '" + (dir.path() / "1 empty").string() + "'"));
+    CHECK(remedy_for_missing_file(*folder.find("2_other")) == "restore the file");
+    CHECK(remedy_for_missing_file(*folder.find("3_deep")) == "restore the file");
+  }
+
   TEST_CASE("migrations are in Prisma's order, not in that of bytes or of the file system") {
     const testing::TempDir dir;
     for (const auto* name :

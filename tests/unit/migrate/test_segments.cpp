@@ -61,7 +61,8 @@ TEST_SUITE("sql_script") {
          {"CREATE TABLE a (i int)", "SAVEPOINT s", "ROLLBACK TO s", "RELEASE s",
           "CREATE INDEX ON a (i)", "REFRESH MATERIALIZED VIEW CONCURRENTLY v", "ANALYZE a",
           "REINDEX TABLE a", "CLUSTER a USING b", "COPY a FROM '/tmp/a'",
-          "ALTER TYPE e RENAME VALUE 'a' TO 'b'", "SET LOCAL lock_timeout = 1"})
+          "ALTER TYPE e RENAME VALUE 'a' TO 'b'", "ALTER TYPE e ADD VALUE 'c'",
+          "SET LOCAL lock_timeout = 1"})
       CHECK_MESSAGE(kind(ordinary) == Kind::ordinary, ordinary);
     for (const auto* begin :
          {"BEGIN", "begin work", "START TRANSACTION", "BEGIN ISOLATION LEVEL SERIALIZABLE"})
@@ -74,9 +75,6 @@ TEST_SUITE("sql_script") {
                                 "RESET search_path", "SET ROLE a", "SET TIME ZONE 'UTC'",
                                 "SELECT pg_catalog.set_config('search_path', '', false)"})
       CHECK(kind(setting) == Kind::setting);
-    const auto added = only("ALTER TYPE \"Role\" ADD VALUE IF NOT EXISTS 'it''s' BEFORE 'a'");
-    CHECK(added.kind == Kind::add_enum_value);
-    CHECK(added.value == "it's");
   }
 
   TEST_CASE("statements that refuse transaction blocks are alone") {
@@ -233,7 +231,6 @@ TEST_SUITE("sql_script") {
       CHECK(only(sql).text == sql);
       CHECK(only(std::string{sql} + " /* c */ ; -- d").text == sql);
     }
-    CHECK(mentions(only("SELECT U&'a new b'"), "new"));
   }
 
   TEST_CASE("what only a client can do is unsupported") {
@@ -381,54 +378,25 @@ TEST_SUITE("segments") {
     CHECK(shape("SET a.b = 1; VACUUM; SET a.b = 2;") == "1A");
   }
 
-  TEST_CASE("a new enum value is committed before it is used") {
-    const std::string add = "ALTER TYPE e ADD VALUE 'new';\n";
-    CHECK(shape(add + "SELECT 1;") == "2T");
-    CHECK(shape(add + "INSERT INTO a VALUES ('new');") == "1T 1T");
-    CHECK(shape(add + "SELECT 1; INSERT INTO a VALUES ('new'); INSERT INTO b VALUES ('new');") ==
-          "2T 2T");
-    CHECK(shape(add + "DO $$ BEGIN UPDATE a SET e = 'new'; END $$;") == "1T 1T");
-    CHECK(shape(add + "DO 'BEGIN UPDATE a SET e = ''new''; END';") == "1T 1T");
-    CHECK(shape(add + "ALTER TABLE a ALTER COLUMN e SET DEFAULT 'new';") == "1T 1T");
-    CHECK(shape(add + "ALTER TYPE e ADD VALUE 'newer' AFTER 'new'; SELECT 'newer';") == "2T 1T");
-    CHECK(shape(add + "INSERT INTO a VALUES ('newer');") == "2T");
-    CHECK(shape(add + "SELECT new FROM a;") == "2T");
-    CHECK(shape("ALTER TYPE e ADD VALUE 'it''s'; SELECT 'it''s'::e;") == "1T 1T");
-    CHECK(segments(add + "SELECT 'new'::e;").at(1).reason ==
-          "line 2 uses the new enum value 'new', which must be committed first");
-  }
-
-  TEST_CASE("a new enum value inside an array constant is a use too") {
-    CHECK(
-        shape("ALTER TYPE e ADD VALUE 'new'; ALTER TABLE a ALTER COLUMN es SET DEFAULT '{new}';") ==
-        "1T 1T");
-    CHECK(
-        shape(
-            "ALTER TYPE e ADD VALUE 'new'; ALTER TABLE a ALTER COLUMN es SET DEFAULT ARRAY['new']::e[];") ==
-        "1T 1T");
-  }
-
-  // PostgreSQL 12 to 16 refuse it in one transaction (55P04); 17 would not.
-  TEST_CASE("a value added to a type is committed before it is used, also when the type is new") {
-    CHECK(shape("CREATE TYPE e AS ENUM ('a'); ALTER TYPE e ADD VALUE 'b'; SELECT 'b'::e;") ==
-          "2T 1T");
-  }
-
-  TEST_CASE("the values that a new type was made with can be used at once") {
-    CHECK(shape("CREATE TYPE e AS ENUM ('a'); SELECT 'a'::e;") == "2T");
-  }
-
-  TEST_CASE("a type made in an earlier transaction of the script is not new any more") {
-    CHECK(
-        shape("CREATE TYPE e AS ENUM ('a'); VACUUM; ALTER TYPE e ADD VALUE 'b'; SELECT 'b'::e;") ==
-        "1T 1A 1T 1T");
-  }
-
-  TEST_CASE("a new enum value inside BEGIN ... COMMIT is committed by that COMMIT") {
-    CHECK(shape("BEGIN; ALTER TYPE e ADD VALUE 'new'; COMMIT; SELECT 'new'::e;") == "1T 1T");
-    CHECK(shape("BEGIN; ALTER TYPE e ADD VALUE 'new'; COMMIT; SELECT 1;") == "3T");
-    CHECK(shape("BEGIN; ALTER TYPE e ADD VALUE 'new'; SELECT 'new'::e; COMMIT;") ==
-          "2T");  // the server refuses
+  TEST_CASE("a statement that needs what stands before it committed starts a segment") {
+    const auto cut = [](const std::string& sql, int line) {
+      std::string shape;
+      for (const auto& part :
+           split_into_segments(parse_script(sql), {{line, 1, Cut::Kind::before}}))
+        shape += (shape.empty() ? "" : " ") + std::to_string(part.statements.size());
+      return shape;
+    };
+    CHECK(cut("SELECT 1;\nSELECT 2;\nSELECT 3;", 2) == "1 2");
+    CHECK(cut("SELECT 1;\nSELECT 2;\nSELECT 3;", 3) == "2 1");
+    CHECK(cut("SELECT 1;\nSELECT 2;", 1) == "2");
+    CHECK(cut("BEGIN; SELECT 1; COMMIT;\nSELECT 2;", 2) == "1 1");
+    // A block of the script's own stays one transaction.
+    CHECK(cut("SELECT 1; BEGIN; SELECT 2;\nSELECT 3; COMMIT;", 2) == "1 2");
+    CHECK(cut("BEGIN; SELECT 1;\nSELECT 2; COMMIT;", 2) == "2");
+    CHECK(cut("SET a.b = 1;\nSELECT 1;", 2) == "1");
+    CHECK(split_into_segments(parse_script("SELECT 1;\nSELECT 2;"), {{2, 1, Cut::Kind::before}})
+              .at(1)
+              .reason == contains("line 2"));
   }
 
   TEST_CASE("what would lose work is refused with its position") {
@@ -473,18 +441,26 @@ TEST_SUITE("segments") {
     CHECK(shape("SELECT 'never closed") == "1T");
   }
 
-  TEST_CASE("a segment's digest depends on what it executes only") {
-    const auto digest = [](const std::string& sql) { return segments(sql).front().digest(); };
+  TEST_CASE("a statement's digest depends on its words only") {
     // A stored progress is compared with this: it must stay the same in later versions.
-    CHECK(digest("SELECT 1;") ==
-          "f5e102149aab308550173acbecf4e9f390c4006ebdd528f373172e5a05c821ae");
-    CHECK(digest("SELECT 1;") == digest("\xEF\xBB\xBF-- a comment\n\n  SELECT 1 ;\n"));
-    CHECK(digest("BEGIN; SELECT 1; COMMIT;") == digest("SELECT 1"));
-    CHECK(digest("SELECT 1;") != digest("SELECT 2;"));
-    CHECK(digest("SELECT 1; SELECT 2;") != digest("SELECT 2; SELECT 1;"));
-    CHECK(segments("VACUUM;").front().digest() != digest("SELECT 1"));
-    CHECK(segments("SELECT 1; VACUUM; SELECT 2;").at(0).digest() == digest("SELECT 1"));
-    CHECK(segments("SELECT 1; VACUUM; SELECT 2;").at(2).digest() ==
-          segments("SELECT 1; VACUUM;\n-- moved\nSELECT 2;").at(2).digest());
+    CHECK(digest_of(only("SELECT 1;")) == "3d92dbd24a6ccece75724151c3655533");
+    CHECK(digest_of(only("SELECT 1;")) == digest_of(only("\xEF\xBB\xBF-- c\n\n SELECT /**/ 1\n;")));
+    CHECK(digest_of(only("SELECT 1;")) != digest_of(only("SELECT 2;")));
+    CHECK(digest_of(only("SELECT '1'")) != digest_of(only("SELECT 1")));
+    CHECK(digest_of(only("SELECT 'a  b'")) != digest_of(only("SELECT 'a b'")));
+    CHECK(digest_of(only("SELECT 'never closed")) != digest_of(only("DROP 'never closed")));
+  }
+
+  TEST_CASE("a segment has the digests of all statements since the segment before") {
+    const auto parts =
+        segments("SET a.b = 1; VACUUM; SET a.c = 2; BEGIN; SELECT 1; COMMIT; SELECT 2;"
+                 "VACUUM;");
+    REQUIRE(parts.size() == 3);
+    using Digests = std::vector<std::string>;
+    const auto digest = [](const std::string& sql) { return digest_of(only(sql)); };
+    CHECK(parts[0].digests() == Digests{digest("SET a.b = 1"), digest("VACUUM")});
+    CHECK(parts[1].digests() ==
+          Digests{digest("SET a.c = 2"), digest("SELECT 1"), digest("SELECT 2")});
+    CHECK(parts[2].digests() == Digests{digest("VACUUM")});
   }
 }
