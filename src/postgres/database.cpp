@@ -16,7 +16,7 @@ constexpr std::chrono::seconds k_answer_within{35};
 
 ConnectionString understood(const std::string& key, const std::string& text) {
   try {
-    return ConnectionString{text};
+    return ConnectionString{text}.completed();
   } catch (const ConnectionStringError& e) {
     throw Failure{ExitCode::usage, fmt::format("{}: {}", key, e.what()),
                   "the forms that are understood are in docs/manifest.md"};
@@ -40,10 +40,7 @@ ConnectionString choose(const Manifest::Database& settings, Database::Purpose pu
 
 void check_host(const ConnectionString& address, const std::vector<std::string>& patterns) {
   if (patterns.empty()) return;
-  // libpq tries every host of the list, and connects to hostaddr whatever host says.
-  auto hosts = split(address.value("host"), ',');
-  if (!address.value("hostaddr").empty()) hosts = split(address.value("hostaddr"), ',');
-  for (const auto& host : hosts) {
+  for (const auto& host : address.hosts()) {
     const bool allowed = std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) {
       return ::fnmatch(pattern.c_str(), host.c_str(), 0) == 0;
     });
