@@ -75,10 +75,13 @@ class AnswerLimit {
 };
 
 template <class Work>
-auto translate(const pqxx::connection& conn, std::string_view sql, Work&& work) {
+auto translate(pqxx::connection& conn, std::string_view sql, Work&& work) {
   const auto fail = [&](const std::string& text, const std::string& sqlstate) {
     if (ends_connection(sqlstate) || !conn.is_open()) throw ConnectionLost{lost_because(text)};
-    throw parse_error(text, sqlstate, sql);
+    auto error = parse_error(text, sqlstate, sql);
+    error.role = conn.username();
+    error.database = conn.dbname();
+    throw error;
   };
   try {
     return work();
