@@ -47,7 +47,7 @@ std::string right_on_table(const std::string& statement) {
   return "SELECT";
 }
 
-// {0} the object, {1} the role, {2} what the statement needs of a table.
+// {0} the object, {1} the role, {2} what the statement needs of a table, {3} of a schema.
 struct Rule {
   std::string_view words;  // before the object's name in the server's message
   const char* who;
@@ -59,7 +59,7 @@ constexpr std::array k_rules = {
     Rule{
         "row-level security policy for table ", k_superuser,
         "ALTER ROLE {1} BYPASSRLS; or, as the table's owner: ALTER TABLE {0} DISABLE ROW LEVEL SECURITY"},
-    Rule{"permission denied for schema ", k_owner, "GRANT USAGE, CREATE ON SCHEMA {0} TO {1}"},
+    Rule{"permission denied for schema ", k_owner, "GRANT {3} ON SCHEMA {0} TO {1}"},
     Rule{"permission denied for database ", k_owner, "GRANT CREATE ON DATABASE {0} TO {1}"},
     Rule{"permission denied for table ", k_owner, "GRANT {2} ON {0} TO {1}"},
     Rule{"permission denied for view ", k_owner, "GRANT {2} ON {0} TO {1}"},
@@ -107,10 +107,12 @@ std::string remedy_of_missing_right(const pg::Error& error, const std::string& s
   for (const auto& [words, who, sql] : k_rules) {
     const auto name = behind(error.message, words);
     if (!name) continue;
+    const bool is_to_create = lower_case(statement).starts_with("create");
     const auto object = as_in_statement(*name, statement);
     return fmt::format(
         "in database {}, as {}: {}", error.database, fmt::format(fmt::runtime(who), object),
-        fmt::format(fmt::runtime(sql), object, typed_name(error.role), right_on_table(statement)));
+        fmt::format(fmt::runtime(sql), object, typed_name(error.role), right_on_table(statement),
+                    is_to_create ? "USAGE, CREATE" : "USAGE"));
   }
   return fmt::format(
       "role {} lacks a right in database {}, which an owner or a superuser can GRANT there: psql -d "

@@ -32,7 +32,10 @@ TEST_SUITE("missing right") {
     for (const auto& [message, statement, sql] : std::vector<Example>{
              {"permission denied for schema public", "CREATE TABLE t ()",
               "GRANT USAGE, CREATE ON SCHEMA public TO deploy"},
-             {"permission denied for schema My Shop", "", "GRANT USAGE, CREATE ON SCHEMA"},
+             {"permission denied for schema stock", "SELECT * FROM stock.item",
+              "GRANT USAGE ON SCHEMA stock TO deploy"},
+             {"permission denied for schema schemagate", "",
+              "GRANT USAGE ON SCHEMA schemagate TO deploy"},
              {"permission denied for database shop", "CREATE SCHEMA x",
               "GRANT CREATE ON DATABASE shop TO deploy"},
              {"permission denied for table item", "INSERT INTO stock.item VALUES (1)",
