@@ -133,9 +133,6 @@ constexpr std::array k_causes = {
     Cause{"55000", "replica identity",
           "a publication covers the table: give it a primary key, or put ALTER TABLE ... REPLICA "
           "IDENTITY FULL before it in {0}; then deploy again"},
-    Cause{
-        "22", "",
-        "the data that is there (or a constant in {0}) does not fit: correct it and deploy again"},
 };
 
 bool is_about_role(const pg::Error& e) { return e.message.starts_with("role \""); }
@@ -163,18 +160,16 @@ Hint does_not_exist(const pg::Error& e, const std::string& file) {
 Hint violated(const StatementFailed& failure, const std::string& file) {
   const auto& e = failure.error;
   const auto query = failure.statement == nullptr ? "" : offending_rows(*failure.statement, e);
-  if (!query.empty())
-    return fmt::format(
-               "rows that are there break it; see which, in database {}: {}; correct them, then: ",
-               e.database, query) +
-           own_command("run") + "; or let " + file + " correct them first";
+  const auto rows =
+      query.empty() ? ""
+                    : fmt::format("; the rows in the way, in database {}: {}", e.database, query);
   if (e.sqlstate == "23502")  // not_null_violation
     return "fix " + file +
            " (fill the column first, or give it a DEFAULT) and deploy again; where " + file +
            " is applied already in another environment, correct the data, then: " +
-           own_command("run");
+           own_command("run") + rows;
   return "correct the data, then: " + own_command("run") + "; or, where " + file +
-         " is applied in no other environment: fix it and deploy again";
+         " is applied in no other environment: fix it and deploy again" + rows;
 }
 
 bool is_one_of(const std::string& sqlstate, std::initializer_list<std::string_view> states) {
@@ -206,6 +201,9 @@ Hint advice(const Migration& migration, const StatementFailed& failure) {
   if (is_one_of(e.sqlstate, {"42P01", "42703", "3F000", "42704", "42883"}))
     return does_not_exist(e, file);
   if (e.sqlstate.starts_with("23")) return violated(failure, file);
+  // 22001 string too long, 22003 number out of range, 22007 date, 22P02 text of a type
+  if (is_one_of(e.sqlstate, {"22001", "22003", "22007", "22P02"}))
+    return "fix " + file + ", or the data that is there: a value does not fit; then deploy again";
   if (e.sqlstate == "P0001" && !e.context.empty())
     return fmt::format(
         "a function raised this (the context names it): where it is somebody else's trigger, ask its owner to let "

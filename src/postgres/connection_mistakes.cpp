@@ -179,14 +179,18 @@ void refuse_foreign_scheme(std::string_view scheme) {
 
 void refuse_placeholders_in_url(std::string_view url) {
   const auto authority = url.find("://") + 3;
-  const auto query = std::min(url.find('?', authority), url.size());
+  // A raw ? may be part of the password.
+  auto at = url.substr(0, url.find('?')).rfind('@');
+  if (at == k_none) at = url.rfind('@');
+  const auto host = at == k_none ? authority : at + 1;
+  const auto query = std::min(url.find('?', host), url.size());
   const auto colon = url.find(':', authority);
-  const auto at = url.substr(0, query).rfind('@');
   const bool has_password = at != k_none && at > authority && colon < at;
   refuse_placeholders_in(url.substr(authority, (has_password ? colon : query) - authority));
-  if (has_password) refuse_placeholders_in(url.substr(at + 1, query - at - 1));
+  if (has_password) refuse_placeholders_in(url.substr(host, query - host));
   for (const auto& pair : split(url.substr(std::min(query + 1, url.size())), '&'))
-    if (!pair.starts_with("options=") && pair.find("password=") == std::string::npos)
+    if (!pair.starts_with("options=") && pair.find("password=") == std::string::npos &&
+        pair.find('@') == std::string::npos)
       refuse_placeholders_in(pair);
   if (has_password) refuse_placeholder_password(url.substr(colon + 1, at - colon - 1));
 }

@@ -7,6 +7,7 @@
 
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
+#include "schemagate/postgres/missing_right.hpp"
 
 namespace schemagate {
 namespace {
@@ -64,12 +65,9 @@ constexpr std::array k_refusals = {
     Pattern{"no pg_hba.conf entry",
             "the server's pg_hba.conf does not let this user in from here (or wants TLS: "
             "sslmode=require)"},
-    Pattern{"is not permitted to log in",
-            "a superuser types: ALTER ROLE ... LOGIN, with the role of the message"},
-    Pattern{
-        "permission denied for database",
-        "the database's owner or a superuser types: GRANT CONNECT ON DATABASE ... TO ..., with the "
-        "database of the message and the user of database.url"},
+    Pattern{"is not permitted to log in", "a superuser types: ALTER ROLE {0} LOGIN"},
+    Pattern{"permission denied for database",
+            "the database's owner or a superuser types: GRANT CONNECT ON DATABASE {1} TO {0}"},
     Pattern{"server does not support SSL",
             "the connection string asks for TLS that the server does not offer"},
     Pattern{"certificate verify failed",
@@ -206,7 +204,8 @@ class Waiter {
   }
 
   void fail_if_hopeless(const std::string& error) {
-    const auto diagnosis = diagnose(error);
+    const auto diagnosis =
+        diagnose(error, database_.address().value("user"), database_.address().database());
     if (diagnosis.database_missing && settings_.create) {
       create_database(database_);
       created_ = true;
@@ -250,14 +249,16 @@ void check_expected(pg::Session& session, const Manifest::Database::Expect& expe
   check_expected(session.query_within(k_look_within, k_state).at(0), expect);
 }
 
-Diagnosis diagnose(const std::string& error) {
+Diagnosis diagnose(const std::string& error, const std::string& role, const std::string& database) {
   const auto holds = [&](std::string_view part) { return error.find(part) != std::string::npos; };
   if (holds("database \"") && holds("\" does not exist"))
     return {.database_missing = true, .hint = "create the database, or set database.create: true"};
   if (holds("role \"") && holds("\" does not exist"))
     return {.hint = "create the role, or check the user of database.url"};
   for (const auto& pattern : k_refusals)
-    if (holds(pattern.text)) return {.hint = pattern.hint};
+    if (holds(pattern.text))
+      return {.hint =
+                  fmt::format(fmt::runtime(pattern.hint), typed_name(role), typed_name(database))};
   for (const auto& pattern : k_mistakes)
     if (holds(pattern.text)) return {.is_mistake = true, .hint = pattern.hint};
   return {};

@@ -74,8 +74,7 @@ class AnswerLimit {
   std::jthread thread_;
 };
 
-template <class Work>
-auto translate(pqxx::connection& conn, std::string_view sql, Work&& work) {
+template <class Work> auto translate(pqxx::connection& conn, std::string_view sql, Work&& work) {
   const auto fail = [&](const std::string& text, const std::string& sqlstate) {
     if (ends_connection(sqlstate) || !conn.is_open()) throw ConnectionLost{lost_because(text)};
     auto error = parse_error(text, sqlstate, sql);

@@ -32,7 +32,10 @@ struct Diagnosis {
   bool is_mistake = false;  // in the connection string, or in a file that it names
   std::string hint;
 };
-[[nodiscard]] Diagnosis diagnose(const std::string& connection_error);
+// The role and the database are those of the connection string, for the hint.
+[[nodiscard]] Diagnosis diagnose(const std::string& connection_error,
+                                 const std::string& role = "the_role",
+                                 const std::string& database = "the_database");
 
 // What to do about a connection that failed, or empty where time is likely to settle it.
 [[nodiscard]] std::string remedy_of(const std::string& connection_error);

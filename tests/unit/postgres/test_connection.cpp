@@ -246,6 +246,7 @@ TEST_SUITE("connection") {
   TEST_CASE("a password with a raw question mark is refused without quoting it") {
     for (const auto* url :
          {"postgresql://alice:hun?ter2@h/shop", "postgresql://alice:h/un?ter2@h/shop",
+          "postgresql://alice:$hun?ter2@h/shop", "postgresql://alice:hun?$ter2@h/shop",
           "postgresql://alice:hun?ter2%zz@h/shop", "postgresql://alice:hun?sslter2@h/shop"}) {
       CAPTURE(std::string{url});
       const auto error = error_of(url);
@@ -257,7 +258,8 @@ TEST_SUITE("connection") {
   TEST_CASE("a password with a raw @ and a raw question mark is refused without quoting it") {
     for (const auto* url :
          {"postgresql://u:p@ss?hunter2@h/d", "postgresql://u:p@ss/d?hunter2=x@h/d",
-          "postgresql://u:p@ss/d?sslhunter2@h/d", "postgresql://u:p@ss/d?hunter2=%zz@h/d"}) {
+          "postgresql://u:p@ss?$hunter2@h/d", "postgresql://u:p@ss/d?sslhunter2@h/d",
+          "postgresql://u:p@ss/d?hunter2=%zz@h/d"}) {
       CAPTURE(std::string{url});
       const auto error = error_of(url);
       CHECK(error == contains("%3F"));

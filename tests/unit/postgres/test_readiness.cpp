@@ -53,6 +53,8 @@ TEST_SUITE("readiness") {
       CHECK_FALSE(diagnosis.hint.empty());
     }
     CHECK(diagnose("FATAL:  database \"shop\" does not exist").database_missing);
+    CHECK(diagnose("FATAL:  permission denied for database \"shop\"", "My Role", "shop").hint ==
+          contains("GRANT CONNECT ON DATABASE shop TO \"My Role\""));
   }
 
   TEST_CASE("what time settles is waited for") {
