@@ -6,6 +6,7 @@
 #include "schemagate/commands/gate_view.hpp"
 #include "schemagate/lease/statements.hpp"
 #include "schemagate/postgres/database_errors.hpp"
+#include "schemagate/postgres/missing_right.hpp"
 #include "schemagate/postgres/readiness.hpp"
 
 namespace schemagate {
@@ -211,9 +212,9 @@ StatusReport status(const Manifest& manifest, Stop& stop) {
       report = Inspector{manifest, stop}.inspect();
     } catch (const pg::Error& e) {
       if (e.sqlstate != "42501") throw;
-      throw Failure{
-          ExitCode::refused, fmt::format("the role may not read the history: {}", e.message),
-          "GRANT SELECT ON the history's table TO the role, and GRANT USAGE ON its schema"};
+      throw Failure{ExitCode::refused,
+                    fmt::format("the role may not read the history: {}", e.message),
+                    remedy_of_missing_right(e, "SELECT")};
     }
   });
   return report;

@@ -11,19 +11,23 @@ namespace {
 // $1 our schema, where its tables are missing
 constexpr const char* k_grant_for_tables = R"sql(
 SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)
-            THEN format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', $1::text, current_user)
-            ELSE format('GRANT CREATE ON DATABASE %I TO %I; or create the schema for it: CREATE SCHEMA %I AUTHORIZATION %I',
-                        current_database(), current_user, $1::text, current_user) END)sql";
+            THEN format('in database %I, as its owner or a superuser: GRANT USAGE, CREATE ON SCHEMA %I TO %I',
+                        current_database(), $1::text, current_user)
+            ELSE format('in database %1$I, as its owner or a superuser: GRANT CREATE ON DATABASE %1$I TO %2$I; or create the schema for it: CREATE SCHEMA %3$I AUTHORIZATION %2$I',
+                        current_database(), current_user, $1::text) END)sql";
 
 // $1 the history's schema, $2 its name
 constexpr const char* k_may_not_create_history = R"sql(
-SELECT format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', nspname, current_user) FROM pg_namespace n
+SELECT format('in database %I, as the schema''s owner (%I) or a superuser: GRANT USAGE, CREATE ON SCHEMA %I TO %I',
+              current_database(), pg_get_userbyid(nspowner), nspname, current_user) FROM pg_namespace n
  WHERE nspname = $1 AND NOT (has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE'))
    AND NOT EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = n.oid AND relname = $2))sql";
 
 // $1 our schema, $2 the history's, $3 its name
 constexpr const char* k_missing_rights = R"sql(
 SELECT string_agg(format('%s on %I.%I', rights, nspname, relname), '; ' ORDER BY nspname, relname),
+       format('in database %I, as the owner (%s) or a superuser: ', current_database(),
+              string_agg(DISTINCT quote_ident(pg_get_userbyid(relowner)), ', ')) ||
        string_agg(format('GRANT %s ON %I.%I TO %I', rights, nspname, relname, current_user), '; '
                   ORDER BY nspname, relname)
   FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace,

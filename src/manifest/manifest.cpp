@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "schemagate/manifest/manifest_reader.hpp"
+#include "schemagate/manifest/schema_name.hpp"
 
 namespace schemagate {
 namespace {
@@ -138,8 +139,12 @@ void check_consistency(const Manifest& manifest, ManifestReader& reader) {
           "\"lease.ttl\" must be at least 3s: it is renewed every third of it");
   require(manifest.gate.poll > Milliseconds::zero(), "gate.poll",
           "\"gate.poll\" must be more than 0");
-  require(!manifest.database.bookkeeping_schema.empty(), "database.bookkeeping_schema",
-          "\"database.bookkeeping_schema\" must not be empty");
+  const auto require_schema = [&](const std::string& path, const std::string& name) {
+    const auto wrong = wrong_with_schema(name);
+    require(wrong.empty(), path, fmt::format("\"{}\" {}", path, wrong));
+  };
+  require_schema("database.bookkeeping_schema", manifest.database.bookkeeping_schema);
+  if (!migrations.schema.empty()) require_schema("migrations.schema", migrations.schema);
   if (migrations.tool == Tool::command) {
     require(!migrations.command.empty(), "migrations.command",
             "tool: command needs \"migrations.command\", a list: [program, argument]");

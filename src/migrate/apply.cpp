@@ -7,6 +7,7 @@
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/lease/statements.hpp"
+#include "schemagate/migrate/advice.hpp"
 #include "schemagate/migrate/statement_failure.hpp"
 
 namespace schemagate {
@@ -15,8 +16,7 @@ namespace {
 using namespace std::chrono_literals;
 
 ExitCode exit_code_of(const StatementFailed& failure) {
-  return lacks_resource(failure.error.sqlstate) ? ExitCode::connection_lost
-                                                : ExitCode::migration_failed;
+  return lacks_resource(failure.error) ? ExitCode::connection_lost : ExitCode::migration_failed;
 }
 
 // Of a migration whose segment `index` failed.
@@ -134,7 +134,7 @@ Failure Applier::record_failure(const Migration& migration, const StatementFaile
                                         migration.checksum, text);
   });
   return {exit_code_of(failure), text + "\n  nothing of this migration remains",
-          advice(migration, failure.error.sqlstate)};
+          advice(migration, failure)};
 }
 
 void Applier::one_transaction(const PlannedMigration& planned) {
@@ -264,7 +264,7 @@ Failure Applier::record_failure(const PlannedMigration& planned, const Statement
   if (segment.may_be_half_done())
     return {exit_code_of(failure), told,
             finish_by_hand(migration, segment.statements.front().line, done)};
-  auto hint = advice(migration, failure.error.sqlstate);
+  auto hint = advice(migration, failure);
   if (done > 0 && !segment.statements.empty())
     hint =
         hint + fmt::format("; what stands before line {0} is applied: leave it as it is, and put "

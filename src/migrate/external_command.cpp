@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "schemagate/base/child.hpp"
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
+#include "schemagate/migrate/advice.hpp"
 
 namespace schemagate {
 namespace {
@@ -28,10 +30,14 @@ bool names_a_secret(const std::string& name) {
 
 struct OutputTail {
   std::vector<std::string> lines;
+  std::optional<std::string> advice;  // of the last line that says why
 
-  void add(std::string_view line) {
+  void add(std::string_view line, const ConnectionString& address) {
     if (lines.size() == k_last_lines) lines.erase(lines.begin());
-    lines.emplace_back(line);
+    lines.emplace_back(log::redact(std::string{line}));
+    if (auto found = advice_on_output(std::string{line}, address.value("user"), address.database());
+        !found.empty())
+      advice = std::move(found);
   }
 };
 
@@ -39,7 +45,8 @@ Failure failed(const Manifest& manifest, const std::string& how, const OutputTai
   auto text = fmt::format("the migration command {} {}", manifest.migrations.command.front(), how);
   for (const auto& line : tail.lines) text += "\n  | " + line;
   return {ExitCode::command_failed, text,
-          "its whole output is in the log above; run it again by deploying again"};
+          tail.advice.value_or("its whole output is in the log above; correct its cause") +
+              "; run it again by deploying again"};
 }
 
 }  // namespace
@@ -67,7 +74,7 @@ void run_command(const Manifest& manifest, const std::string& release, const Dat
       command,
       [&](std::string_view line) {
         log::info(fmt::format("| {}", valid_utf8(line)));
-        tail.add(log::redact(std::string{line}));
+        tail.add(line, database.address());
       },
       stop.token());
   stop.check();

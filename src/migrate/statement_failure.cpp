@@ -6,20 +6,6 @@
 #include "schemagate/migrate/plan.hpp"
 
 namespace schemagate {
-namespace {
-
-// 42P06 schema, 42P07 relation, 42701 column, 42710 constraint, type, ... exists already.
-bool says_it_exists(const std::string& sqlstate) {
-  return sqlstate == "42P06" || sqlstate == "42P07" || sqlstate == "42701" || sqlstate == "42710";
-}
-
-// 42P01 relation, 42703 column does not exist.
-bool says_it_is_missing(const std::string& sqlstate) {
-  return sqlstate == "42P01" || sqlstate == "42703";
-}
-
-}  // namespace
-
 // 55P03 lock_not_available, 40P01 deadlock_detected, 40001 serialization_failure; and 23505 or
 // XX000 where another session made or altered the same object of the catalogue at the same moment:
 // there IF NOT EXISTS does not look twice.
@@ -28,35 +14,6 @@ bool is_retryable(const pg::Error& error) {
   const auto says = [&](const char* part) { return error.message.find(part) != std::string::npos; };
   return state == "55P03" || state == "40P01" || state == "40001" ||
          (state == "23505" && says("\"pg_")) || (state == "XX000" && says("tuple concurrently"));
-}
-
-// Class 53, insufficient resources: the script is not to blame, and may work another time.
-bool lacks_resource(const std::string& sqlstate) { return sqlstate.starts_with("53"); }
-
-Hint advice(const Migration& migration, const std::string& sqlstate) {
-  const auto file = display_path(migration);
-  if (lacks_resource(sqlstate)) return "free what is missing on the server, then run again";
-  if (sqlstate == "42501")
-    return "give the role this right or the ownership (deploy/sql/run-role.sql), then run again";
-  if (sqlstate == "57014")
-    return "somebody or a timeout ended the statement: run again, or raise migrations.statement_timeout";
-  if (says_it_exists(sqlstate))
-    return "if a `db push` or a person made it: " +
-           own_command("resolve " + shell_word(migration.name) + " --auto") + "; else fix " + file +
-           " and deploy again";
-  if (says_it_is_missing(sqlstate))
-    return own_command("status") +
-           " tells whether the history claims what is not there; else fix " + file +
-           " and deploy again";
-  if (sqlstate == "23502")  // not_null_violation
-    return "fix " + file +
-           " (fill the column first, or give it a DEFAULT) and deploy again; where " + file +
-           " is applied already in another environment, correct the data, then: " +
-           own_command("run");
-  if (sqlstate.starts_with("23"))
-    return "correct the data, then: " + own_command("run") + "; or, where " + file +
-           " is applied in no other environment: fix it and deploy again";
-  return "fix " + file + " and deploy again";
 }
 
 std::string describe(const Migration& migration, const StatementFailed& failure) {

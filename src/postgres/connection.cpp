@@ -5,14 +5,19 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string_view>
 
+#include "connection_mistakes.hpp"
+#include "percent.hpp"
 #include "schemagate/base/text.hpp"
+#include "schemagate/manifest/schema_name.hpp"
 
 namespace schemagate {
+
+namespace mistakes = connection_mistakes;
+
 namespace {
 
 constexpr std::string_view k_pooler_port = "6543";  // Supabase's and others' transaction pooler
@@ -22,6 +27,9 @@ constexpr std::array k_prisma_only = {"connection_limit",      "pool_timeout",
                                       "socket_timeout",        "max_connection_lifetime",
                                       "statement_cache_size",  "max_idle_connection_lifetime",
                                       "single_use_connections"};
+
+// Prisma's and others' words on TLS, which mean something only together.
+constexpr std::array k_read_together = {"ssl", "sslaccept", "sslcert"};
 
 // Where the certificates of the public authorities are: Debian and Alpine, Fedora, others by
 // OpenSSL's habit; last those that came with us (deploy/package).
@@ -37,44 +45,6 @@ bool libpq_knows(const std::string& key) {
     if (key == option->keyword) return true;
   }
   return false;
-}
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-std::string percent_decoded(std::string_view text, std::string_view where) {
-  std::string decoded;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded += text[i];
-      continue;
-    }
-    const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-    const int low = i + 2 < text.size() ? hex_digit(text[i + 2]) : -1;
-    if (high < 0 || low < 0 || (high == 0 && low == 0)) {
-      throw ConnectionStringError{fmt::format(
-          "a % in the {} is not followed by two hexadecimal digits; write a literal % as %25",
-          where)};
-    }
-    decoded += static_cast<char>(high * 16 + low);
-    i += 2;
-  }
-  return decoded;
-}
-
-std::string percent_encoded(std::string_view text) {
-  std::string encoded;
-  for (const char c : text) {
-    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' ||
-                       c == '.' || c == '~';
-    if (plain) encoded += c;
-    else encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
-  return encoded;
 }
 
 // libpq before 16 takes "system" for a file's name, and later ones ask an OpenSSL that may have
@@ -116,25 +86,11 @@ std::string escaped_option(const std::string& value) {
   return escaped;
 }
 
-void refuse_foreign_scheme(std::string_view scheme) {
-  if (scheme == "postgres" || scheme == "postgresql") return;
-  if (scheme == "prisma" || scheme == "prisma+postgres") {
-    throw ConnectionStringError{
-        fmt::format("a {}:// address is Prisma's HTTP proxy, which cannot run migrations; give the "
-                    "database's own postgresql:// address (for example as database.direct_url)",
-                    scheme)};
-  }
-  const bool is_name =
-      scheme.find_first_not_of("abcdefghijklmnopqrstuvwxyz+-.") == std::string_view::npos;
-  throw ConnectionStringError{
-      fmt::format("{} is not a PostgreSQL address; it starts with postgresql://",
-                  is_name ? fmt::format("{}://", scheme) : "the connection string")};
-}
-
 }  // namespace
 
 ConnectionString::ConnectionString(const std::string& text) : text_{trim(text)} {
   if (text_.empty()) throw ConnectionStringError{"the connection string is empty"};
+  mistakes::refuse_wrapping(text_);
   is_url_ = text_.find("://") != std::string::npos && text_.find("://") < text_.find_first_of("= ");
   if (is_url_) read_url(text_);
   else read_key_value(text_);
@@ -145,15 +101,23 @@ ConnectionString::ConnectionString(const std::string& text) : text_{trim(text)} 
           "public authority has signed"};
     set("sslmode", "verify-full");
   }
+  check();
   if (database().empty() && value("service").empty()) {
     throw ConnectionStringError{
         "the connection string names no database; add /NAME (URL) or dbname="};
   }
 }
 
+void ConnectionString::check() const {
+  const auto given = [&](const std::string& key) { return value(key); };
+  mistakes::refuse_bad_values(given);
+  mistakes::refuse_contradicting_tls(given);
+}
+
 void ConnectionString::read_url(const std::string& text) {
   const auto scheme_end = text.find("://");
-  refuse_foreign_scheme(std::string_view{text}.substr(0, scheme_end));
+  mistakes::refuse_foreign_scheme(std::string_view{text}.substr(0, scheme_end));
+  mistakes::refuse_placeholders_in_url(text);
   const auto question = text.find('?');
   const auto rest =
       text.substr(scheme_end + 3,
@@ -195,7 +159,7 @@ void ConnectionString::read_url(const std::string& text) {
 }
 
 void ConnectionString::read_url_parameters(const std::string& query) {
-  std::vector<Parameter> given;
+  std::vector<mistakes::Pair> given;
   for (const auto& pair : split(query, '&')) {
     if (pair.empty()) continue;
     const auto equals = std::min(pair.find('='), pair.size());
@@ -205,48 +169,56 @@ void ConnectionString::read_url_parameters(const std::string& query) {
       throw ConnectionStringError{k_write_encoded};
     given.push_back({key, percent_decoded(pair.substr(std::min(equals + 1, pair.size())), key)});
   }
-  bool requires_tls = false;
-  for (const auto& [key, value] : given) {
-    const auto is_one_of = [&key = key](const auto& list) {
-      return std::find(list.begin(), list.end(), key) != list.end();
-    };
-    if (key == "schema") schema_ = value;
-    else if (key == "pgbouncer") pgbouncer_ = value == "true";
-    else if (key == "sslaccept" || key == "sslcert" || is_one_of(k_prisma_only)) continue;
-    else if (key == "sslidentity") {
-      throw ConnectionStringError{
-          "sslidentity (a PKCS#12 file) is not readable by libpq; convert it and use sslkey and "
-          "sslcert: openssl pkcs12 -in identity.p12 -out client.pem -nodes"};
-    } else if (key == "sslmode" && value == "no-verify") set("sslmode", "require");
-    else if (key == "ssl" && value == "true") requires_tls = true;
-    else if (libpq_knows(key)) set(key, value);
-    else if (key.starts_with("ssl")) {
-      throw ConnectionStringError{fmt::format(
-          "unknown TLS parameter \"{}\"; leaving it out could weaken the connection", key)};
-    } else {
-      warnings_.push_back(
-          fmt::format("the connection parameter \"{}\" is unknown and ignored", key));
-    }
-  }
-  const auto mode = value("sslmode");
-  if (requires_tls && (mode.empty() || mode == "prefer" || mode == "allow"))
-    set("sslmode", "require");
-  apply_prisma_tls(given);
+  mistakes::refuse_contradicting_pairs(given);
+  for (const auto& [key, value, is_quoted] : given) read_url_parameter(key, value);
+  apply_tls(given);
 }
 
-void ConnectionString::apply_prisma_tls(const std::vector<Parameter>& url_parameters) {
+void ConnectionString::read_url_parameter(const std::string& key, const std::string& value) {
+  if (std::find(k_read_together.begin(), k_read_together.end(), key) != k_read_together.end() ||
+      std::find(k_prisma_only.begin(), k_prisma_only.end(), key) != k_prisma_only.end())
+    return;
+  if (key == "pgbouncer") pgbouncer_ = value == "true";
+  else if (key == "sslmode" && value == "no-verify") set("sslmode", "require");
+  else if (libpq_knows(key)) set(key, value);
+  else if (key == "schema") {
+    if (const auto wrong = wrong_with_schema(value); !wrong.empty())
+      throw ConnectionStringError{"the schema in ?schema= " + wrong};
+    schema_ = value;
+  } else if (key == "sslidentity") {
+    throw ConnectionStringError{
+        "sslidentity (a PKCS#12 file) is not readable by libpq; convert it and use sslkey and "
+        "sslcert: openssl pkcs12 -in identity.p12 -out client.pem -nodes"};
+  } else {
+    mistakes::refuse_unknown_key(key, [](const std::string& known) {
+      return libpq_knows(known) || known == "sslaccept" || known == "pgbouncer";
+    });
+    warnings_.push_back(fmt::format("the connection parameter \"{}\" is unknown and ignored", key));
+  }
+}
+
+void ConnectionString::apply_tls(const std::vector<mistakes::Pair>& url_parameters) {
   const auto given = [&](std::string_view key) -> std::string {
     for (const auto& parameter : url_parameters)
       if (parameter.key == key) return parameter.value;
     return {};
   };
+  const auto mode = value("sslmode");
   const auto accept = given("sslaccept");
+  const auto ssl = given("ssl");
   // Prisma reads any unknown value as strict, and so do we.
-  const bool is_strict =
-      !accept.empty() && accept != "accept_invalid_certs" && value("sslmode") != "disable";
+  const bool is_strict = !accept.empty() && accept != "accept_invalid_certs";
+  if (!ssl.empty() && ssl != "true")
+    throw ConnectionStringError{"only ssl=true is understood; sslmode says more"};
+  if (mode == "disable" && (is_strict || !ssl.empty()))
+    throw ConnectionStringError{
+        fmt::format("{} contradicts sslmode=disable: one wants TLS, the other forbids it",
+                    is_strict ? "sslaccept" : "ssl=true")};
+  if (!ssl.empty() && (mode.empty() || mode == "prefer" || mode == "allow"))
+    set("sslmode", "require");
   if (is_strict) set("sslmode", "verify-full");
   if (const auto certificate = given("sslcert"); !certificate.empty()) {
-    if (!given("sslkey").empty()) set("sslcert", certificate);
+    if (!given("sslkey").empty() || mode == "disable") set("sslcert", certificate);
     else if (accept != "accept_invalid_certs" && given("sslrootcert").empty())
       set("sslrootcert", certificate);
   }
@@ -254,14 +226,16 @@ void ConnectionString::apply_prisma_tls(const std::vector<Parameter>& url_parame
 }
 
 void ConnectionString::read_key_value(const std::string& text) {
+  mistakes::refuse_placeholders_in_key_value(text);
   char* reason = nullptr;
   const Options parsed{::PQconninfoParse(text.c_str(), &reason), &::PQconninfoFree};
   ::PQfreemem(reason);
   if (!parsed) {
     throw ConnectionStringError{
         "the connection string is neither a postgresql:// URL nor libpq's key=value form, or it has "
-        "a key that libpq does not know"};
+        "a key that libpq does not know (a schema is named by migrations.schema)"};
   }
+  mistakes::refuse_contradicting_pairs(mistakes::pairs_of(text));
   for (auto* option = parsed.get(); option->keyword != nullptr; ++option) {
     if (option->val != nullptr) set(option->keyword, option->val);
   }
@@ -299,11 +273,6 @@ std::string ConnectionString::conninfo(const ConnectionSettings& settings) const
   set_unless_given("keepalives_interval", "3");
   set_unless_given("keepalives_count", "3");
   set_unless_given("tcp_user_timeout", "15000");
-  if (!settings.defaults.empty()) {
-    // Given explicitly, libpq leaves those of the environment out.
-    const char* given = std::getenv("PGOPTIONS");
-    set_unless_given("options", given == nullptr ? "" : given);
-  }
   for (const auto& [name, setting] : settings.defaults)
     all.set("options", all.value("options") + " -c " + name + "=" + escaped_option(setting));
   return all.as_key_value();
@@ -322,8 +291,13 @@ std::string ConnectionString::with_application_name(const std::string& name) con
     named.set("application_name", name);
     return named.as_key_value();
   }
-  const char separator = text_.find('?') == std::string::npos ? '?' : '&';
-  return fmt::format("{}{}application_name={}", text_, separator, percent_encoded(name));
+  const auto question = std::min(text_.find('?'), text_.size());
+  auto url = text_.substr(0, question) + "?application_name=" + percent_encoded(name);
+  for (const auto& pair : split(text_.substr(std::min(question + 1, text_.size())), '&'))
+    if (!pair.empty() &&
+        percent_decoded(pair.substr(0, pair.find('=')), "parameters") != "application_name")
+      url += '&' + pair;
+  return url;
 }
 
 std::string ConnectionString::host() const {
@@ -336,6 +310,47 @@ std::string ConnectionString::display() const {
   return fmt::format("{}{}{}/{}", user.empty() ? "" : user + "@",
                      host().empty() ? "localhost" : host(), port.empty() ? "" : ":" + port,
                      database());
+}
+
+ConnectionString ConnectionString::completed() const {
+  // libpq tells what it would use only of a connection. This one never leaves the machine, because
+  // of a value that is looked at before.
+  const std::unique_ptr<PGconn, decltype(&::PQfinish)> refused{
+      ::PQconnectStart((as_key_value() + " target_session_attrs=-").c_str()), &::PQfinish};
+  const std::string reason = ::PQerrorMessage(refused.get());
+  if (reason.find("service") != std::string::npos) throw ConnectionStringError{trim(reason)};
+  auto all = *this;
+  const Options used{::PQconninfo(refused.get()), &::PQconninfoFree};
+  for (auto* option = used.get(); option != nullptr && option->keyword != nullptr; ++option) {
+    const std::string key = option->keyword;
+    const std::string used_value = option->val == nullptr ? "" : option->val;
+    const bool is_built_in = option->compiled != nullptr && used_value == option->compiled;
+    if (used_value.empty() || is_built_in || key == "target_session_attrs" || !value(key).empty())
+      continue;
+    all.set(key, used_value);
+    if (key == "sslmode") {
+      // What else the environment says of TLS is no contradiction of what is written here.
+      auto weakened = *this;
+      weakened.set(key, used_value);
+      weakened.check();
+    }
+    if (key == "hostaddr" && !value("host").empty())
+      all.warnings_.push_back(fmt::format(
+          "the environment (PGHOSTADDR, PGSERVICE) or a service leads to {}, not to the "
+          "host of the connection string",
+          used_value));
+  }
+  mistakes::refuse_bad_values([&](const std::string& key) { return all.value(key); });
+  return all;
+}
+
+std::vector<std::string> ConnectionString::hosts() const {
+  auto hosts = split(value("host"), ',');
+  const auto addresses = split(value("hostaddr"), ',');
+  if (hosts.size() < addresses.size()) hosts.resize(addresses.size());
+  for (std::size_t i = 0; i < addresses.size(); ++i)
+    if (!addresses[i].empty()) hosts[i] = addresses[i];
+  return hosts;
 }
 
 ConnectionString ConnectionString::with_database(const std::string& name) const {

@@ -17,7 +17,7 @@ constexpr std::chrono::seconds k_look_within{5};  // the first query
 
 ConnectionString understood(const std::string& key, const std::string& text) {
   try {
-    return ConnectionString{text};
+    return ConnectionString{text}.completed();
   } catch (const ConnectionStringError& e) {
     throw Failure{ExitCode::usage, fmt::format("{}: {}", key, e.what()),
                   "the forms that are understood are in docs/manifest.md"};
@@ -58,10 +58,7 @@ std::string schema_of(const std::vector<ConnectionString>& addresses) {
 
 void check_host(const ConnectionString& address, const std::vector<std::string>& patterns) {
   if (patterns.empty()) return;
-  // libpq tries every host of the list, and connects to hostaddr whatever host says.
-  auto hosts = split(address.value("host"), ',');
-  if (!address.value("hostaddr").empty()) hosts = split(address.value("hostaddr"), ',');
-  for (const auto& host : hosts) {
+  for (const auto& host : address.hosts()) {
     const bool allowed = std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) {
       return ::fnmatch(pattern.c_str(), host.c_str(), 0) == 0;
     });

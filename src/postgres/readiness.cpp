@@ -7,6 +7,7 @@
 
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
+#include "schemagate/postgres/missing_right.hpp"
 
 namespace schemagate {
 namespace {
@@ -18,6 +19,62 @@ constexpr auto k_look_within = 5s;  // the first query
 constexpr const char* k_no_connection =
     "no connection is free: end idle ones, or raise the server's max_connections (or the limit of the role, "
     "the database or the pooler)";
+
+struct Pattern {
+  std::string_view text;
+  const char* hint;
+};
+// libpq's words, before it has sent anything, and the server's on the start-up parameters.
+constexpr const char* k_correct =
+    "correct it in database.url (or in the PG... variables of the environment)";
+constexpr const char* k_files =
+    "the file belongs to the machine or container that runs schemagate: mount it there, or "
+    "correct its name in database.url";
+constexpr std::array k_mistakes = {
+    Pattern{"invalid integer value", k_correct},
+    Pattern{"invalid port number", k_correct},
+    Pattern{" value: \"", k_correct},  // invalid sslmode value: "x"
+    Pattern{"\" invalid when", k_correct},
+    Pattern{"could not match ", k_correct},
+    Pattern{"could not parse network address", k_correct},
+    Pattern{"definition of service", k_correct},
+    Pattern{"service file", k_correct},
+    Pattern{"weak sslmode", k_correct},
+    Pattern{"host name must be specified", k_correct},
+    Pattern{"socket path", k_correct},  // is too long
+    Pattern{"channel binding required",
+            "the server does not offer channel binding: it needs TLS and a password "
+            "of scram-sha-256; or leave channel_binding=require out"},
+    Pattern{"authentication method requirement",
+            "the server asks for another way to log in than require_auth allows"},
+    Pattern{"unrecognized configuration parameter",
+            "correct \"options\" in database.url (or PGOPTIONS)"},
+    Pattern{"invalid value for parameter", "correct \"options\" in database.url (or PGOPTIONS)"},
+    Pattern{"invalid command-line argument", "correct \"options\" in database.url (or PGOPTIONS)"},
+    Pattern{"root certificate file",
+            "give the CA of the server's certificate with sslrootcert=FILE"},
+    Pattern{"certificate file", k_files},
+    Pattern{"private key file", k_files},
+    Pattern{"could not open certificate", k_files},
+};
+// The server's, and on TLS.
+constexpr std::array k_refusals = {
+    Pattern{"password authentication failed", "check user and password of database.url"},
+    Pattern{"no password supplied", "the connection string has no password; add one"},
+    Pattern{"no pg_hba.conf entry",
+            "the server's pg_hba.conf does not let this user in from here (or wants TLS: "
+            "sslmode=require)"},
+    Pattern{"is not permitted to log in", "a superuser types: ALTER ROLE {0} LOGIN"},
+    Pattern{"permission denied for database",
+            "the database's owner or a superuser types: GRANT CONNECT ON DATABASE {1} TO {0}"},
+    Pattern{"server does not support SSL",
+            "the connection string asks for TLS that the server does not offer"},
+    Pattern{"certificate verify failed",
+            "the server's certificate is not signed by a known authority: give its CA "
+            "with sslrootcert=FILE"},
+    Pattern{"does not match host name",
+            "the server's certificate is for another name; connect by that name"},
+};
 
 constexpr const char* k_state = R"sql(
 SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', current_database(),
@@ -145,17 +202,22 @@ class Waiter {
   }
 
   void fail_if_hopeless(const std::string& error) {
-    const auto diagnosis = diagnose(error);
+    const auto diagnosis =
+        diagnose(error, database_.address().value("user"), database_.address().database());
     if (diagnosis.database_missing && settings_.create) {
       create_database(database_);
       created_ = true;
       return;
     }
     if (diagnosis.hint.empty()) return;
-    throw Failure{
-        ExitCode::not_ready,
-        fmt::format("the server of {} refuses us: {}", database_.address().display(), reason_),
-        diagnosis.hint};
+    throw Failure{diagnosis.is_mistake ? ExitCode::usage : ExitCode::not_ready,
+                  fmt::format("{} {}: {}",
+                              diagnosis.is_mistake
+                                  ? "there is a mistake in the connection string of"
+                                  : "the server of",
+                              database_.address().display(),
+                              diagnosis.is_mistake ? reason_ : "refuses us: " + reason_),
+                  diagnosis.hint};
   }
 
   void tell() {
@@ -182,36 +244,18 @@ void check_expected(pg::Session& session, const Manifest::Database::Expect& expe
   check_expected(session.query_within(k_look_within, k_state).at(0), expect);
 }
 
-Diagnosis diagnose(const std::string& error) {
-  struct Pattern {
-    std::string_view text;
-    const char* hint;
-  };
-  constexpr std::array k_patterns = {
-      Pattern{"password authentication failed", "check user and password of database.url"},
-      Pattern{"no password supplied", "the connection string has no password; add one"},
-      Pattern{"no pg_hba.conf entry",
-              "the server's pg_hba.conf does not let this user in from here (or wants TLS: "
-              "sslmode=require)"},
-      Pattern{"is not permitted to log in", "ALTER ROLE ... LOGIN"},
-      Pattern{"permission denied for database", "GRANT CONNECT ON DATABASE ... TO the role"},
-      Pattern{"server does not support SSL",
-              "the connection string asks for TLS that the server does not offer"},
-      Pattern{"certificate verify failed",
-              "the server's certificate is not signed by a known authority: give its CA "
-              "with sslrootcert=FILE"},
-      Pattern{"does not match host name",
-              "the server's certificate is for another name; connect by that name"},
-      Pattern{"root certificate file",
-              "give the CA of the server's certificate with sslrootcert=FILE"},
-  };
+Diagnosis diagnose(const std::string& error, const std::string& role, const std::string& database) {
   const auto holds = [&](std::string_view part) { return error.find(part) != std::string::npos; };
   if (holds("database \"") && holds("\" does not exist"))
-    return {true, "create the database, or set database.create: true"};
+    return {.database_missing = true, .hint = "create the database, or set database.create: true"};
   if (holds("role \"") && holds("\" does not exist"))
-    return {false, "create the role, or check the user of database.url"};
-  for (const auto& pattern : k_patterns)
-    if (holds(pattern.text)) return {false, pattern.hint};
+    return {.hint = "create the role, or check the user of database.url"};
+  for (const auto& pattern : k_refusals)
+    if (holds(pattern.text))
+      return {.hint =
+                  fmt::format(fmt::runtime(pattern.hint), typed_name(role), typed_name(database))};
+  for (const auto& pattern : k_mistakes)
+    if (holds(pattern.text)) return {.is_mistake = true, .hint = pattern.hint};
   return {};
 }
 

@@ -74,11 +74,13 @@ class AnswerLimit {
   std::jthread thread_;
 };
 
-template <class Work>
-auto translate(const pqxx::connection& conn, std::string_view sql, Work&& work) {
+template <class Work> auto translate(pqxx::connection& conn, std::string_view sql, Work&& work) {
   const auto fail = [&](const std::string& text, const std::string& sqlstate) {
     if (ends_connection(sqlstate) || !conn.is_open()) throw ConnectionLost{lost_because(text)};
-    throw parse_error(text, sqlstate, sql);
+    auto error = parse_error(text, sqlstate, sql);
+    error.role = conn.username();
+    error.database = conn.dbname();
+    throw error;
   };
   try {
     return work();

@@ -198,3 +198,56 @@ TEST_CASE("a role that may not create our tables is refused with the GRANT it ne
   plain.database().execute("DROP ROLE " + role);
   CHECK(result == exits(24, "GRANT CREATE ON DATABASE"));
 }
+
+TEST_CASE("a mistake in the connection string ends the run at once with 2 and is named") {
+  Deployment shop = deployment("wait: 10m");
+  const auto with = [&](const std::string& parameters) {
+    return shop.database().url() + "?" + parameters;
+  };
+  std::string url;
+  std::string word;
+  SUBCASE("a value") {
+    url = with("sslmode=Require");
+    word = "Require";
+  }
+  SUBCASE("a variable") {
+    url = "postgresql://u:secret-77@$DB_HOST/shop";
+    word = "$DB_HOST";
+  }
+  SUBCASE("start-up options that the server does not know") {
+    url = with("options=-cserch_path%3Dx");
+    word = "serch_path";
+  }
+  SUBCASE("a security promise in other letters") {
+    url = with("SSLMODE=verify-full");
+    word = "SSLMODE";
+  }
+  shop.settings.url = url;
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  const auto result = shop.run();
+  CHECK(result == exits(2, word));
+  CHECK(result.err != contains("secret-77"));
+}
+
+TEST_CASE("the host that is expected is the one that the environment leads to") {
+  Deployment shop = deployment({});
+  shop.settings.database = "expect: {host: [\"127.0.0.1\"]}";
+  shop.settings.environment = {{"PGHOSTADDR", "127.0.0.2"}};
+  shop.migration("1_init", "CREATE TABLE t (x int);");
+  CHECK(shop.run() == exits(24, "the host is \"127.0.0.2\""));
+  shop.settings.environment = {{"PGHOSTADDR", "127.0.0.1"}};
+  CHECK(shop.run() == exits(0, "PGHOSTADDR"));
+}
+
+TEST_CASE("schemas of odd names are used as they are written, ours and the history's") {
+  for (const std::string name : {"my-shop ü X", "it's", "a\\\"b", "x'||(select 1)||'", "1"}) {
+    CAPTURE(name);
+    Deployment shop = deployment("bookkeeping_schema: \"our " + name + "\"");
+    shop.settings.migrations = "schema: \"" + name + "\"";
+    shop.migration("1_init", "CREATE TABLE t (x int);");
+    CHECK(shop.run() == exits(0, "applied 1_init"));
+    CHECK(shop.run() == exits(0, "nothing to do"));
+    CHECK(shop.call({"gate", "--once"}) == exits(0));
+    CHECK(shop.call({"status"}) == exits(0));
+  }
+}

@@ -148,21 +148,25 @@ TEST_CASE(
     "a script that lacks a right fails with 21, and the hint is about the right, not the script") {
   Granted case_{"script"};
   std::string cause;
+  std::string hint;
   std::string repair;
   std::string name;
   SUBCASE("ownership") {
+    hint = "superuser: ALTER TABLE t OWNER TO";
     case_.execute("ALTER TABLE t OWNER TO postgres");
     cause = "must be owner of table t";
     repair = "ALTER TABLE t OWNER TO $role";
     name = "ownership of a table that a migration alters missing";
   }
   SUBCASE("CREATE") {
+    hint = "superuser: GRANT USAGE, CREATE ON SCHEMA public TO";
     case_.execute("REVOKE CREATE ON SCHEMA public FROM public, $role");
     cause = "permission denied for schema public";
     repair = "GRANT CREATE ON SCHEMA public TO $role";
     name = "CREATE missing on the schema that a migration creates in";
   }
   SUBCASE("USAGE") {
+    hint = "superuser: GRANT USAGE ON SCHEMA other TO";
     case_.execute("CREATE SCHEMA other; CREATE TABLE other.z (x int)");
     case_.shop.migration("2_next", "ALTER TABLE t ADD y int;\nSELECT * FROM other.z;\nCOMMIT;\n"
                                    "CREATE INDEX CONCURRENTLY i ON t (y);\n");
@@ -171,7 +175,7 @@ TEST_CASE(
     name = "USAGE missing on a schema that a migration reads";
   }
   const auto result = case_.shop.run();
-  check_told(result, 21, "ERROR 42501: " + cause, "give the role this right");
+  check_told(result, 21, "ERROR 42501: " + cause, hint);
   CHECK(result.err == contains("migrations/2_next/migration.sql:"));
   CHECK(result.err != contains("hint: fix"));
   CHECK(case_.now() == contains("failed"));

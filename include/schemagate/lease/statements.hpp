@@ -13,9 +13,10 @@ namespace schemagate::statements {
 inline constexpr int k_tables_version = 3;
 inline constexpr const char* k_newest_column_of_marker = "scope";  // it came with that version
 
-// Two first runs may meet here; the lock lasts only as long as the transaction that creates.
+// Two first runs may meet here; the lock lasts only as long as the transaction that creates. It is
+// the same for every schema: a quoted name has no place in a literal.
 inline constexpr const char* k_lock_tables =
-    "SELECT pg_advisory_xact_lock(hashtextextended('schemagate.version', 0))";
+    "SELECT pg_advisory_xact_lock(hashtextextended('schemagate version', 0))";
 
 inline constexpr const char* k_create_tables = R"sql(
 CREATE TABLE schemagate.lock (

@@ -1,10 +1,9 @@
 #pragma once
 // A statement of a migration that PostgreSQL refused: what it said, what that means for us, and how
-// it is told. Pure.
+// it is told (what to do about it: advice.hpp). Pure.
 
 #include <string>
 
-#include "schemagate/base/hint.hpp"
 #include "schemagate/formats/folder.hpp"
 #include "schemagate/postgres/session.hpp"
 #include "schemagate/sql/sql_script.hpp"
@@ -28,11 +27,6 @@ struct StatementFailed : std::runtime_error {
 [[nodiscard]] bool needs_commit_before(const std::string& sqlstate);
 // What was to be created exists, or what was to be dropped does not.
 [[nodiscard]] bool says_it_was_done(const std::string& sqlstate);
-
-// The server had no disk, memory or connection left for it.
-[[nodiscard]] bool lacks_resource(const std::string& sqlstate);
-// The hint: what to do about it.
-[[nodiscard]] Hint advice(const Migration& migration, const std::string& sqlstate);
 
 // Several lines: migration, file:line:column, SQLSTATE, message, detail, statement. Texts that
 // speak of a password are cut there: a script may create a role.

@@ -2,6 +2,11 @@
 // A connection string as users have it in DATABASE_URL, understood once: Prisma URLs, libpq URLs
 // and key=value strings become one libpq string. Pure; nothing connects here.
 //
+// What a person got wrong is refused here, before anything connects: variables that nobody
+// expanded, values that libpq would not take, keys that promise security and that nobody knows,
+// contradictions (the same key twice, sslmode=disable beside a certificate), other tools' words for
+// a schema, names that are no schema's.
+//
 // TLS is never weaker than asked for. sslmode means what libpq says (Prisma ignores verify-full);
 // `sslaccept=strict` is verify-full; Prisma's `sslcert` (a CA file) is sslrootcert unless an sslkey
 // stands beside it; strict without one trusts the system's authorities, as Prisma does.
@@ -17,6 +22,10 @@
 #include <vector>
 
 namespace schemagate {
+
+namespace connection_mistakes {
+struct Pair;
+}
 
 // The text never contains a part of the connection string that may be secret.
 struct ConnectionStringError : std::runtime_error {
@@ -44,7 +53,12 @@ class ConnectionString {
 
   [[nodiscard]] std::string value(const std::string& key) const;  // a libpq parameter, or empty
   [[nodiscard]] std::string host() const;  // as written; empty: libpq's default
+  // Each that libpq may connect to: where an address is given, that, whatever the host says.
+  [[nodiscard]] std::vector<std::string> hosts() const;
   [[nodiscard]] std::string database() const { return value("dbname"); }
+  // With what libpq would take from the environment (PGHOSTADDR, PGSSLMODE, PGSERVICE, ...) and
+  // from service files. Throws ConnectionStringError where that weakens TLS or is no value.
+  [[nodiscard]] ConnectionString completed() const;
   [[nodiscard]] ConnectionString with_database(const std::string& name) const;
 
   // Prisma's ?schema=, or empty.
@@ -60,10 +74,12 @@ class ConnectionString {
     std::string key;
     std::string value;
   };
+  void check() const;
   void read_url(const std::string& text);
   void read_key_value(const std::string& text);
   void read_url_parameters(const std::string& query);
-  void apply_prisma_tls(const std::vector<Parameter>& url_parameters);
+  void read_url_parameter(const std::string& key, const std::string& value);
+  void apply_tls(const std::vector<connection_mistakes::Pair>& url_parameters);
   void set(const std::string& key, const std::string& value);
   [[nodiscard]] std::string as_key_value() const;
 

@@ -11,7 +11,8 @@ namespace schemagate {
 
 // Says what it waits for at once, then every few seconds. Throws Failure: (not_ready) after
 // settings.wait with what the last attempt said; (not_ready) at once when waiting cannot help, that
-// is a wrong password, an unknown role or a missing database that must not be created; (refused)
+// is a wrong password, an unknown role or a missing database that must not be created; (usage) at
+// once for a mistake in the connection string that only libpq or the server could see; (refused)
 // when it is another database than settings.expect says; or the Stop's reason.
 [[nodiscard]] pg::Session wait_until_ready(Database& database, const Manifest::Database& settings,
                                            Stop& stop);
@@ -28,9 +29,13 @@ void check_expected(pg::Session& session, const Manifest::Database::Expect& expe
 // the server's English words decide; in other languages we wait. Exposed for tests.
 struct Diagnosis {
   bool database_missing = false;
+  bool is_mistake = false;  // in the connection string, or in a file that it names
   std::string hint;
 };
-[[nodiscard]] Diagnosis diagnose(const std::string& connection_error);
+// The role and the database are those of the connection string, for the hint.
+[[nodiscard]] Diagnosis diagnose(const std::string& connection_error,
+                                 const std::string& role = "the_role",
+                                 const std::string& database = "the_database");
 
 // What to do about a connection that failed, or empty where time is likely to settle it.
 [[nodiscard]] std::string remedy_of(const std::string& connection_error);

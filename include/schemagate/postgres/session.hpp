@@ -44,6 +44,8 @@ struct Error : std::runtime_error {
   std::string hint;
   std::string context;  // where inside a function it happened
   std::optional<Position> position;
+  std::string role;  // that logged in, and where: for hints
+  std::string database;
 };
 
 // The connection is gone; a transaction whose COMMIT was not sent is rolled back by the server.

@@ -1,6 +1,7 @@
 #pragma once
 // The door to libpg_query (the PostgreSQL 15 grammar): tokens and parse trees of SQL text. Only
-// sql_script, classify and the effects_reader come in by it; all others see Statements and Effects.
+// sql_script, classify, the effects_reader and offending_rows come in by it; all others see
+// Statements and Effects.
 // Pure.
 // Node and field names: PostgreSQL 15, src/include/nodes/parsenodes.h.
 

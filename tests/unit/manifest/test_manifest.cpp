@@ -68,6 +68,35 @@ Messages app_mistakes(const std::string& value, const Variables& variables = {})
 }  // namespace
 
 TEST_SUITE("manifest") {
+  TEST_CASE("names that are no schema's are mistakes with their place, odd ones are not") {
+    const auto of = [](const std::string& key, const std::string& name) {
+      const bool is_ours = key == "bookkeeping_schema";
+      return mistakes("version: 1\ndatabase:\n  url: postgresql://localhost/shop\n" +
+                      std::string{is_ours ? "  " + key + ": " + name + "\n" : ""} +
+                      "migrations:\n  directory: m\n" +
+                      std::string{is_ours ? "" : "  " + key + ": " + name + "\n"});
+    };
+    for (const std::string key : {"bookkeeping_schema", "schema"}) {
+      const std::string place = key == "schema" ? "m.yaml:6:11: \"migrations.schema\""
+                                                : "m.yaml:4:23: \"database.bookkeeping_schema\"";
+      for (const std::string name :
+           {"\"a,b\"", "\" a\"", "\"a \"", "\"a?b\"", "pg_a", "information_schema", "\"a\\tb\"",
+            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}) {
+        CAPTURE(name);
+        const auto found = of(key, name);
+        REQUIRE(found.size() == 1);
+        CHECK(found.front() == contains(place));
+      }
+      for (const std::string name :
+           {"my-shop", "\"a \\\"b\\\" c\"", "\"it's\"", "schön", "\"1\"", "Shop"}) {
+        CAPTURE(name);
+        CHECK(of(key, name) == Messages{});
+      }
+    }
+    CHECK(of("bookkeeping_schema", "\"\"").front() == contains("is empty"));
+    CHECK(of("schema", "\"\"") == Messages{});
+  }
+
   TEST_CASE("the smallest manifest has the documented defaults") {
     const auto manifest = parse(k_smallest);
     CHECK(manifest.app == "default");

@@ -105,7 +105,6 @@ TEST_SUITE("connection") {
     CHECK(tls("sslmode=prefer&sslaccept=nonsense") == "verify-full");
     CHECK(tls("sslmode=require&sslaccept=accept_invalid_certs") == "require");
     CHECK(tls("sslmode=verify-full&sslaccept=accept_invalid_certs") == "verify-full");
-    CHECK(tls("sslmode=disable&sslaccept=strict") == "disable");
     CHECK(tls("sslaccept=accept_invalid_certs").empty());
   }
 
@@ -113,6 +112,7 @@ TEST_SUITE("connection") {
     CHECK(tls("sslmode=verify-full&ssl=true") == "verify-full");
     CHECK(tls("ssl=true&sslmode=verify-full") == "verify-full");
     CHECK(tls("sslmode=verify-ca&ssl=true") == "verify-ca");
+    CHECK(tls("sslmode=allow&ssl=true") == "require");
   }
 
   TEST_CASE("sslcert is a CA as in Prisma, unless an sslkey stands beside it") {
@@ -246,6 +246,7 @@ TEST_SUITE("connection") {
   TEST_CASE("a password with a raw question mark is refused without quoting it") {
     for (const auto* url :
          {"postgresql://alice:hun?ter2@h/shop", "postgresql://alice:h/un?ter2@h/shop",
+          "postgresql://alice:$hun?ter2@h/shop", "postgresql://alice:hun?$ter2@h/shop",
           "postgresql://alice:hun?ter2%zz@h/shop", "postgresql://alice:hun?sslter2@h/shop"}) {
       CAPTURE(std::string{url});
       const auto error = error_of(url);
@@ -257,7 +258,8 @@ TEST_SUITE("connection") {
   TEST_CASE("a password with a raw @ and a raw question mark is refused without quoting it") {
     for (const auto* url :
          {"postgresql://u:p@ss?hunter2@h/d", "postgresql://u:p@ss/d?hunter2=x@h/d",
-          "postgresql://u:p@ss/d?sslhunter2@h/d", "postgresql://u:p@ss/d?hunter2=%zz@h/d"}) {
+          "postgresql://u:p@ss?$hunter2@h/d", "postgresql://u:p@ss/d?sslhunter2@h/d",
+          "postgresql://u:p@ss/d?hunter2=%zz@h/d"}) {
       CAPTURE(std::string{url});
       const auto error = error_of(url);
       CHECK(error == contains("%3F"));
@@ -444,6 +446,236 @@ TEST_SUITE("connection") {
                             {.application_name = value, .connect_timeout = {}}))
                 .at("application_name") == value);
     }
+  }
+
+  TEST_CASE("contradictions on TLS are refused, whichever stands first") {
+    for (const std::string parameters :
+         {"sslmode=disable&sslaccept=strict", "sslaccept=strict&sslmode=disable",
+          "sslmode=disable&sslrootcert=/ca.pem", "sslmode=disable&sslcert=/ca.pem",
+          "sslkey=/k.pem&sslcert=/c.pem&sslmode=disable", "ssl=true&sslmode=disable",
+          "sslmode=disable&channel_binding=require", "sslmode=disable&sslrootcert=system"}) {
+      CAPTURE(parameters);
+      CHECK(error_of("postgresql://h/d?" + parameters) == contains("sslmode"));
+    }
+    CHECK(error_of("host=h dbname=d sslmode=disable sslrootcert=/ca.pem") ==
+          contains("sslrootcert contradicts sslmode=disable"));
+    CHECK(tls("sslmode=disable&sslaccept=accept_invalid_certs") == "disable");
+    CHECK(tls("sslmode=disable&channel_binding=prefer") == "disable");
+  }
+
+  TEST_CASE("a parameter that is given twice must say the same") {
+    for (const std::string text :
+         {"postgresql://h/d?sslmode=verify-full&sslmode=disable",
+          "postgresql://h/d?schema=a&schema=b", "postgresql://h/d?pgbouncer=true&pgbouncer=false",
+          "host=h dbname=d sslmode=require sslmode=prefer",
+          "host=h dbname=d sslmode='verify-full' sslmode = disable"}) {
+      CAPTURE(text);
+      CHECK(error_of(text) == contains("given twice"));
+    }
+    CHECK(error_of("host=h dbname=d password=hunter2 password=hunter3") != contains("hunter"));
+    CHECK(tls("sslmode=require&schema=a&sslmode=require") == "require");
+    CHECK(ConnectionString{"host=h dbname=d host=h"}.host() == "h");
+  }
+
+  TEST_CASE("a security promise is understood or refused, however its key is spelled") {
+    for (const std::string parameter :
+         {"SSLMODE=verify-full", "sslMode=require", "SslMode=require", "ssl_mode=require",
+          "sslrootCert=/ca.pem", "Require_Auth=scram-sha-256", "require-auth=scram-sha-256",
+          "CHANNEL_BINDING=require", "channelBinding=require", "gssEncMode=require", "tls=true",
+          "useSSL=true", "TLS_mode=strict", "encrypt=true", "trustServerCertificate=false",
+          "krbSrvName=x", "sslAccept=strict", "SSL=true", "sslverify=full"}) {
+      CAPTURE(parameter);
+      const auto key = parameter.substr(0, parameter.find('='));
+      CHECK(error_of("postgresql://h/d?" + parameter) == contains("\"" + key + "\""));
+    }
+    // Which of these libpq knows depends on its version: honoured or refused, never left out.
+    for (const std::string parameter : {"require_auth=scram-sha-256", "sslcertmode=require",
+                                        "sslnegotiation=direct&sslmode=require", "gssdelegation=1",
+                                        "ssl_min_protocol_version=TLSv1.3", "scram_client_key=x"}) {
+      CAPTURE(parameter);
+      try {
+        const auto values = sent("postgresql://h/d?" + parameter);
+        CHECK(values.contains(parameter.substr(0, parameter.find('='))));
+      } catch (const ConnectionStringError& error) {
+        CHECK(error.what() == contains("could weaken"));
+      }
+    }
+  }
+
+  TEST_CASE("other tools' words for a schema are refused, with ours") {
+    for (const std::string key : {"search_path", "searchPath", "currentSchema", "current_schema",
+                                  "Schema", "SCHEMA", "schemas", "default_schema", "SearchPath"}) {
+      CAPTURE(key);
+      CHECK(error_of("postgresql://h/d?" + key + "=shop") == contains("?schema=NAME"));
+    }
+    CHECK(error_of("host=h dbname=d schema=shop") == contains("migrations.schema"));
+  }
+
+  TEST_CASE("a schema that only a slip of the pen can have meant is refused") {
+    const std::vector<std::pair<std::string, std::string>> k_slips = {
+        {"", "empty"},
+        {"public?connection_limit=1", "\"?\""},
+        {"a,public", "comma"},
+        {"public%20", "blank"},
+        {"%20public", "blank"},
+        {"a%0Ab", "control character"},
+        {"a%09", "control character"},
+        {"%C3", "UTF-8"},
+        {"pg_shop", "PostgreSQL's own"},
+        {"information_schema", "PostgreSQL's own"},
+        {std::string(64, 'x'), "64 bytes"},
+        {std::string(62, 'x') + "%C3%BC", "cuts names at 63"},
+    };
+    for (const auto& [schema, word] : k_slips) {
+      CAPTURE(schema);
+      CHECK(error_of("postgresql://h/d?schema=" + schema) == contains(word));
+    }
+    for (const std::string schema :
+         {"my-shop_%C3%BC%20X", "a%22b", "it's", "a.b", "1", "Public", "pgx", "a%24b"})
+      CHECK_NOTHROW(ConnectionString{"postgresql://h/d?schema=" + schema});
+    CHECK(ConnectionString{"postgresql://h/d?schema=" + std::string(63, 'x')}.schema().size() ==
+          63);
+  }
+
+  TEST_CASE("variables and templates that nobody filled in are named") {
+    const std::vector<std::pair<std::string, std::string>> k_templates = {
+        {"$DATABASE_URL", "$DATABASE_URL"},
+        {"${DATABASE_URL}", "${DATABASE_URL}"},
+        {"{{ secrets.url }}", "{{ secrets.url }}"},
+        {"$(cat /run/secrets/url)", "$(cat /run/secrets/url)"},
+        {"<your connection string>", "<your connection string>"},
+        {"postgresql://u:p@$DB_HOST:5432/d", "$DB_HOST"},
+        {"postgresql://u:p@${DB_HOST}:5432/d", "${DB_HOST}"},
+        {"postgresql://u:p@${DB_HOST:-localhost}/d", "${DB_HOST"},
+        {"postgresql://${USER}:x@h/d", "${USER}"},
+        {"postgresql://u:p@h:$PORT/d", "$PORT"},
+        {"postgresql://u:p@h/${DB}", "${DB}"},
+        {"postgresql://u:p@h/app_$ENV", "$ENV"},
+        {"postgresql://u:p@h/d?schema=$SCHEMA", "$SCHEMA"},
+        {"postgresql://u:p@{{ .Values.host }}/d", "{{ .Values.host }}"},
+        {"postgresql://<user>:p@h/d", "<user>"},
+        {"postgresql://u:p@<your-host>/d", "<your-host>"},
+        {"postgresql://u:p@$(hostname)/d", "$(hostname)"},
+        {"host=$DB_HOST dbname=d", "$DB_HOST"},
+        {"host='$DB_HOST' dbname=d", "$DB_HOST"},
+        {"host=h dbname=${DB}", "${DB}"},
+    };
+    for (const auto& [text, word] : k_templates) {
+      CAPTURE(text);
+      CHECK(error_of(text) == contains(word));
+    }
+  }
+
+  TEST_CASE("a template in place of the password is told, and not shown") {
+    for (const std::string password :
+         {"$DB_PASSWORD", "${DB_PASSWORD}", "$(cat /run/secrets/pw)", "{{ password }}",
+          "<password>", "[YOUR-PASSWORD]", "$PGPASS", "$db_password"}) {
+      CAPTURE(password);
+      const auto error = error_of("postgresql://u:" + password + "@h/d");
+      CHECK(error == contains("the password is a variable or a template"));
+      CHECK(error != contains(password));
+    }
+    for (const std::string password : {"pa$$w0rd", "$ecret!", "a${b", "<3", "[x]", "$", "$1",
+                                       "x$HOME", "%24DB_PASSWORD", "{}", "$ecretsauce"}) {
+      CAPTURE(password);
+      CHECK_NOTHROW(ConnectionString{"postgresql://u:" + password + "@h/d"});
+    }
+    CHECK(ConnectionString{"host=h dbname=d password='$DB_PASSWORD'"}.value("password") ==
+          "$DB_PASSWORD");
+  }
+
+  TEST_CASE("a dollar that is meant is left alone") {
+    for (const std::string text :
+         {"postgresql://ops$joe@h/d", "postgresql://u@h/d?options=-csearch_path%3D\"$user\"",
+          "postgresql://u@h/d?options=-csearch_path=\"$user\",public", "postgresql://u@h/%24HOME",
+          "host=h dbname='$d'"}) {
+      CAPTURE(text);
+      CHECK_NOTHROW(ConnectionString{text});
+    }
+  }
+
+  TEST_CASE("quotes and words of a shell around the string are told") {
+    for (const std::string text :
+         {"\"postgresql://u:hunter2@h/d\"", "'postgresql://u:hunter2@h/d'", "`cat hunter2`",
+          "DATABASE_URL=postgresql://u:hunter2@h/d",
+          "export DATABASE_URL=postgresql://u:hunter2@h/d",
+          "DATABASE_URL=\"postgresql://u:hunter2@h/d\"", "psql 'postgresql://u:hunter2@h/d'",
+          "psql postgres://u:hunter2@h/d"}) {
+      CAPTURE(text);
+      const auto error = error_of(text);
+      CHECK(error == contains("begins with"));
+      CHECK(error != contains("hunter2"));
+    }
+  }
+
+  TEST_CASE("a value that no libpq would take is refused here, by its name") {
+    const std::vector<std::pair<std::string, std::string>> k_values = {
+        {"postgresql://h/d?sslmode=Require", "Require"},
+        {"postgresql://h/d?sslmode=required", "required"},
+        {"host=h dbname=d sslmode=verify_full", "verify_full"},
+        {"postgresql://h:99999/d", "99999"},
+        {"postgresql://h:0/d", "\"0\""},
+        {"postgresql://a:5432,b:65536/d", "65536"},
+        {"host=h port=5432x dbname=d", "5432x"},
+        {"postgresql://h/d?port=-1", "-1"},
+        {"postgresql://h/d?connect_timeout=abc", "connect_timeout"},
+        {"postgresql://h/d?connect_timeout=5s", "5s"},
+        {"postgresql://h/d?keepalives_idle=x", "keepalives_idle"},
+        {"postgresql://h/d?tcp_user_timeout=1.5", "1.5"},
+        {"postgresql://h/d?target_session_attrs=master", "master"},
+        {"postgresql://h/d?gssencmode=yes", "gssencmode"},
+        {"postgresql://h/d?channel_binding=required", "channel_binding"},
+    };
+    for (const auto& [text, word] : k_values) {
+      CAPTURE(text);
+      CHECK(error_of(text) == contains(word));
+    }
+    CHECK_NOTHROW(ConnectionString{"postgresql://a:1,b:65535,c/d?connect_timeout=0"});
+  }
+
+  TEST_CASE("a tool gets exactly one application name, ours") {
+    for (const std::string text : {"postgresql://h/d?application_name=theirs&schema=a",
+                                   "postgresql://h/d?schema=a&application_name=theirs",
+                                   "postgresql://h/d?applic%61tion_name=theirs&schema=a"}) {
+      CAPTURE(text);
+      const auto named = ConnectionString{text}.with_application_name("ours");
+      CHECK(named != contains("theirs"));
+      CHECK(named == contains("application_name=ours"));
+      CHECK(ConnectionString{named}.schema() == "a");
+    }
+  }
+
+  TEST_CASE("what the environment says completes the string, and never weakens its TLS") {
+    const auto with = [](const std::string& name, const std::string& value,
+                         const std::string& text) {
+      ::setenv(name.c_str(), value.c_str(), 1);
+      try {
+        auto completed = ConnectionString{text}.completed();
+        ::unsetenv(name.c_str());
+        return completed;
+      } catch (...) {
+        ::unsetenv(name.c_str());
+        throw;
+      }
+    };
+    const auto elsewhere = with("PGHOSTADDR", "10.0.0.9", "postgresql://h/d");
+    CHECK(elsewhere.hosts() == std::vector<std::string>{"10.0.0.9"});
+    CHECK(elsewhere.warnings().size() == 1);
+    CHECK(with("PGHOST", "other", "postgresql:///d").hosts() == std::vector<std::string>{"other"});
+    CHECK(with("PGHOST", "other", "postgresql://h/d").hosts() == std::vector<std::string>{"h"});
+    CHECK(with("PGOPTIONS", "-c geqo=off", "postgresql://h/d").value("options") == "-c geqo=off");
+    CHECK(with("PGSSLMODE", "verify-full", "postgresql://h/d").value("sslmode") == "verify-full");
+    CHECK(with("PGSSLMODE", "disable", "postgresql://h/d?sslmode=require").value("sslmode") ==
+          "require");
+    CHECK(with("PGSSLROOTCERT", "/ca.pem", "postgresql://h/d?sslmode=disable").value("sslmode") ==
+          "disable");
+    CHECK_THROWS_AS(with("PGSSLMODE", "disable", "postgresql://h/d?sslrootcert=/ca.pem"),
+                    ConnectionStringError);
+    CHECK_THROWS_AS(with("PGSSLMODE", "Require", "postgresql://h/d"), ConnectionStringError);
+    CHECK_THROWS_AS(with("PGPORT", "99999", "postgresql://h/d"), ConnectionStringError);
+    CHECK_THROWS_AS(with("PGSERVICE", "nobody_has_this", "postgresql://h/d"),
+                    ConnectionStringError);
+    CHECK(ConnectionString{"postgresql://h/d"}.completed().value("sslmode").empty());
   }
 
   TEST_CASE("another database of the same server keeps everything else") {
