@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "schemagate/base/container.hpp"
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/commands/under_lease.hpp"
@@ -16,18 +15,12 @@
 #include "schemagate/postgres/readiness.hpp"
 #include "schemagate/recovery/settle.hpp"
 #include "schemagate/recovery/target.hpp"
+#include "warnings.hpp"
 
 namespace schemagate {
 namespace {
 
 constexpr std::chrono::seconds k_look_within{30};  // the first look at the marker
-
-constexpr std::size_t k_young_folder_max = 3;  // migrations of a project that begins
-
-// $1 a table's name: the schemas that have one.
-constexpr const char* k_tables_of_name = R"sql(
-SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
- WHERE relname = $1 AND relkind = 'r' ORDER BY 1 LIMIT 5)sql";
 
 class Run {
  public:
@@ -77,7 +70,7 @@ class Run {
     const auto plan = planned(history);
     refuse_what_a_pooler_forbids(plan);
     if (!plan.pending.empty()) journal_.close_gates(session_, lease);
-    tell_who_else_may_write(history);
+    tell_who_else_may_write(session_, target_, history);
     create_history(lease, history);
     const ApplyContext context{.connection = connection,
                                .bookkeeping = target_.bookkeeping,
@@ -96,7 +89,7 @@ class Run {
     journal_.tell_complete();
     log::info(fmt::format("release {} is complete: {} applied now, {} in all", target_.id.release,
                           report_.applied.size(), count_of_all()));
-    if (plan.pending.empty()) tell_if_old_image();
+    if (plan.pending.empty()) tell_if_old_image(session_, target_);
   }
 
   void apply_with_command(const Lease& lease) {
@@ -114,13 +107,10 @@ class Run {
   bool is_done_already();
   [[nodiscard]] bool is_allowed(const History& history) const;
   void tell_nothing_to_do();
-  void tell_if_old_image();
   void end_idle(const Lease& lease);
   void reconnect(const ScriptConnection& connection, const std::string& lost);
   History settled_history(const Lease& lease);
   Plan planned(const History& history);
-  void tell_no_history();
-  void tell_who_else_may_write(const History& history);
   [[nodiscard]] Failure no_folder(const History& history) const;
   void create_history(const Lease& lease, const History& history);
   void refuse_unfenced(const std::string& what) const;
@@ -203,26 +193,7 @@ void Run::tell_nothing_to_do() {
   log::info(fmt::format("nothing to do: release {} is complete in {}, schema {}: {} applied",
                         target_.id.release, target_.database.address().display(), target_.schema(),
                         count_of_all()));
-  tell_if_old_image();
-}
-
-// Where nothing is pending, the migrations of a new release may be in another image than this.
-void Run::tell_if_old_image() {
-  const auto newer = find_newer_release(session_, target_.bookkeeping, target_.id);
-  const auto is_newer = newer ? fmt::format("release {} was completed later, at {}", newer->release,
-                                            newer->completed_at)
-                              : "";
-  const auto running_for = entered_running_container();
-  if (!running_for) {
-    if (newer) log::info(is_newer + ": this is an older image (right for a roll-back)");
-    return;
-  }
-  log::warn(
-      fmt::format("this run was started in a container that had been running for {} (docker "
-                  "exec): it sees the migrations in that container, perhaps of an older image{}",
-                  for_people(*running_for), newer ? ", and " + is_newer : ""));
-  log::warn("hint: to deploy a new release, run schemagate in the new image; Coolify's "
-            "pre-deployment command runs in the old container");
+  tell_if_old_image(session_, target_);
 }
 
 void Run::end_idle(const Lease& lease) {
@@ -274,35 +245,9 @@ Plan Run::planned(const History& history) {
   if (!plan.pending.empty())
     log::info(fmt::format("{} of {} to apply to {}, schema {}", plan.pending.size(), count_of_all(),
                           target_.database.address().display(), target_.schema()));
-  if (!history.exists && !target_.folder.migrations.empty()) tell_no_history();
+  if (!history.exists && !target_.folder.migrations.empty()) tell_no_history(session_, target_);
   if (target_.folder.migrations.empty() && !history.rows.empty()) throw no_folder(history);
   return plan;
-}
-
-// A wrong URL looks like a first deploy.
-void Run::tell_no_history() {
-  std::vector<std::string> elsewhere;
-  for (const auto& row : session_.query(k_tables_of_name, {format().table()}))
-    elsewhere.push_back(row.text(0));
-  const auto text = fmt::format(
-      "schema {} of {} had no history: everything is applied from the first migration on; is it the "
-      "right database?{}",
-      target_.schema(), target_.database.address().display(),
-      elsewhere.empty() ? "" : " (there is a history in schema " + join(elsewhere, ", ") + ")");
-  if (elsewhere.empty() && target_.folder.migrations.size() <= k_young_folder_max) log::info(text);
-  else log::warn(text);
-}
-
-void Run::tell_who_else_may_write(const History& history) {
-  const auto table = target_.history_table()->name.quoted();
-  if (const auto roles = others_who_may_write(session_, history.oid); !roles.empty())
-    log::warn(fmt::format("{} may write {}: what it says is believed, whoever wrote it (REVOKE INSERT, "
-                          "UPDATE, DELETE, TRUNCATE ON {} FROM {})",
-                          join(roles, ", "), table, table, roles.front()));
-  else if (const auto some = others_who_may_write_new_tables(session_, target_.schema()); !some.empty())
-    log::info(fmt::format("by this role's default privileges {} may write its new tables; {} is kept "
-                          "from that",
-                          join(some, ", "), table));
 }
 
 // allow_empty is for a project that has no migrations yet, not for an image that lacks them.

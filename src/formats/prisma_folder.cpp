@@ -95,8 +95,8 @@ Failure nothing_there(const fs::path& directory, std::string_view what) {
   const auto meant = folder_meant(directory);
   return {ExitCode::usage, fmt::format("the migrations folder {} {}", directory.string(), what),
           meant.empty()
-              ? "is it missing in the image (COPY prisma/migrations)? if it may be empty, set "
-                "migrations.allow_empty: true"
+              ? "is it missing in the image (COPY prisma/migrations)? a project that has no migrations "
+                "yet says so by migrations.allow_empty: true"
               : fmt::format("did you mean migrations.directory: {}?",
                             meant.lexically_proximate(fs::current_path()).string())};
 }

@@ -4,6 +4,7 @@
 
 #include "schemagate/base/error.hpp"
 #include "schemagate/lease/statements.hpp"
+#include "schemagate/lease/tables.hpp"
 
 namespace schemagate {
 namespace {

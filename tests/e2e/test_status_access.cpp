@@ -4,6 +4,7 @@
 #include "e2e/history_fixture.hpp"
 #include "faults/server_fixture.hpp"
 #include "schemagate/lease/statements.hpp"
+#include "schemagate/lease/tables.hpp"
 #include "support/gate_project.hpp"
 #include "support/pgbouncer.hpp"
 

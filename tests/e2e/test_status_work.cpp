@@ -106,7 +106,7 @@ TEST_CASE("a run that was killed shows as killed, its migration as interrupted: 
   CHECK(seen.json.at("lease").at("held") == false);
   CHECK(seen.json.at("runs").at(0).at("status") == "killed");
   CHECK(seen.out == contains("killed"));
-  CHECK(seen.what("gate-closed") == contains("began, but did not end"));
+  CHECK(seen.what("gate-closed") == contains("was ended before it could say how"));
   shop.set_nap(0);
   CHECK(shop.run() == exits(0));
   const auto after = shop.status();
