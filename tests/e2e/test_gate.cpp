@@ -8,6 +8,7 @@
 #include "schemagate/base/text.hpp"
 #include "schemagate/lease/bookkeeping.hpp"
 #include "schemagate/lease/statements.hpp"
+#include "schemagate/lease/tables.hpp"
 #include "support/gate_project.hpp"
 #include "support/history.hpp"
 #include "support/json.hpp"

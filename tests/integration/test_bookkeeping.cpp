@@ -8,6 +8,7 @@
 #include "schemagate/base/error.hpp"
 #include "schemagate/lease/bookkeeping.hpp"
 #include "schemagate/lease/statements.hpp"
+#include "schemagate/lease/tables.hpp"
 #include "support/process.hpp"
 #include "support/server.hpp"
 #include "support/text.hpp"
