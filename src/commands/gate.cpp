@@ -4,7 +4,7 @@
 
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
-#include "schemagate/lease/marker.hpp"
+#include "schemagate/lease/marker_file.hpp"
 #include "schemagate/postgres/readiness.hpp"
 #include "schemagate/recovery/target.hpp"
 
@@ -39,6 +39,7 @@ class Gate {
     digest_ = folder.digest;
     id_ = release_of(manifest, digest_);
     if (options.file.empty()) target_.emplace(manifest, std::move(folder), Database::Purpose::look);
+    else file_.emplace(options.file);
   }
 
   void wait() {
@@ -76,7 +77,8 @@ class Gate {
   bool has_folder_ = false;
   std::string digest_;
   ReleaseId id_;
-  std::optional<Target> target_;        // nothing where a file is looked at
+  std::optional<MarkerFile> file_;      // to be looked at, or else
+  std::optional<Target> target_;        // this
   std::optional<pg::Session> session_;  // held only while listening
   bool listening_ = false;
   bool has_tables_ = true;
@@ -109,9 +111,13 @@ GateView Gate::look_into_database() {
 }
 
 GateView Gate::look_into_file() {
-  auto view = gate_view(id_, read_marker_file(options_.file, id_), digest(), nullptr);
-  if (view.state == State::closed) view.why += fmt::format(" (in {})", options_.file.string());
-  return view;
+  try {
+    auto view = gate_view(id_, file_->read(id_), digest(), nullptr);
+    if (view.state == State::closed) view.why += fmt::format(" (in {})", options_.file.string());
+    return view;
+  } catch (const std::runtime_error& e) {
+    return {.state = State::closed, .why = e.what()};
+  }
 }
 
 // Worth a held connection only while there is room for everybody else, and not through a pooler.
