@@ -111,8 +111,8 @@ void replace_shared_file(const fs::path& file, std::string_view content) {
   // All by its descriptor: nobody can put another directory in its place half-way.
   const auto in = opened(directory, O_DIRECTORY);
   if (!in.is_open()) fail_by_errno();
-  const Descriptor fd{::openat(in, written_as.c_str(),
-                               O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644)};
+  const Descriptor fd{
+      ::openat(in, written_as.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644)};
   if (!fd.is_open()) fail_by_errno();
   if (!write_all(fd, content) || ::fsync(fd) != 0 ||
       ::renameat(in, written_as.c_str(), in, name.c_str()) != 0) {

@@ -9,7 +9,6 @@
 #include "schemagate/base/fault.hpp"
 #include "schemagate/base/file.hpp"
 #include "schemagate/base/json.hpp"
-#include "schemagate/base/log.hpp"
 
 namespace schemagate {
 namespace {
@@ -20,7 +19,8 @@ constexpr auto k_read_within = 5s;
 constexpr auto k_written_within = 10s;
 constexpr std::size_t k_size_max = 64 * 1024;  // several times what write() makes
 
-constexpr const char* k_hint = "its directory must exist and be writable for this user (a shared volume)";
+constexpr const char* k_hint =
+    "its directory must exist and be writable for this user (a shared volume)";
 
 // Nobody waits for the thread: what it needs is its own.
 template <class Work> auto begun(Work work) {
@@ -45,16 +45,18 @@ void MarkerFile::write(const ReleaseId& id, const Marker& marker) const {
       .set("release", id.release)
       .set("status", name_of(marker.status))
       .set("digest", marker.digest);
-  json.set("error_code", std::to_string(marker.error_code)).set("error", log::redact(marker.error));
+  json.set("error_code", std::to_string(marker.error_code)).set("error", marker.error);
   fault::step("marker_file.write");
-  auto written = begun([file = file_, text = json.pretty() + "\n"] { replace_shared_file(file, text); });
+  auto written =
+      begun([file = file_, text = json.pretty() + "\n"] { replace_shared_file(file, text); });
   const auto cannot = [&](const std::string& why, const char* hint) {
     return Failure{ExitCode::usage,
                    fmt::format("cannot write marker.file {}: {}", file_.string(), why), hint};
   };
   if (!is_ready(written, k_written_within))
-    throw cannot(fmt::format("its file system does not answer for {}", for_people(k_written_within)),
-                 "look after the volume (its mount, its server), then run again");
+    throw cannot(
+        fmt::format("its file system does not answer for {}", for_people(k_written_within)),
+        "look after the volume (its mount, its server), then run again");
   try {
     written.get();
   } catch (const std::system_error& e) {
@@ -67,7 +69,8 @@ std::optional<Marker> MarkerFile::read(const ReleaseId& id) {
   if (!reading_.valid())
     reading_ = begun([file = file_] { return read_shared_file(file, k_size_max); });
   if (!is_ready(reading_, k_read_within))
-    throw std::runtime_error{fmt::format("cannot read {}: its file system does not answer", file_.string())};
+    throw std::runtime_error{
+        fmt::format("cannot read {}: its file system does not answer", file_.string())};
   const auto json = Json::parse(reading_.get().value_or(""));
   if (!json || json->text("app") != id.app || json->text("release") != id.release)
     return std::nullopt;

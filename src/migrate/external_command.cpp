@@ -65,9 +65,10 @@ void run_command(const Manifest& manifest, const std::string& release, const Dat
   log::info(fmt::format("running {}", shortened(join(command.argv, " "), 200)));
   const auto outcome = run_child(
       command,
-      [&](std::string_view line) {
-        log::info(fmt::format("| {}", valid_utf8(line)));
-        tail.add(log::redact(std::string{line}));
+      [&](std::string_view bytes) {
+        const auto line = log::redact(valid_utf8(bytes));
+        log::info("| " + line);
+        tail.add(line);
       },
       stop.token());
   stop.check();

@@ -105,7 +105,8 @@ TEST_CASE("a run replaces what stands in the place of the file, and does not wri
         }) == "precious");
 }
 
-TEST_CASE("a directory in the place of the file fails the run in words, and the lease is given back") {
+TEST_CASE(
+    "a directory in the place of the file fails the run in words, and the lease is given back") {
   MarkerProject project;
   fs::create_directory(project.marker_file());
   CHECK(project.run() == exits(2, "cannot write marker.file", "Is a directory"));
@@ -120,7 +121,8 @@ TEST_CASE("a volume that does not answer keeps neither a run nor a gate, nor the
   CHECK(project.lease_is_held() == "f");
   project.set("gate.timeout", "1s");
   CHECK(project.gate({"--marker-file", project.marker_file()}) == exits(30, "does not answer"));
-  auto gate = project.set("gate.timeout", "10m").start_gate({"--marker-file", project.marker_file()});
+  auto gate =
+      project.set("gate.timeout", "10m").start_gate({"--marker-file", project.marker_file()});
   REQUIRE(gate.says("does not answer"));
   CHECK(gate.terminate() == exits(128 + SIGTERM));
 }

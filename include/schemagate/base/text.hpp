@@ -26,5 +26,8 @@ namespace schemagate {
 [[nodiscard]] std::string shortened(std::string_view text, std::size_t size_max);
 // Invalid UTF-8 becomes U+FFFD, as in the WHATWG decoder (and so in Node's fs.readFile).
 [[nodiscard]] std::string valid_utf8(std::string_view bytes);
+// What a terminal would obey instead of showing it, as \u001b: control characters but for tabs and
+// line ends, and those that turn the direction of text. Changes no meaning of a JSON text.
+[[nodiscard]] std::string printable(std::string_view text);
 
 }  // namespace schemagate
