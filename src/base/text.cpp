@@ -68,13 +68,6 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::string without_password(std::string_view text, std::size_t size_max) {
-  constexpr std::string_view k_word = "password";
-  const auto at = lower_case(text).find(k_word);
-  return at == std::string::npos ? shortened(text, size_max)
-                                 : std::string{text.substr(0, at + k_word.size())} + " ...";
-}
-
 std::string shell_word(std::string_view text) {
   constexpr std::string_view k_harmless =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@%+,=";

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "schemagate/base/password.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/migrate/plan.hpp"
 

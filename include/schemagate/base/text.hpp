@@ -14,8 +14,6 @@ namespace schemagate {
 [[nodiscard]] std::string lower_case(std::string_view text);  // ASCII
 // "1 migration", "2 migrations".
 [[nodiscard]] std::string counted(std::size_t count, std::string_view noun);
-// Shortened, and cut where it speaks of a password: a script may create a role.
-[[nodiscard]] std::string without_password(std::string_view text, std::size_t size_max);
 // As one word for a shell: quoted where it has to be.
 [[nodiscard]] std::string shell_word(std::string_view text);
 // The candidate that a person most likely meant, or empty when none is close.
