@@ -127,7 +127,7 @@ void Applier::quietly(const std::function<void(Fenced&)>& record) {
 // One transaction, rolled back: the row says so, and neither our next run nor the tool's is
 // blocked.
 Failure Applier::record_failure(const Migration& migration, const StatementFailed& failure) {
-  const auto text = log::redact(describe(migration, failure));
+  const auto text = describe(migration, failure);
   quietly([&](Fenced& transaction) {
     context_.history.insert_rolled_back(transaction, random_uuid(), migration.name,
                                         migration.checksum, text);
@@ -226,7 +226,7 @@ Failure Applier::record_failure(const PlannedMigration& planned, const Statement
                                 std::size_t index, const std::string& id) {
   const auto& migration = *planned.migration;
   const auto& segment = planned.segments[index];
-  const auto text = log::redact(describe(migration, failure));
+  const auto text = describe(migration, failure);
   const auto& made = segment.statements.front().index;
   const bool leaves_nothing =
       segment.transactional || (made && made->action == Statement::Index::Action::create);

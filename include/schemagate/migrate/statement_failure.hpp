@@ -32,8 +32,8 @@ struct StatementFailed : std::runtime_error {
 // The hint: what to do about it.
 [[nodiscard]] Hint advice(const Migration& migration, const std::string& sqlstate);
 
-// Several lines: migration, file:line:column, SQLSTATE, message, detail, statement. Texts that
-// speak of a password are cut there: a script may create a role.
+// Several lines: migration, file:line:column, SQLSTATE, message, detail, statement. Without
+// passwords: a script may create a role.
 [[nodiscard]] std::string describe(const Migration& migration, const StatementFailed& failure);
 
 }  // namespace schemagate
