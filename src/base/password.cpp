@@ -69,7 +69,8 @@ class Reader {
  private:
   [[nodiscard]] std::size_t end() const { return text_.size(); }
   [[nodiscard]] bool is_inside_of(char quote) const {
-    return std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(at), quote) % 2 == 1;
+    return std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(at), quote) % 2 ==
+           1;
   }
   [[nodiscard]] std::size_t run_of(char c) const {
     return std::min(text_.find_first_not_of(c, at), end()) - at;

@@ -84,10 +84,10 @@ std::string without_read_values(const std::string& line, bool is_about_data) {
   if (!is_frame(line) && (line.starts_with("COPY ") || is_about_data) && colon != std::string::npos)
     return line.substr(0, colon + 2) + k_cut;
   const auto quoted = quoted_in(line);
-  return !quoted ? line
-                 : line.substr(0, quoted->start) +
-                       without_constants(std::string{inside(line, *quoted)}) +
-                       line.substr(quoted->end);
+  return !quoted
+             ? line
+             : line.substr(0, quoted->start) +
+                   without_constants(std::string{inside(line, *quoted)}) + line.substr(quoted->end);
 }
 
 // What was read, or a statement, may have several lines: only the first of them is shown.
@@ -114,7 +114,8 @@ void take_out_row_data(Error& error, std::string_view sql) {
   if (is_about_data) error.message = without_quoted(error.message, sql);
   if (const auto keys = without_key_values(error.detail)) error.detail = *keys;
   else if (state.starts_with("23") || state == "44000") error.detail = without_row(error.detail);
-  else if (state.starts_with("2200") && state.back() >= 'L') error.detail.clear();  // 2200L to T, of XML: excerpts of it
+  else if (state.starts_with("2200") && state.back() >= 'L')
+    error.detail.clear();  // 2200L to T, of XML: excerpts of it
   else if (is_about_data) error.detail = without_quoted(error.detail, sql);
   error.context = without_values_of_context(error.context, is_about_data, sql);
 }

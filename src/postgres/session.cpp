@@ -363,8 +363,8 @@ Error parse_error(const std::string& text, std::string sqlstate, std::string_vie
   const auto said = error;
   take_out_row_data(error, sql);
   // what() has all of it, too.
-  if (!query.empty() || error.message + error.detail + error.context !=
-                            said.message + said.detail + said.context)
+  if (!query.empty() ||
+      error.message + error.detail + error.context != said.message + said.detail + said.context)
     static_cast<std::runtime_error&>(error) = std::runtime_error{"ERROR:  " + error.message};
   error.context = query + (query.empty() || error.context.empty() ? "" : "\n") + error.context;
   return error;
