@@ -2,6 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "schemagate/base/log.hpp"
+#include "schemagate/base/text.hpp"
+
 namespace schemagate {
 
 using Document = nlohmann::ordered_json;
@@ -20,7 +23,7 @@ Json::Json(Json&&) noexcept = default;
 Json& Json::operator=(Json&&) noexcept = default;
 
 Json& Json::set(std::string_view key, std::string_view value) {
-  impl_->document[std::string{key}] = std::string{value};
+  impl_->document[std::string{key}] = log::redact(std::string{value});
   return *this;
 }
 
@@ -35,7 +38,8 @@ Json& Json::set(std::string_view key, bool value) {
 }
 
 Json& Json::set(std::string_view key, const std::vector<std::string>& values) {
-  impl_->document[std::string{key}] = values;
+  auto& array = impl_->document[std::string{key}] = Document::array();
+  for (const auto& value : values) array.push_back(log::redact(value));
   return *this;
 }
 
@@ -50,8 +54,12 @@ Json& Json::set(std::string_view key, const std::vector<Json>& objects) {
   return *this;
 }
 
-std::string Json::line() const { return impl_->document.dump(-1, ' ', false, k_replace_invalid); }
-std::string Json::pretty() const { return impl_->document.dump(2, ' ', false, k_replace_invalid); }
+std::string Json::line() const {
+  return printable(impl_->document.dump(-1, ' ', false, k_replace_invalid));
+}
+std::string Json::pretty() const {
+  return printable(impl_->document.dump(2, ' ', false, k_replace_invalid));
+}
 
 std::optional<Json> Json::parse(const std::string& text) {
   Json parsed;

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <optional>
 
 namespace schemagate {
 
@@ -66,13 +67,6 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 }  // namespace
-
-std::string without_password(std::string_view text, std::size_t size_max) {
-  constexpr std::string_view k_word = "password";
-  const auto at = lower_case(text).find(k_word);
-  return at == std::string::npos ? shortened(text, size_max)
-                                 : std::string{text.substr(0, at + k_word.size())} + " ...";
-}
 
 std::string shell_word(std::string_view text) {
   constexpr std::string_view k_harmless =
@@ -160,6 +154,46 @@ std::string valid_utf8(std::string_view bytes) {
     bytes.remove_prefix(length == 0 ? consumed : length);
   }
   return valid;
+}
+
+namespace {
+
+struct Obeyed {
+  std::size_t length;
+  unsigned number;  // of the character
+};
+
+// C0, DEL, C1 (ECMA-48); U+2028 to 202E and U+2066 to 2069 (line ends and directions of Unicode).
+std::optional<Obeyed> obeyed_by_terminals(std::string_view utf8) {
+  const auto at = [&](std::size_t i) -> unsigned {
+    return i < utf8.size() ? static_cast<unsigned char>(utf8[i]) : 0;
+  };
+  const auto first = at(0);
+  if (first == '\t' || first == '\n') return std::nullopt;
+  if (first < 0x20 || first == 0x7F) return Obeyed{1, first};
+  if (first == 0xC2 && at(1) < 0xA0) return Obeyed{2, at(1)};
+  if (first == 0xE2 && at(1) == 0x80 && at(2) >= 0xA8 && at(2) <= 0xAE)
+    return Obeyed{3, 0x2000 + at(2) - 0x80};
+  if (first == 0xE2 && at(1) == 0x81 && at(2) >= 0xA6 && at(2) <= 0xA9)
+    return Obeyed{3, 0x2040 + at(2) - 0x80};
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string printable(std::string_view text) {
+  const auto valid = valid_utf8(text);
+  std::string shown;
+  shown.reserve(valid.size());
+  for (std::size_t i = 0; i < valid.size();) {
+    const std::string_view rest = std::string_view{valid}.substr(i);
+    const auto obeyed = obeyed_by_terminals(rest);
+    const bool is_line_end = rest == "\r" || rest.starts_with("\r\n");
+    if (!obeyed) shown += valid[i];
+    else if (!is_line_end) shown += fmt::format("\\u{:04x}", obeyed->number);
+    i += obeyed ? obeyed->length : 1;
+  }
+  return shown;
 }
 
 }  // namespace schemagate

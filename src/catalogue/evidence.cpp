@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "schemagate/base/password.hpp"
 #include "schemagate/base/text.hpp"
 #include "stages.hpp"
 

@@ -27,7 +27,7 @@ constexpr Milliseconds k_hold_retryable_max = 1min;
 void write_termination_log(const std::string& text) {
   const int fd = ::open(k_termination_log, O_WRONLY | O_TRUNC | O_CLOEXEC);  // never created by us
   if (fd < 0) return;
-  const auto summary = shortened(text, k_termination_log_size_max);
+  const auto summary = shortened(printable(text), k_termination_log_size_max);
   if (::write(fd, summary.data(), summary.size()) < 0)
     log::debug(fmt::format("cannot write {}: {}", k_termination_log, std::strerror(errno)));
   ::close(fd);
@@ -83,8 +83,7 @@ Outcome guarded(const std::string& manifest, const std::function<void(Stop&)>& w
 
 int finish(const Outcome& failure) {
   const auto code = static_cast<int>(failure.code);
-  for (const auto& line : split(failure.summary, '\n'))
-    log::error(line, {{"exit_code", std::to_string(code)}});
+  log::error(failure.summary, {{"exit_code", std::to_string(code)}});
   if (!failure.hint.empty()) log::error("hint: " + failure.hint);
   write_termination_log(fmt::format("{}{}{}\nexit code {}", failure.summary,
                                     failure.hint.empty() ? "" : "\nhint: ", failure.hint, code));

@@ -1,4 +1,3 @@
-#include "schemagate/base/log.hpp"
 #include "schemagate/cli/status_report.hpp"
 #include "schemagate/manifest/typed_hint.hpp"
 
@@ -23,7 +22,7 @@ std::vector<Json> findings_of(const StatusReport& report) {
         .set("subject", one.subject)
         .set("what", one.what)
         .set("evidence", one.evidence)
-        .set("hint", log::redact(as_typed(one.hint, report.manifest)))
+        .set("hint", as_typed(one.hint, report.manifest))
         .set("exit_code", static_cast<int>(one.code));
   return findings;
 }

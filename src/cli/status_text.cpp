@@ -49,7 +49,11 @@ class TextReport {
   }
 
  private:
-  void line(const std::string& text) { text_ += text + "\n"; }
+  // Further lines of a text from outside are indented, like those of the log.
+  void line(const std::string& text) { text_ += join(split(text, '\n'), "\n     ") + "\n"; }
+  [[nodiscard]] std::string hint(const Finding& finding) const {
+    return "hint: " + printable(as_typed(finding.hint, report_.manifest));
+  }
   void migrations();
   void migration(const StatusReport::Migration& one, std::size_t width, bool is_last);
   void other_findings();
@@ -113,8 +117,7 @@ void TextReport::migration(const StatusReport::Migration& one, std::size_t width
     if (finding->state != "pending" || !finding->evidence.empty() || !is_told_once)
       line(indent + finding->what);
     for (const auto& evidence : finding->evidence) line(indent + evidence);
-    if (!finding->hint.empty() && !is_told_once)
-      line(indent + "hint: " + as_typed(finding->hint, report_.manifest));
+    if (!finding->hint.empty() && !is_told_once) line(indent + hint(*finding));
   }
 }
 
@@ -127,7 +130,7 @@ void TextReport::other_findings() {
     line(paint_.by(finding.code, "* " + lines.front()));
     for (std::size_t i = 1; i < lines.size(); ++i) line("  " + lines[i]);
     for (const auto& evidence : finding.evidence) line("  " + evidence);
-    if (!finding.hint.empty()) line("  hint: " + as_typed(finding.hint, report_.manifest));
+    if (!finding.hint.empty()) line("  " + hint(finding));
   }
   if (any) line("");
 }

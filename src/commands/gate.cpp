@@ -7,7 +7,7 @@
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/commands/gate_view.hpp"
-#include "schemagate/lease/marker.hpp"
+#include "schemagate/lease/marker_file.hpp"
 #include "schemagate/postgres/readiness.hpp"
 #include "schemagate/recovery/target.hpp"
 
@@ -41,6 +41,7 @@ class Gate {
     digest_ = folder.digest;
     id_ = release_of(manifest, digest_);
     if (options.file.empty()) target_.emplace(manifest, std::move(folder), Database::Purpose::look);
+    else file_.emplace(options.file);
   }
 
   void wait() {
@@ -77,16 +78,21 @@ class Gate {
   bool has_folder_ = false;
   std::string digest_;
   ReleaseId id_;
-  std::optional<Target> target_;        // nothing where a file is looked at
+  std::optional<MarkerFile> file_;      // to be looked at, or else
+  std::optional<Target> target_;        // this
   std::optional<pg::Session> session_;  // held only while listening
   bool listening_ = false;
   Reminder reminder_;
 };
 
 GateView Gate::look_into_file() {
-  GateEvidence evidence{.marker = read_marker_file(options_.file, id_)};
-  if (has_folder_) evidence.digest = digest_;
-  return gate_view(id_, evidence);
+  try {
+    GateEvidence evidence{.marker = file_->read(id_)};
+    if (has_folder_) evidence.digest = digest_;
+    return gate_view(id_, evidence);
+  } catch (const std::runtime_error& e) {
+    return {.state = State::closed, .why = e.what()};
+  }
 }
 
 GateView Gate::look_into_database() {

@@ -323,6 +323,7 @@ Verified Run::verified() {
   return verify(session_, {.folder = target_.folder,
                            .history = target_.history(),
                            .checks = target_.manifest.verify,
+                           .variables = target_.manifest.variables,
                            .schema = target_.schema(),
                            .search_path = target_.search_path_setting(),
                            .edited = target_.settings.edited});

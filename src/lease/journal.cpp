@@ -4,6 +4,7 @@
 
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
+#include "schemagate/lease/marker_file.hpp"
 #include "schemagate/manifest/typed_hint.hpp"
 
 namespace schemagate {
@@ -60,18 +61,17 @@ void Journal::fail(pg::Session& session, const Lease& lease, std::size_t applied
       closes_gates = mark_failed(transaction, bookkeeping_, id_, digest_, record_.run_id(), code, error);
     else mark_ended(transaction, bookkeeping_, id_, record_.run_id(), code, error);
   });
-  if (closes_gates) write_file(Marker::Status::failed, static_cast<int>(code), failure.what());
+  if (closes_gates) write_file(Marker::Status::failed, static_cast<int>(code), error);
 }
 
 void Journal::write_file(Marker::Status status, int code, const std::string& error) const {
   const auto& file = manifest_.marker_file;
   if (file.empty()) return;
-  write_marker_file(file, id_,
-                    {.status = status,
-                     .digest = digest_,
-                     .error_code = code,
-                     .error = error,
-                     .changed_at = {}});
+  MarkerFile{file}.write(id_, {.status = status,
+                               .digest = digest_,
+                               .error_code = code,
+                               .error = error,
+                               .changed_at = {}});
 }
 
 }  // namespace schemagate

@@ -1,22 +1,8 @@
 #include "schemagate/lease/marker.hpp"
 
-#include <fcntl.h>
-#include <fmt/core.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <sstream>
-
-#include "schemagate/base/fault.hpp"
-#include "schemagate/base/json.hpp"
-#include "schemagate/base/log.hpp"
-#include "schemagate/base/text.hpp"
 #include "schemagate/lease/statements.hpp"
 
 namespace schemagate {
-namespace {
 
 Marker::Status status_of(const std::string& text) {
   if (text == "complete") return Marker::Status::complete;
@@ -31,6 +17,8 @@ const char* name_of(Marker::Status status) {
   }
   return "running";
 }
+
+namespace {
 
 bool write(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
            Marker::Status status, const std::string& digest, const std::string& run_id,
@@ -109,49 +97,6 @@ void mark_ended(Fenced& transaction, const Bookkeeping& bookkeeping, const Relea
   transaction.query(
       bookkeeping.sql(statements::k_end_marker),
       {id.app, id.release, id.scope, run_id, std::to_string(static_cast<int>(code)), error});
-}
-
-void write_marker_file(const std::filesystem::path& file, const ReleaseId& id,
-                       const Marker& marker) {
-  Json json;
-  json.set("app", id.app)
-      .set("release", id.release)
-      .set("status", name_of(marker.status))
-      .set("digest", marker.digest);
-  json.set("error_code", std::to_string(marker.error_code)).set("error", log::redact(marker.error));
-  const auto text = json.pretty() + "\n";
-  auto beside = file;
-  beside += fmt::format(".{}", ::getpid());
-  fault::step("marker_file.write");
-  const int fd = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  const bool written = fd >= 0 &&
-                       ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-                       ::fsync(fd) == 0;
-  const int error = errno;
-  if (fd >= 0) ::close(fd);
-  fault::step("marker_file.rename");
-  if (written && ::rename(beside.c_str(), file.c_str()) == 0) return;
-  const int reason = written ? errno : error;
-  ::unlink(beside.c_str());
-  throw Failure{
-      ExitCode::usage,
-      fmt::format("cannot write marker.file {}: {}", file.string(), std::strerror(reason)),
-      "its directory must exist and be writable for this user (a shared volume)"};
-}
-
-std::optional<Marker> read_marker_file(const std::filesystem::path& file, const ReleaseId& id) {
-  std::ifstream stream{file, std::ios::binary};
-  std::ostringstream content;
-  if (!stream || !(content << stream.rdbuf())) return std::nullopt;
-  const auto json = Json::parse(content.str());
-  if (!json || json->text("app") != id.app || json->text("release") != id.release)
-    return std::nullopt;
-  const auto code = json->text("error_code");
-  return Marker{.status = status_of(json->text("status")),
-                .digest = json->text("digest"),
-                .error_code = std::atoi(code.c_str()),
-                .error = json->text("error"),
-                .changed_at = {}};
 }
 
 }  // namespace schemagate

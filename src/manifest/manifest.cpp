@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
@@ -200,7 +201,24 @@ Manifest parse_manifest(const std::string& yaml, const std::filesystem::path& fi
   for (const auto& key : k_keys) key.read(manifest, reader, std::string{key.path});
   check_consistency(manifest, reader);
   reader.throw_mistakes();
+  manifest.variables = reader.variables();
   return manifest;
+}
+
+std::string as_written(std::string text, const Variables& variables) {
+  // A shorter value would be found in ordinary words.
+  constexpr std::size_t k_size_min = 3;
+  std::vector<std::pair<std::string, std::string>> longest_first{variables.begin(),
+                                                                 variables.end()};
+  std::stable_sort(longest_first.begin(), longest_first.end(),
+                   [](const auto& a, const auto& b) { return a.first.size() > b.first.size(); });
+  for (const auto& [value, name] : longest_first) {
+    if (value.size() < k_size_min) break;
+    for (auto at = text.find(value); at != std::string::npos;
+         at = text.find(value, at + name.size()))
+      text.replace(at, value.size(), name);
+  }
+  return text;
 }
 
 Manifest read_manifest(const std::filesystem::path& file, const Environment& environment) {

@@ -161,8 +161,15 @@ void ManifestReader::walk(const YAML::Node& map, const std::string& section) {
 }
 
 std::optional<std::string> ManifestReader::scalar(const std::string& path, const YAML::Node& node) {
+  const bool is_told = path == "migrations.command" || path.starts_with("migrations.env.") ||
+                       path.starts_with("verify.");
+  const auto noted = [&](const std::string& name) {
+    auto value = environment_(name);
+    if (is_told && value) variables_[*value] = "${" + name + "}";
+    return value;
+  };
   if (node.IsScalar())
-    return expand(node.Scalar(), environment_,
+    return expand(node.Scalar(), noted,
                   [&](const std::string& mistake) { complain(path, node.Mark(), mistake); });
   complain(path, node.Mark(),
            node.IsNull() ? fmt::format("\"{}\" has no value", path)

@@ -128,7 +128,7 @@ void Applier::quietly(const std::function<void(Fenced&)>& record) {
 // One transaction, rolled back: the row says so, and neither our next run nor the tool's is
 // blocked.
 Failure Applier::record_failure(const Migration& migration, const StatementFailed& failure) {
-  const auto text = log::redact(describe(migration, failure));
+  const auto text = describe(migration, failure);
   quietly([&](Fenced& transaction) {
     context_.history.insert_rolled_back(transaction, random_uuid(), migration.name,
                                         migration.checksum, text);
@@ -249,7 +249,7 @@ Failure Applier::record_failure(const PlannedMigration& planned, const Statement
   const auto& migration = *planned.migration;
   const auto& segment = planned.segments[index];
   const auto done = planned.parts_done + index;
-  const auto text = log::redact(describe(migration, failure));
+  const auto text = describe(migration, failure);
   const bool leaves_nothing = segment.transactional || (segment.statements.front().index &&
                                                         segment.statements.front().index->action ==
                                                             Statement::Index::Action::create);

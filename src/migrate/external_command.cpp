@@ -42,7 +42,8 @@ struct OutputTail {
 };
 
 Failure failed(const Manifest& manifest, const std::string& how, const OutputTail& tail) {
-  auto text = fmt::format("the migration command {} {}", manifest.migrations.command.front(), how);
+  auto text = fmt::format("the migration command {} {}",
+                          as_written(manifest.migrations.command.front(), manifest.variables), how);
   for (const auto& line : tail.lines) text += "\n  | " + line;
   return {ExitCode::command_failed, text,
           tail.advice.value_or("its whole output is in the log above; correct its cause") +
@@ -69,11 +70,16 @@ void run_command(const Manifest& manifest, const std::string& release, const Dat
   }
 
   OutputTail tail;
-  log::info(fmt::format("running {}", shortened(join(command.argv, " "), 200)));
+  // Before it is shortened: half a secret would not be found.
+  const auto told = [&](const std::string& text) {
+    return log::redact(as_written(text, manifest.variables));
+  };
+  log::info(fmt::format("running {}", shortened(told(join(command.argv, " ")), 200)));
   const auto outcome = run_child(
       command,
-      [&](std::string_view line) {
-        log::info(fmt::format("| {}", valid_utf8(line)));
+      [&](std::string_view bytes) {
+        const auto line = told(valid_utf8(bytes));
+        log::info("| " + line);
         tail.add(line, database.address());
       },
       stop.token());

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include "schemagate/base/log.hpp"
+#include "schemagate/base/password.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/migrate/plan.hpp"
 
@@ -32,12 +34,17 @@ std::string describe(const Migration& migration, const StatementFailed& failure)
     text = fmt::format("migration {} failed at {}:", migration.name,
                        location(migration, line, column));
   }
-  text += fmt::format("\n  ERROR {}: {}", e.sqlstate, e.message);
-  if (!e.detail.empty()) text += "\n  detail: " + without_password(e.detail, 600);
-  if (!e.hint.empty()) text += "\n  server's hint: " + e.hint;
-  if (!e.context.empty()) text += "\n  context: " + without_password(e.context, 400);
-  if (failure.statement != nullptr)
-    text += "\n  statement: " + without_password(failure.statement->text, 300);
+  // Further lines of what a script may have said itself stand below their first.
+  const auto add = [&](const std::string& label, const std::string& what, std::size_t size_max) {
+    if (what.empty()) return;
+    const auto told = without_password(log::redact(what), size_max);
+    text += "\n  " + label + ": " + join(split(told, '\n'), "\n    ");
+  };
+  add("ERROR " + e.sqlstate, e.message, 2000);
+  add("detail", e.detail, 600);
+  add("server's hint", e.hint, 600);
+  add("context", e.context, 400);
+  if (failure.statement != nullptr) add("statement", failure.statement->text, 300);
   return text;
 }
 

@@ -2,18 +2,31 @@
 
 #include <fmt/core.h>
 
+#include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 
 namespace schemagate {
 namespace {
+
+constexpr std::size_t k_problem_size_max = 500;
 
 std::string quoted_table(const std::vector<std::string>& parts, const std::string& schema) {
   if (parts.size() == 1) return pg::quote_identifier(schema) + "." + pg::quote_identifier(parts[0]);
   return pg::quote_identifier(parts[0]) + "." + pg::quote_identifier(parts[1]);
 }
 
+// What a check has found in a table may be a person's.
+std::string told_answer(const pg::Value& answer, const std::string& check) {
+  if (!answer) return "nothing";
+  const bool is_count =
+      answer->size() <= 8 && answer->find_first_not_of("0123456789.-") == std::string::npos;
+  const bool is_said = check.find(*answer) != std::string::npos;
+  return *answer == "f" || is_count || is_said ? *answer : "a text";
+}
+
 // Empty when the check holds.
-std::string why_not(pg::Session& session, const Check& check, const Expectation& expectation) {
+std::string answer_against(pg::Session& session, const Check& check,
+                           const Expectation& expectation) {
   const auto& schema = expectation.schema;
   auto parts = split(check.text, '.');
   switch (check.kind) {
@@ -33,11 +46,19 @@ std::string why_not(pg::Session& session, const Check& check, const Expectation&
       const auto rows = session.query_of_user(expectation.search_path, check.text);
       const auto answer = rows.empty() || rows[0].empty() ? pg::Value{} : rows[0][0];
       if (answer == "t") return {};
-      return fmt::format("check returned {}, not true: {}", answer.value_or("nothing"),
-                         shortened(check.text, 200));
+      return fmt::format("check returned {}, not true: {}", told_answer(answer, check.text),
+                         check.text);
     }
   }
   return {};
+}
+
+std::string why_not(pg::Session& session, const Check& check, const Expectation& expectation) {
+  try {
+    return answer_against(session, check, expectation);
+  } catch (const pg::Error& e) {
+    return fmt::format("check fails with {}: {}: {}", e.sqlstate, e.message, check.text);
+  }
 }
 
 }  // namespace
@@ -69,13 +90,9 @@ Verified verify(pg::Session& session, const Expectation& expectation) {
     problems = not_applied(expectation.folder, history, expectation.edited);
   }
   for (const auto& check : expectation.checks) {
-    try {
-      if (auto problem = why_not(session, check, expectation); !problem.empty())
-        problems.push_back(std::move(problem));
-    } catch (const pg::Error& e) {
-      problems.push_back(fmt::format("check fails with {}: {}: {}", e.sqlstate, e.message,
-                                     shortened(check.text, 200)));
-    }
+    if (const auto problem = why_not(session, check, expectation); !problem.empty())
+      problems.push_back(
+          shortened(log::redact(as_written(problem, expectation.variables)), k_problem_size_max));
   }
   if (problems.empty()) return Verified{expectation.folder.digest, history_oid};
   throw Failure{

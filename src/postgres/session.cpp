@@ -10,8 +10,10 @@
 #include <algorithm>
 #include <charconv>
 
+#include "row_data.hpp"
 #include "schemagate/base/fault.hpp"
 #include "schemagate/base/text.hpp"
+#include "schemagate/sql/sql_script.hpp"
 
 namespace schemagate::pg {
 namespace {
@@ -363,6 +365,7 @@ Error parse_error(const std::string& text, std::string sqlstate, std::string_vie
     lines.push_back(std::string_view{text}.substr(start, end - start));
     start = end + 1;
   }
+  std::string query;  // of a function
   std::string* field = &error.message;
   for (const auto& line : lines) {
     const auto is = [&](std::string_view label) { return line.starts_with(label); };
@@ -370,7 +373,7 @@ Error parse_error(const std::string& text, std::string sqlstate, std::string_vie
     if (is("DETAIL:  ")) field = &error.detail, rest.remove_prefix(9);
     else if (is("HINT:  ")) field = &error.hint, rest.remove_prefix(7);
     else if (is("CONTEXT:  ")) field = &error.context, rest.remove_prefix(10);
-    else if (is("QUERY:  ")) field = &error.context, rest.remove_prefix(8);
+    else if (is("QUERY:  ")) field = &query, rest.remove_prefix(8);
     else if (is("LINE ") && line.find(": ") != std::string_view::npos) field = nullptr;
     else if (field == &error.message && field->empty() &&
              line.find(":  ") != std::string_view::npos)
@@ -381,6 +384,14 @@ Error parse_error(const std::string& text, std::string sqlstate, std::string_vie
   }
   // With QUERY the excerpt shows text that was run inside a function, not what we sent.
   if (text.find("\nQUERY:  ") == std::string::npos) error.position = find_position(lines, sql);
+  if (sql.find(query) == std::string_view::npos) query = without_constants(query);
+  const auto said = error;
+  take_out_row_data(error, sql);
+  // what() has all of it, too.
+  if (!query.empty() ||
+      error.message + error.detail + error.context != said.message + said.detail + said.context)
+    static_cast<std::runtime_error&>(error) = std::runtime_error{"ERROR:  " + error.message};
+  error.context = query + (query.empty() || error.context.empty() ? "" : "\n") + error.context;
   return error;
 }
 

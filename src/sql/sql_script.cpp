@@ -155,4 +155,33 @@ std::string without_comments(const std::string& sql) {
   return text;
 }
 
+std::string without_constants(const std::string& sql) {
+  const auto is_constant = [](const Token& token) {
+    switch (token.kind) {
+      case PG_QUERY__TOKEN__SCONST:
+      case PG_QUERY__TOKEN__USCONST:
+      case PG_QUERY__TOKEN__BCONST:
+      case PG_QUERY__TOKEN__XCONST:
+      case PG_QUERY__TOKEN__FCONST:
+      case PG_QUERY__TOKEN__ICONST: return true;
+      default: return is_comment(token);
+    }
+  };
+  constexpr const char* k_cut = "…";
+  const auto tokens = tokens_of(sql);
+  if (tokens.empty()) {
+    const auto end = sql.find_first_of("'$0123456789");
+    return end == std::string::npos ? sql : sql.substr(0, end) + k_cut;
+  }
+  std::string text;
+  std::size_t told = 0;
+  for (const auto& token : tokens) {
+    if (!is_constant(token)) continue;
+    const auto start = static_cast<std::size_t>(token.text.data() - sql.data());
+    text += sql.substr(told, start - told) + k_cut;
+    told = start + token.text.size();
+  }
+  return text + sql.substr(told);
+}
+
 }  // namespace schemagate

@@ -1,7 +1,7 @@
 // The marker file as a gate reads it: no text opens a gate by accident, and what was written is
 // read.
 
-#include "schemagate/lease/marker.hpp"
+#include "schemagate/lease/marker_file.hpp"
 
 #include "fuzz.hpp"
 #include "schemagate/base/text.hpp"
@@ -18,7 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const ReleaseId id{"shop", "v1", ""};
   const auto text = fuzz::text_of(data, size);
   const auto file = scratch.write("marker.json", text);
-  if (const auto marker = read_marker_file(file, id)) {
+  MarkerFile marker_file{file};
+  if (const auto marker = marker_file.read(id)) {
     for (const auto* needed : {"app", "release", "shop", "v1"})
       promise(fuzz::holds(text, needed) || fuzz::holds(text, "\\u"), "the marker is ours", text);
     promise(marker->status != Marker::Status::complete || fuzz::holds(text, "complete") ||
@@ -33,12 +34,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                        .error_code = static_cast<int>(size),
                        .error = valid_utf8(texts[3]),
                        .changed_at = {}};
-  write_marker_file(file, any, written);
-  const auto read = read_marker_file(file, any);
+  marker_file.write(any, written);
+  const auto read = marker_file.read(any);
   promise(read.has_value(), "a marker that was written is read");
   promise(read->status == written.status && read->digest == written.digest &&
               read->error_code == written.error_code && read->error == written.error,
           "a marker is read as it was written");
-  promise(!read_marker_file(file, {any.app, any.release + "x", ""}), "another release's is not ours");
+  promise(!marker_file.read({any.app, any.release + "x", ""}), "another release's is not ours");
   return 0;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "fuzz.hpp"
+#include "schemagate/base/password.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/migrate/statement_failure.hpp"
 
@@ -36,9 +37,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto sql = valid_utf8(texts[1]);
   const auto error = pg::parse_error(text, "42601", sql);
   promise(error.sqlstate == "42601", "the state stays");
-  promise(text.starts_with(error.what()), "the text stays", error.what());
+  promise(text.starts_with(error.what()) || error.what() == "ERROR:  " + error.message,
+          "the text stays", error.what());
   for (const auto* field : {&error.message, &error.detail, &error.hint, &error.context})
-    promise(field->size() <= text.size(), "a field is part of the text", *field);
+    promise(field->size() <= 3 * text.size(), "a field is part of the text", *field);
   if (error.position)
     promise(error.position->line >= 1 && error.position->column >= 1, "places count from 1", text);
   check_place(sql, text.size());
@@ -51,6 +53,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const StatementFailed failure{error, &statement};
   const auto described = describe(migration, failure);
   promise(fuzz::holds(described, "1_first/migration.sql:"), "the place is said", described);
-  promise(fuzz::holds(described, error.message), "the reason is said", described);
+  const auto reason = split(error.message, '\n').front();
+  promise(fuzz::holds(described, without_password(reason, reason.size())), "the reason is said",
+          described);
   return 0;
 }

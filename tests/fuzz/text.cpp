@@ -2,6 +2,8 @@
 
 #include "schemagate/base/text.hpp"
 
+#include <algorithm>
+
 #include "fuzz.hpp"
 #include "schemagate/formats/prisma.hpp"
 #include "schemagate/manifest/manifest.hpp"
@@ -28,6 +30,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto shorter = shortened(valid, limit);
   promise(shorter.size() <= limit, "a shortened text is short enough", shorter);
   promise(valid_utf8(shorter) == shorter, "no half characters", shorter);
+  const auto shown = printable(a);
+  promise(printable(shown) == shown, "what is printable stays", shown);
+  promise(std::none_of(shown.begin(), shown.end(),
+                       [](char one) {
+                         return one == '\x7F' ||
+                                (one >= 0 && one < ' ' && one != '\n' && one != '\t');
+                       }),
+          "a terminal has nothing to obey", shown);
   promise(join(split(a, ','), ",") == a, "parts make the whole");
   promise(trim(trim(a)) == trim(a), "a trimmed text has nothing to trim");
 

@@ -127,12 +127,39 @@ TEST_CASE("the image holds nothing but schemagate, and is small") {
   CHECK(Docker::run({"run", "--rm", "--entrypoint", "/bin/sh", "schemagate"}) != exits(0));
 }
 
+namespace {
+
+void copy_out(const std::string& path, const TempDir& dir) {
+  const auto container = Docker::must({"create", "schemagate"});
+  Docker::must({"cp", container + ":" + path, dir.path().string()});
+  Docker::must({"rm", container});
+}
+
+}  // namespace
+
+TEST_CASE("the program in the image is hardened") {
+  if (!Docker::is_there()) return;
+  const TempDir dir;
+  copy_out(k_program, dir);
+  const auto shown = [&](const char* what) {
+    const auto result = run({"readelf", "-W", what, (dir.path() / "schemagate").string()});
+    REQUIRE(result == exits(0));
+    return result.out;
+  };
+  CHECK(shown("-h") == contains("DYN"));
+  CHECK(shown("-d") == contains("BIND_NOW"));
+  CHECK(shown("-l") == contains("GNU_RELRO"));
+  CHECK(shown("-l") == contains("GNU_STACK"));
+  CHECK(shown("-l") != contains("RWE"));
+  CHECK(shown("--dyn-syms") == contains("__stack_chk_fail"));
+  CHECK(shown("--dyn-syms") == contains("_chk@"));  // _FORTIFY_SOURCE
+  CHECK(shown("--dyn-syms") == contains("__glibcxx_assert_fail"));
+}
+
 TEST_CASE("every library in the image is in its bill of materials, with its licence") {
   if (!Docker::is_there()) return;
-  const auto container = Docker::must({"create", "schemagate"});
   const TempDir dir;
-  Docker::must({"cp", container + ":/opt/schemagate/share", dir.path().string()});
-  Docker::must({"rm", container});
+  copy_out("/opt/schemagate/share", dir);
   const auto bill = read_text(dir.path() / "share/sbom.spdx.json");
   for (const auto* package : {"libpq5", "libc6", "libssl3t64", "libpqxx-7.10", "libyaml-cpp0.8",
                               "libpg-query-dev", "libcli11-dev"}) {

@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
 
 #include "support/process.hpp"
 #include "support/temp_dir.hpp"
@@ -53,6 +55,27 @@ TEST_CASE("the tarball unpacks to a directory that runs where there is nothing e
       {"chroot", (dir.path() / "root").string(), "/opt/schemagate/bin/schemagate", "--version"});
   CHECK(started == exits(0));
   CHECK_FALSE(started.out.empty());
+}
+
+TEST_CASE("the bill of materials says the licence of each part, or has its text") {
+  const TempDir dir;
+  REQUIRE(run({k_package, testing::tested_program(), dir.path().string()}) == exits(0));
+  const auto bill =
+      nlohmann::json::parse(read_text(dir.path() / "opt/schemagate/share/sbom.spdx.json"));
+  std::set<std::string> texts;
+  for (const auto& licence : bill["hasExtractedLicensingInfos"]) {
+    texts.insert(licence["licenseId"]);
+    CHECK(licence["extractedText"].get<std::string>().size() > 100);
+  }
+  CHECK(bill["packages"].size() > 10);
+  for (const auto& package : bill["packages"]) {
+    CAPTURE(package["name"].get<std::string>());
+    for (const auto* field : {"licenseConcluded", "licenseDeclared"}) {
+      const std::string licence = package[field];
+      CHECK(licence != "NOASSERTION");
+      CHECK((!licence.starts_with("LicenseRef-") || texts.contains(licence)));
+    }
+  }
 }
 
 TEST_CASE("deploy/package does not install into the root of this machine") {

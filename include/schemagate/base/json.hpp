@@ -27,7 +27,8 @@ class Json {
   Json& set(std::string_view key, const Json& object);
   Json& set(std::string_view key, const std::vector<Json>& objects);
 
-  // Members are written in the order they were set; invalid UTF-8 becomes U+FFFD.
+  // Members are written in the order they were set; invalid UTF-8 becomes U+FFFD, what a terminal
+  // would obey its \u form. What is a secret (base/log.hpp) is *** from set() on.
   [[nodiscard]] std::string line() const;
   [[nodiscard]] std::string pretty() const;
 

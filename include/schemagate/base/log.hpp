@@ -1,7 +1,10 @@
 #pragma once
 // The log: one line a fact, on stderr, for people (text) or machines (JSON, one object a line).
 // The only file that knows spdlog. Safe from any thread. Whatever was registered with keep_secret()
-// is replaced by *** in every line and in every text passed through redact().
+// is replaced by *** in every line and in every text passed through redact(). A message may hold
+// anything that came from outside: it is shown as printable(), and its further lines are indented,
+// so that none of them looks like one of ours. What libraries print on stderr becomes such
+// messages.
 
 #include <initializer_list>
 #include <string>

@@ -14,8 +14,6 @@ namespace schemagate {
 [[nodiscard]] std::string lower_case(std::string_view text);  // ASCII
 // "1 migration", "2 migrations".
 [[nodiscard]] std::string counted(std::size_t count, std::string_view noun);
-// Shortened, and cut where it speaks of a password: a script may create a role.
-[[nodiscard]] std::string without_password(std::string_view text, std::size_t size_max);
 // As one word for a shell: quoted where it has to be.
 [[nodiscard]] std::string shell_word(std::string_view text);
 // The candidate that a person most likely meant, or empty when none is close.
@@ -26,5 +24,8 @@ namespace schemagate {
 [[nodiscard]] std::string shortened(std::string_view text, std::size_t size_max);
 // Invalid UTF-8 becomes U+FFFD, as in the WHATWG decoder (and so in Node's fs.readFile).
 [[nodiscard]] std::string valid_utf8(std::string_view bytes);
+// What a terminal would obey instead of showing it, as \u001b: control characters but for tabs and
+// line ends, and those that turn the direction of text. Changes no meaning of a JSON text.
+[[nodiscard]] std::string printable(std::string_view text);
 
 }  // namespace schemagate

@@ -81,8 +81,9 @@ void name_this_thread(const char* name);
 
 // While it lives, SIGTERM, SIGINT, SIGHUP and SIGQUIT (STOPSIGNAL of some images; process 1 of a
 // container ignores what it does not handle) request a stop (exit code 128 + n) instead of killing
-// the process. Make it first in main, before any other thread; the destructor restores the signal
-// mask, so that a program started by exec afterwards is not affected.
+// the process. One that was ignored from the start stays so: who starts us by nohup, by trap '' or
+// in a shell's background means it. Make it first in main, before any other thread; the destructor
+// restores the signal mask, so that a program started by exec afterwards is not affected.
 class SignalWatch {
  public:
   explicit SignalWatch(Stop& stop);

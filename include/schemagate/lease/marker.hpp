@@ -1,13 +1,13 @@
 #pragma once
 // The completion marker: what a run leaves for the gate. One row for each app, release and scope
 // (releases that were are kept, so that a rolled-back image finds its own), and a file if the
-// manifest asks for one. running: a run has closed the gates, and with an error code: it has ended,
-// and another one may do better. complete: everything of this release is applied and verified.
-// failed: a run that had taken the lease ended with a permanent outcome (codes 20 to 25); a later
-// good run makes it complete. The row of what is complete with the same content is not made failed.
+// manifest asks for one (marker_file.hpp). running: a run has closed the gates, and with an error
+// code: it has ended, and another one may do better. complete: everything of this release is applied
+// and verified. failed: a run that had taken the lease ended with a permanent outcome (codes 20 to
+// 25); a later good run makes it complete. The row of what is complete with the same content is not
+// made failed.
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -32,6 +32,9 @@ struct Marker {
   std::int64_t history_oid = 0;  // of the table that was looked at; 0: none
   std::string changed_at;        // by the server's clock, for people
 };
+[[nodiscard]] const char* name_of(Marker::Status status);
+// What no run writes is taken for running: closed.
+[[nodiscard]] Marker::Status status_of(const std::string& name);
 
 constexpr const char* k_marker_channel = "schemagate_marker";  // LISTEN: a marker was committed
 
@@ -73,16 +76,9 @@ void mark_complete(Fenced& transaction, const Bookkeeping& bookkeeping, const Re
                                const ReleaseId& id, const std::string& digest,
                                const std::string& run_id, ExitCode code, const std::string& error);
 
+
 // The run that had closed the gates has ended with an outcome that another run may better.
 void mark_ended(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
                 const std::string& run_id, ExitCode code, const std::string& error);
-
-// The file is replaced in one step (written beside it, synced, renamed). Throws Failure (usage)
-// when it cannot be written.
-void write_marker_file(const std::filesystem::path& file, const ReleaseId& id,
-                       const Marker& marker);
-// Nothing when there is no such file, it is no marker, or it is another app's or release's.
-[[nodiscard]] std::optional<Marker> read_marker_file(const std::filesystem::path& file,
-                                                     const ReleaseId& id);
 
 }  // namespace schemagate

@@ -32,6 +32,11 @@ struct Check {
   std::string text;
 };
 
+// What the environment gave in the place of ${NAME}, by its value.
+using Variables = std::map<std::string, std::string>;
+// The text with "${NAME}" again wherever it says such a value, which may be a secret.
+[[nodiscard]] std::string as_written(std::string text, const Variables& variables);
+
 struct Manifest {
   std::filesystem::path file;
   int version = 0;  // of its form: 1
@@ -93,6 +98,8 @@ struct Manifest {
   } gate;
 
   std::filesystem::path marker_file;  // empty: none
+
+  Variables variables;  // of migrations.command, migrations.env and verify
 };
 
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;

@@ -44,6 +44,9 @@ class ManifestReader {
   Manifest::Migrations::History
   history(const std::string& path);  // one of the choices, or described
 
+  // Those of commands and checks, which are told later.
+  [[nodiscard]] const Variables& variables() const { return variables_; }
+
   // False when a mistake in its value, or in the section around it, was found already.
   [[nodiscard]] bool is_good(const std::string& path) const;
 
@@ -80,6 +83,7 @@ class ManifestReader {
   std::span<const ManifestKey> keys_;
   std::unique_ptr<Document> document_;
   std::vector<Mistake> mistakes_;
+  Variables variables_;
 };
 
 }  // namespace schemagate

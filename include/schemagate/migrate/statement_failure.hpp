@@ -28,8 +28,8 @@ struct StatementFailed : std::runtime_error {
 // What was to be created exists, or what was to be dropped does not.
 [[nodiscard]] bool says_it_was_done(const std::string& sqlstate);
 
-// Several lines: migration, file:line:column, SQLSTATE, message, detail, statement. Texts that
-// speak of a password are cut there: a script may create a role.
+// Several lines: migration, file:line:column, SQLSTATE, message, detail, statement. Without
+// passwords: a script may create a role.
 [[nodiscard]] std::string describe(const Migration& migration, const StatementFailed& failure);
 
 }  // namespace schemagate

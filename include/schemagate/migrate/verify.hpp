@@ -15,14 +15,15 @@ struct Expectation {
   const Folder& folder;
   const HistoryTable* history;  // null: an external tool without a history that we can read
   const std::vector<Check>& checks;
+  const Variables& variables;    // of the checks, which are told as they are written
   std::string schema;            // of unqualified tables and columns in checks
   std::string search_path;       // for SQL checks, as SQL
   Policy edited = Policy::fail;  // as in the manifest: does an applied file's content count?
 };
 
 // Reads the history again: every migration of the folder is applied, with this content. Then the
-// manifest's checks. Works inside a transaction too. Throws Failure (check_failed) naming all that
-// is missing.
+// manifest's checks, of whose answers only a truth value, a count or the check's own words are
+// told. Works inside a transaction too. Throws Failure (check_failed) naming all that is missing.
 [[nodiscard]] Verified verify(pg::Session& session, const Expectation& expectation);
 
 // The migrations of `folder` that `history` does not hold as applied with this content, with why.

@@ -57,4 +57,7 @@ struct Statement {
 // The statement's text without comments: for finding characters that matter.
 [[nodiscard]] std::string without_comments(const std::string& sql);
 
+// With … in the place of each constant. A text that is no SQL ends with its first quote or digit.
+[[nodiscard]] std::string without_constants(const std::string& sql);
+
 }  // namespace schemagate

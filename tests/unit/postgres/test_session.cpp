@@ -124,7 +124,7 @@ TEST_SUITE("postgres errors") {
                         "DETAIL:  Key (i)=(1) already exists.\n",
                         "23505", "INSERT INTO u VALUES (1)");
     CHECK(error.message == "duplicate key value violates unique constraint \"u_i_key\"");
-    CHECK(error.detail == "Key (i)=(1) already exists.");
+    CHECK(error.detail == "Key (i)=(…) already exists.");
     CHECK(at(error) == "nowhere");
     error = pg::parse_error(
         "ERROR:  function length(integer, integer) does not exist\n"

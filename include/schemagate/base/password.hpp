@@ -1,0 +1,16 @@
+#pragma once
+// Passwords inside of scripts. Pure.
+
+#include <string>
+#include <string_view>
+
+namespace schemagate {
+
+// Shortened, and with '***' for the literal that follows the word PASSWORD: of a role, an option, a
+// setting, a member of JSON; also inside of a string or a body that executes such a statement. And
+// for password=... in a connection string, and what a URL has for it. Where a statement is put
+// together, so that the password may be anything that follows, all of that. Names that hold the
+// word (password_changed_at) are names.
+[[nodiscard]] std::string without_password(std::string_view text, std::size_t size_max);
+
+}  // namespace schemagate
