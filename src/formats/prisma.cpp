@@ -23,8 +23,8 @@ class PrismaFormat : public Format {
   }
   [[nodiscard]] std::unique_ptr<HistoryTable> history(const std::vector<std::string>& search_path,
                                                       const Bookkeeping& bookkeeping,
-                                                      const Folder&) const override {
-    return std::make_unique<Table>(search_path.front(), bookkeeping);
+                                                      const Folder& folder) const override {
+    return std::make_unique<Table>(search_path.front(), bookkeeping, folder);
   }
   [[nodiscard]] std::string table() const override { return "_prisma_migrations"; }
   [[nodiscard]] std::optional<std::int64_t> advisory_lock() const override { return 72707369; }

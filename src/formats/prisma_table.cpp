@@ -27,10 +27,21 @@ SELECT id, migration_name, checksum,
             THEN to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') END,
        CASE WHEN $1 THEN to_char(finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') END
   FROM {0}
- WHERE rolled_back_at IS NULL
-    OR id IN (SELECT DISTINCT ON (migration_name) id FROM {0} WHERE rolled_back_at IS NOT NULL
-               ORDER BY migration_name, started_at DESC)
+ WHERE (rolled_back_at IS NULL
+        OR id IN (SELECT DISTINCT ON (migration_name) id FROM {0} WHERE rolled_back_at IS NOT NULL
+                   ORDER BY migration_name, started_at DESC)){1}
  ORDER BY started_at)sql";
+
+constexpr std::size_t k_others_max = 1000;
+constexpr std::size_t k_of_one_name_max = 3;
+constexpr const char* k_only_what_matters = R"sql(
+   AND id IN (SELECT id FROM
+               (SELECT id, row_number() OVER (PARTITION BY migration_name ORDER BY started_at DESC) AS of_name
+                  FROM {0} WHERE migration_name IN (VALUES {1}) OR finished_at IS NULL) AS ours
+               WHERE of_name <= {3}
+              UNION ALL
+              (SELECT id FROM {0} WHERE finished_at IS NOT NULL AND migration_name NOT IN (VALUES {1})
+                ORDER BY started_at DESC LIMIT {2})))sql";
 
 constexpr const char* k_create = R"sql(
 CREATE TABLE {} (
@@ -46,8 +57,18 @@ CREATE TABLE {} (
 
 }  // namespace
 
-Table::Table(const std::string& schema, const Bookkeeping& bookkeeping)
-    : name_{schema, "_prisma_migrations"}, table_{name_.quoted()}, bookkeeping_{bookkeeping} {}
+Table::Table(const std::string& schema, const Bookkeeping& bookkeeping, const Folder& folder)
+    : name_{schema, "_prisma_migrations"}, table_{name_.quoted()}, bookkeeping_{bookkeeping},
+      folder_{folder} {}
+
+// For a table of more rows than a folder explains.
+std::string Table::only_what_matters_sql() const {
+  std::string names;
+  for (const auto& migration : folder_.migrations)
+    names += fmt::format("{}({})", names.empty() ? "" : ", ", pg::quote_literal(migration.name));
+  if (names.empty()) names = "('')";
+  return fmt::format(k_only_what_matters, table_, names, k_others_max, k_of_one_name_max);
+}
 
 History Table::read(pg::Session& session, Times times) const {
   History history;
@@ -60,8 +81,14 @@ History Table::read(pg::Session& session, Times times) const {
     return history;
   }
   bool unfinished = false;
+  const auto rows_max = 4 * folder_.migrations.size() + k_others_max;
+  const bool is_huge = session
+                           .row(fmt::format("SELECT count(*) > {} FROM (SELECT FROM {} LIMIT {}) AS seen",
+                                            rows_max, table_, rows_max + 1))
+                           .flag(0);
   for (const auto& row :
-       session.query(fmt::format(k_read, table_), {times == Times::all ? "t" : "f"})) {
+       session.query(fmt::format(k_read, table_, is_huge ? only_what_matters_sql() : ""),
+                     {times == Times::all ? "t" : "f"})) {
     history.rows.push_back({.id = row.text(0),
                             .name = row.text(1),
                             .checksum = row.text(2),

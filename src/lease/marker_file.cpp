@@ -75,8 +75,11 @@ std::optional<Marker> MarkerFile::read(const ReleaseId& id) {
   if (!json || json->text("app") != id.app || json->text("release") != id.release)
     return std::nullopt;
   const auto code = json->text("error_code");
-  return Marker{status_of(json->text("status")), json->text("digest"), std::atoi(code.c_str()),
-                json->text("error"), ""};
+  return Marker{.status = status_of(json->text("status")),
+                .digest = json->text("digest"),
+                .error_code = std::atoi(code.c_str()),
+                .error = json->text("error"),
+                .changed_at = {}};
 }
 
 }  // namespace schemagate

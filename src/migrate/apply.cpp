@@ -83,9 +83,9 @@ Failure Applier::lock_not_had(const Migration& migration, const StatementFailed&
       blocker.pid == 0
           ? "run again at a quieter time"
           : fmt::format(
-                "see what it does: SELECT * FROM pg_stat_activity WHERE pid = {0}; if it may be "
+                "{1}see what it does: SELECT * FROM pg_stat_activity WHERE pid = {0}; if it may be "
                 "ended: SELECT pg_terminate_backend({0}); then run again",
-                blocker.pid)};
+                blocker.pid, blocker.as_whom)};
 }
 
 void Applier::in_fenced_transaction(const std::function<void(Fenced&)>& work) {

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 
 #include "schemagate/base/log.hpp"
 
@@ -12,13 +13,16 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto k_sample = 1s;
-constexpr auto k_told_again = 10s;
+constexpr std::array<std::chrono::seconds, 3> k_told_again = {10s, 30s, 2min};
 
 // Not what it executes: that holds people's data. What a role may not know is left out.
 constexpr const char* k_blockers = R"sql(
 SELECT a.pid,
        concat_ws(', ', 'user ' || a.usename, nullif(a.application_name, ''),
-                 a.state || coalesce(' for ' || extract(epoch FROM clock_timestamp() - a.xact_start)::bigint || ' s', ''))
+                 coalesce(a.state || coalesce(' for ' || extract(epoch FROM clock_timestamp() - a.xact_start)::bigint || ' s', ''),
+                          'its state is hidden from this role: GRANT pg_read_all_stats TO ' || quote_ident(current_user))),
+       CASE WHEN NOT pg_has_role(a.usesysid, 'USAGE') AND NOT pg_has_role('pg_signal_backend', 'USAGE')
+            THEN format('as a superuser, as %I, or as a role with pg_signal_backend: ', a.usename) END
   FROM unnest(pg_blocking_pids($1::integer)) AS b(pid) JOIN pg_stat_activity a ON a.pid = b.pid
  ORDER BY a.xact_start LIMIT 1)sql";
 
@@ -75,6 +79,7 @@ void Progress::watch(const std::stop_token& done) {
     if (!sleep(std::max<Milliseconds>(job->look_after - waited, 0ms), done)) return;
     if (!is_current(*job)) continue;
     told_at_ = Clock::now();
+    told_ = 0;
     while (is_current(*job)) {
       try {
         if (!session_) session_.emplace(database_.open("schemagate"));
@@ -96,13 +101,15 @@ void Progress::observe(const Job& job) {
   if (!blockers.empty()) {
     const auto& row = blockers.front();
     const Blocker blocker{fmt::format("pid {} ({})", row.text(0), row.text(1)),
-                          static_cast<int>(row.number(0))};
+                          static_cast<int>(row.number(0)), row.text(2)};
     const std::lock_guard lock{mutex_};
     news = blocker_.pid != blocker.pid;
     blocker_ = blocker;
   }
-  if (!news && Clock::now() - told_at_ < k_told_again) return;
+  const auto pause = k_told_again.at(std::min(told_, k_told_again.size() - 1));
+  if (!news && Clock::now() - told_at_ < pause) return;
   told_at_ = Clock::now();
+  ++told_;
   const auto running = std::chrono::duration_cast<Milliseconds>(Clock::now() - job.since);
   if (!blockers.empty()) {
     log::warn(fmt::format("{}: waiting for a lock, blocked by {}", job.label, last_blocker().text));

@@ -110,7 +110,9 @@ std::string without_values_of_context(const std::string& context, bool is_about_
 void take_out_row_data(Error& error, std::string_view sql) {
   const auto& state = error.sqlstate;
   if (state.starts_with("P0")) return;  // raised by a script
-  const bool is_about_data = state.starts_with("22");
+  // What stands in quotes there is an encoding (22021, 22P05) or an extension.
+  const bool is_about_data = state.starts_with("22") && state != "22021" && state != "22P05" &&
+                             !error.message.starts_with("extension ");
   if (is_about_data) error.message = without_quoted(error.message, sql);
   if (const auto keys = without_key_values(error.detail)) error.detail = *keys;
   else if (state.starts_with("23") || state == "44000") error.detail = without_row(error.detail);

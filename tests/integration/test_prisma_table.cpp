@@ -19,7 +19,8 @@ struct Fixture {
   TestDatabase database;
   testing::Leased leased{database};
   schemagate::pg::Session& session = leased.session;
-  Table history{"public", leased.bookkeeping};
+  schemagate::Folder folder;
+  Table history{"public", leased.bookkeeping, folder};
   std::string id = schemagate::random_uuid();
   const std::string checksum = schemagate::sha256_hex("script");
 
@@ -71,7 +72,8 @@ TEST_CASE("our _prisma_migrations is Prisma's, column by column, constraint by c
 TEST_CASE("the table and its schema are made where they are missing, whatever the schema's name") {
   const TestDatabase database;
   testing::Leased leased{database};
-  const Table history{"My \"odd\" schema", leased.bookkeeping};
+  const schemagate::Folder folder;
+  const Table history{"My \"odd\" schema", leased.bookkeeping, folder};
   CHECK_FALSE(history.read(leased.session).exists);
   const auto create = [&](Fenced& transaction) { history.create_if_missing(transaction); };
   leased.write(create);
@@ -144,6 +146,6 @@ TEST_CASE(
       "CREATE TABLE o.elsewhere (x int)");
   auto session = database.connect();
   const Bookkeeping bookkeeping{"schemagate"};
-  const auto history = Table{"public", bookkeeping}.read(session);
+  const auto history = Table{"public", bookkeeping, {}}.read(session);
   CHECK(history.foreign_tables == std::vector<std::string>{"a", "b"});
 }

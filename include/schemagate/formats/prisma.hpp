@@ -33,7 +33,9 @@ namespace schemagate::prisma {
 
 class Table : public WritableHistory {
  public:
-  Table(const std::string& schema, const Bookkeeping& bookkeeping);
+  // `bookkeeping` and `folder` must outlive this. Of a history of very many rows, what is applied and
+  // not in the folder is read in part: the last of it.
+  Table(const std::string& schema, const Bookkeeping& bookkeeping, const Folder& folder);
 
   [[nodiscard]] History read(pg::Session& session, Times times = Times::unfinished) const override;
 
@@ -59,9 +61,12 @@ class Table : public WritableHistory {
   [[nodiscard]] bool is_finished(pg::Session& session, const std::string& id) const override;
 
  private:
+  [[nodiscard]] std::string only_what_matters_sql() const;
+
   TableName name_;
   std::string table_;  // qualified and quoted: scripts may leave any search_path behind
   const Bookkeeping& bookkeeping_;
+  const Folder& folder_;
 };
 
 // Throws Failure (refused) for prisma db push, migrate dev, migrate reset, --force-reset and

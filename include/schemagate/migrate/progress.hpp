@@ -28,6 +28,7 @@ class Progress {
   struct Blocker {
     std::string text;
     int pid = 0;
+    std::string as_whom = {};  // who may look at it and end it, where this role may not
   };
   [[nodiscard]] Blocker last_blocker() const;
 
@@ -49,6 +50,7 @@ class Progress {
   Blocker blocker_;
   std::optional<pg::Session> session_;  // of the watching thread
   Clock::time_point told_at_;
+  std::size_t told_ = 0;  // times about this statement
   std::jthread thread_;
 };
 
