@@ -179,7 +179,7 @@ std::string Gate::placed(std::string text) const {
   auto where = options_.file.string();
   if (target_) {
     where = target_->database.address().display();
-    if (!target_->id.scope.empty()) where += ", schema " + target_->schema();
+    if (!target_->search_path().empty()) where += ", schema " + target_->schema();
   }
   text.insert(std::min(text.find('\n'), text.size()), fmt::format(" ({}, app {})", where, id_.app));
   return text;

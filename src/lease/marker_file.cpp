@@ -43,6 +43,7 @@ void MarkerFile::write(const ReleaseId& id, const Marker& marker) const {
   Json json;
   json.set("app", id.app)
       .set("release", id.release)
+      .set("scope", id.scope)
       .set("status", name_of(marker.status))
       .set("digest", marker.digest);
   json.set("error_code", std::to_string(marker.error_code)).set("error", marker.error);
@@ -74,6 +75,9 @@ std::optional<Marker> MarkerFile::read(const ReleaseId& id) {
   const auto json = Json::parse(reading_.get().value_or(""));
   if (!json || json->text("app") != id.app || json->text("release") != id.release)
     return std::nullopt;
+  // Who looks at a file only may not know whose history is meant.
+  const auto scope = json->text("scope");
+  if (!id.scope.empty() && !scope.empty() && scope != id.scope) return std::nullopt;
   const auto code = json->text("error_code");
   return Marker{.status = status_of(json->text("status")),
                 .digest = json->text("digest"),

@@ -17,6 +17,21 @@ Manifest::Migrations with_schema(Manifest::Migrations settings, const Database& 
   return settings;
 }
 
+// The scope as far as the manifest tells it. A connection string that cannot be read is another's to
+// refuse.
+std::string told_scope(const Manifest& manifest) {
+  const auto format = format_of(manifest.migrations);
+  if (!format) return {};
+  const auto table = format->table();
+  const auto dot = table.find('.');
+  auto schema = dot == std::string::npos ? manifest.migrations.schema : table.substr(0, dot);
+  if (schema.empty() && !manifest.database.url.empty()) try {
+      schema = ConnectionString{manifest.database.url}.schema();
+    } catch (const ConnectionStringError&) {
+    }
+  return !schema.empty() ? fmt::format("{}:{}", format->name(), schema) : "";
+}
+
 // The text with the user taken out of each URL in it.
 std::string without_user(std::string text) {
   for (auto at = text.find("://"); at != std::string::npos; at = text.find("://", at + 3)) {
@@ -52,7 +67,7 @@ ReleaseId release_of(const Manifest& manifest, const std::string& folder_digest)
   return {.app = manifest.app,
           .release = manifest.release.empty() ? "migrations-" + folder_digest.substr(0, 12)
                                               : manifest.release,
-          .scope = {}};
+          .scope = told_scope(manifest)};
 }
 
 Target::Target(const Manifest& the_manifest, Folder the_folder, Database::Purpose purpose)

@@ -633,6 +633,27 @@ TEST_CASE("the marker file is written with what the gate needs and opens it with
   CHECK(gate(project.file("marker.json")) == exits(30));  // other migrations
 }
 
+TEST_CASE("the marker file of one tenant opens no gate of another's") {
+  GateProject project;
+  simple(project);
+  project.set("marker.file", project.file("marker.json"));
+  const auto url = project.database.url();
+  const auto gate = [&] {
+    return project.gate({"--once", "--marker-file", project.file("marker.json")});
+  };
+  project.environment["DATABASE_URL"] = url + "?schema=tenant_a";
+  REQUIRE(project.run() == exits(0));
+  CHECK(gate() == exits(0));
+  project.environment["DATABASE_URL"] = url + "?schema=tenant_b";
+  CHECK(gate() == exits(30, "no run for release r1 yet"));
+  REQUIRE(project.run() == exits(0));
+  CHECK(gate() == exits(0));
+  project.environment["DATABASE_URL"] = url;  // whose it is this gate cannot tell
+  CHECK(gate() == exits(0));
+  project.set("migrations.schema", "tenant_a");
+  CHECK(gate() == exits(30));
+}
+
 TEST_CASE("a marker file without a database is enough for a manifest without database.url") {
   GateProject project;
   simple(project);

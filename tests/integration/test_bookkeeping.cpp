@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "schemagate/base/error.hpp"
+#include "schemagate/base/text.hpp"
 #include "schemagate/lease/bookkeeping.hpp"
 #include "schemagate/lease/statements.hpp"
 #include "schemagate/lease/tables.hpp"
@@ -148,4 +149,61 @@ TEST_CASE("older tables of another role are refused with the way out") {
   session = schemagate::pg::Session{database.url()};
   database.execute("DROP OWNED BY sg_upgrade_reader_" + database.name() +
                    "; DROP ROLE sg_upgrade_reader_" + database.name());
+}
+
+TEST_CASE("a marker of version 2 is of the only history of its kind, or else nobody's") {
+  struct Row {
+    std::string locks;  // what was ever worked on
+    std::string mode;   // of the run that wrote the marker
+    std::string scope;
+  };
+  for (const auto& [locks, mode, scope] : {
+           Row{"prisma:public", "prisma", "prisma:public"},
+           Row{"prisma:shop|app:other|django:public", "prisma", "prisma:shop"},
+           Row{"prisma:shop|app:other|django:public", "django", "django:public"},
+           Row{"prisma:tenant_a|prisma:tenant_b", "prisma", ""},
+           Row{"named by the manifest", "prisma", ""},
+           Row{"app:shop", "command", ""},
+       }) {
+    CAPTURE(locks);
+    CAPTURE(mode);
+    const TestDatabase database;
+    const Bookkeeping bookkeeping{"schemagate"};
+    std::string sql = "CREATE SCHEMA schemagate;" +
+                      bookkeeping.sql(schemagate::statements::k_create_tables) +
+                      bookkeeping.sql(schemagate::statements::k_upgrades.front());
+    for (const auto& lock : schemagate::split(locks, '|'))
+      sql += "INSERT INTO schemagate.lock VALUES ('" + lock +
+             "', 'h', 1, 'shop', 'r', 'h', now(), now(), '-infinity');";
+    database.execute(
+        sql +
+        "INSERT INTO schemagate.run (app, release, fence, mode, digest, tool_version, host)"
+        " VALUES ('shop', 'r', 1, '" + mode + "', 'd', '0.2', 'h');"
+        "INSERT INTO schemagate.marker (app, release, status, digest, run_id, completed_at)"
+        " VALUES ('shop', 'r', 'complete', 'd', 1, '2026-01-02 03:04:05Z')");
+    auto session = database.connect();
+    bookkeeping.create_if_missing(session);
+    CHECK(database.value("SELECT scope FROM schemagate.marker") == scope);
+    CHECK(database.value("SELECT scope FROM schemagate.run") == scope);
+    CHECK(database.value("SELECT status || ' ' || (changed_at = completed_at) FROM schemagate.marker") ==
+          "complete true");
+  }
+}
+
+TEST_CASE("tables of any version are brought up to date where a publication has all tables") {
+  for (std::size_t version = 1; version <= schemagate::statements::k_upgrades.size(); ++version) {
+    CAPTURE(version);
+    const TestDatabase database;
+    const Bookkeeping bookkeeping{"schemagate"};
+    std::string sql = "CREATE SCHEMA schemagate;" +
+                      bookkeeping.sql(schemagate::statements::k_create_tables);
+    for (std::size_t step = 1; step < version; ++step)
+      sql += bookkeeping.sql(schemagate::statements::k_upgrades.at(step - 1));
+    // As version 1 was made: without a key.
+    database.execute(sql + "ALTER TABLE schemagate.version DROP CONSTRAINT version_pkey,"
+                           " REPLICA IDENTITY DEFAULT; CREATE PUBLICATION all_tables FOR ALL TABLES");
+    auto session = database.connect();
+    bookkeeping.create_if_missing(session);
+    CHECK(bookkeeping.is_current(session));
+  }
 }

@@ -19,8 +19,8 @@ namespace schemagate {
 // The manifest's migrations; no folder at all where an external tool does without.
 [[nodiscard]] Folder folder_of(const Manifest& manifest);
 
-// The release that a run and its gate mean: the manifest's, or the folder's digest. Its scope only a
-// Target knows.
+// The release that a run and its gate mean: the manifest's, or the folder's digest. Its scope is left
+// empty where only the server knows it.
 [[nodiscard]] ReleaseId release_of(const Manifest& manifest, const std::string& folder_digest);
 
 class Target {
@@ -49,7 +49,8 @@ class Target {
   // an external command without a history.
   [[nodiscard]] std::vector<std::string> missing_for_gate(pg::Session& session) const;
   [[nodiscard]] LeaseRequest lease_request() const;
-  // The schemas of names without one in scripts, the history's first; never empty.
+  // The schemas of names without one in scripts, the history's first; never empty, but before
+  // find_history().
   [[nodiscard]] const std::vector<std::string>& search_path() const { return search_path_; }
   [[nodiscard]] const std::string& schema() const { return search_path_.front(); }
   // The same as a setting, as SQL; other schemas may be named in it.
