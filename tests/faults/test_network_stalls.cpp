@@ -247,7 +247,7 @@ TEST_CASE("a gate whose network stands still stays closed, and opens once it is 
 TEST_CASE("a gate keeps its timeout though the peer says nothing") {
   std::vector<Try> tries;
   for (const auto& how : k_both) {
-    for (const auto* text : {"LISTEN", ".marker WHERE app"}) {
+    for (const auto* text : {"LISTEN", "WITH member AS"}) {
       auto site = std::make_unique<Site>(text);
       REQUIRE(site->shop.run({"--help"}) == exits(0));  // writes the manifest
       site->shop.database().execute("CREATE SCHEMA schemagate");
