@@ -21,6 +21,7 @@ pg::Session ready(Target& target, Stop& stop) {
     throw Failure{ExitCode::usage, "there is no history that schemagate may correct",
                   fmt::format("only that of {}; another tool corrects its own by its own commands",
                               k_writable_histories)};
+  target.refuse_untrusted(session, Bookkeeping::Trust::to_work);
   return session;
 }
 

@@ -5,6 +5,7 @@
 
 #include "inspector.hpp"
 #include "schemagate/base/text.hpp"
+#include "schemagate/lease/other_writers.hpp"
 #include "schemagate/migrate/plan.hpp"
 #include "schemagate/recovery/diagnosis.hpp"
 
@@ -40,7 +41,6 @@ void Inspector::look_at_history(pg::Session& session) {
         not_baselined(target_, history_, examine_pending(session, target_, history_));
     add({"not-baselined", "", failure.what(), {}, failure.hint(), failure.code()});
   } else if (target_.writable_history() != nullptr) {
-    look_at_writers(session);
     look_at_failed(session);
     look_at_applied();
     look_at_marked(session);
@@ -50,13 +50,13 @@ void Inspector::look_at_history(pg::Session& session) {
 }
 
 void Inspector::look_at_writers(pg::Session& session) {
-  const auto table = target_.history_table()->name.quoted();
-  for (const auto& role : others_who_may_write(session, history_.oid))
+  for (const auto& [who, tables, remedy] :
+       other_writers(session, target_.bookkeeping, history_.oid))
     add({"history-writable",
          "",
-         fmt::format("role {} may write {}: what it says is believed, whoever wrote it", role, table),
+         fmt::format("{} may write {}: what it says is believed, whoever wrote it", who, tables),
          {},
-         fmt::format("as its owner: REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {} FROM {}", table, role),
+         "as the owner: " + remedy,
          ExitCode::done});
 }
 

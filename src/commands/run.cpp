@@ -70,7 +70,7 @@ class Run {
     const auto plan = planned(history);
     refuse_what_a_pooler_forbids(plan);
     if (!plan.pending.empty()) journal_.close_gates(session_, lease);
-    tell_who_else_may_write(session_, target_, history);
+    tell_who_else_may_write(session_, target_);
     create_history(lease, history);
     const ApplyContext context{.connection = connection,
                                .bookkeeping = target_.bookkeeping,
@@ -96,6 +96,7 @@ class Run {
     refuse_unfenced("an external migration command");
     (void)target_.missing_in_history(session_);  // a mistake in its description shows before
     journal_.close_gates(session_, lease);
+    tell_who_else_may_write(session_, target_);
     run_command(target_.manifest, target_.id.release, target_.database, lease, stop_);
     refuse_what_the_command_left_out();
     finish(lease);
@@ -146,6 +147,7 @@ void Run::check_only() {
   if (target_.history() == nullptr)
     throw Failure{ExitCode::usage, "mode: check needs a history",
                   "set migrations.history: what tells afterwards what the command has done"};
+  target_.refuse_untrusted(session_, Bookkeeping::Trust::to_work);
   std::vector<std::string> pending;
   if (is_native())
     for (const auto& one : planned(target_.history()->read(session_)).pending)

@@ -82,9 +82,11 @@ Folder Inspector::read_folder_if_possible() {
 
 void Inspector::look_at_all(pg::Session& session) {
   target_.find_history(session);
+  target_.refuse_untrusted(session, Bookkeeping::Trust::to_read);
   report_.schema = target_.schema();
   look_at_lease(session);
   if (target_.history() != nullptr) look_at_history(session);
+  look_at_writers(session);
   look_at_runs(session);
   look_at_gate(session);
   look_at_catalogue(session);

@@ -6,6 +6,7 @@
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/lease/marker.hpp"
+#include "schemagate/lease/other_writers.hpp"
 
 namespace schemagate {
 namespace {
@@ -52,16 +53,18 @@ void tell_no_history(pg::Session& session, const Target& target) {
   else log::warn(text);
 }
 
-void tell_who_else_may_write(pg::Session& session, const Target& target, const History& history) {
-  const auto table = target.history_table()->name.quoted();
-  if (const auto roles = others_who_may_write(session, history.oid); !roles.empty())
-    log::warn(fmt::format("{} may write {}: what it says is believed, whoever wrote it (REVOKE INSERT, "
-                          "UPDATE, DELETE, TRUNCATE ON {} FROM {})",
-                          join(roles, ", "), table, table, roles.front()));
-  else if (const auto some = others_who_may_write_new_tables(session, target.schema()); !some.empty())
-    log::info(fmt::format("by this role's default privileges {} may write its new tables; {} is kept "
-                          "from that",
-                          join(some, ", "), table));
+void tell_who_else_may_write(pg::Session& session, const Target& target) {
+  const auto& table = target.history_table();
+  const auto writers = other_writers(session, target.bookkeeping, table ? table->oid : 0);
+  for (const auto& [who, tables, remedy] : writers)
+    log::warn(fmt::format("{} may write {}: what it says is believed, whoever wrote it ({})", who,
+                          tables, remedy));
+  if (!writers.empty() || target.writable_history() == nullptr) return;
+  if (const auto some = other_writers_of_new_tables(session, target.schema()); !some.empty())
+    log::info(
+        fmt::format("by this role's default privileges {} may write its new tables; {} is kept "
+                    "from that",
+                    join(some, ", "), table->name.quoted()));
 }
 
 }  // namespace schemagate

@@ -10,6 +10,6 @@ void tell_if_old_image(pg::Session& session, const Target& target);
 // A wrong URL looks like a first deploy.
 void tell_no_history(pg::Session& session, const Target& target);
 // Who, besides us, decides what a run and a gate believe.
-void tell_who_else_may_write(pg::Session& session, const Target& target, const History& history);
+void tell_who_else_may_write(pg::Session& session, const Target& target);
 
 }  // namespace schemagate

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "schemagate/base/hash.hpp"
+#include "schemagate/lease/other_writers.hpp"
 
 namespace schemagate::prisma {
 namespace {

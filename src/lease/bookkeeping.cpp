@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "schemagate/base/error.hpp"
+#include "schemagate/lease/other_writers.hpp"
 #include "schemagate/lease/statements.hpp"
 #include "schemagate/lease/tables.hpp"
 
@@ -37,42 +38,59 @@ SELECT string_agg(format('%s on %I.%I', rights, nspname, relname), '; ' ORDER BY
  WHERE rights IS NOT NULL AND (nspname = $1 AND relname IN ('lock', 'run', 'step', 'marker')
                                OR nspname = $2 AND relname = $3))sql";
 
-// $1 our schema, $2 the history's, $3 its name, $4 whether this is to work. What can be typed is the
-// third column.
+// The start of a message that changes the tables. One message is one implicit transaction: a runner
+// that is paused here holds nobody up. Whoever meets another one in it waits for its end (the new
+// schema's name is unique, the version's table is locked first), fails, and looks again.
+constexpr const char* k_change_tables =
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = '30s';";
+
+// What default privileges give on new tables.
+constexpr const char* k_keep_from = R"sql(
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER
+    ON schemagate.version, schemagate.lock, schemagate.run, schemagate.step, schemagate.marker FROM )sql";
+
+// $1 our schema, $2 the history's, $3 its name, $4 whether this is to work. What can be typed is
+// the third column. A superuser counts as a member of every role: that is no reason to trust one. A
+// type of somebody's may come with a cast, which is somebody's function.
 constexpr const char* k_untrusted = R"sql(
 WITH member AS (
-  SELECT c.oid, c.relkind, c.relowner, nspowner, nspname, relname, nspname = $1 AS is_ours,
-         format('%I.%I', nspname, relname) AS name
+  SELECT c.oid, 'TABLE' AS what, relkind, relowner AS owner, nspname = $1 AS is_ours, format('%I.%I', nspname, relname) AS name
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
    WHERE nspname = $1 AND relname IN ('version', 'lock', 'run', 'step', 'marker')
-      OR nspname = $2 AND relname = $3 AND relkind NOT IN ('i', 'I')),
+      OR nspname = $2 AND relname = $3 AND relkind NOT IN ('i', 'I')
+  UNION ALL SELECT 0, 'SCHEMA', 'r', nspowner, true, format('%I', nspname) FROM pg_namespace WHERE nspname = $1),
 trusted AS (
-  SELECT r.oid FROM pg_roles r
-   WHERE r.rolsuper OR pg_has_role(r.oid, 'MEMBER')
-      OR r.oid = (SELECT datdba FROM pg_database WHERE datname = current_database())
-      OR NOT $4 AND r.oid IN (SELECT relowner FROM member WHERE NOT is_ours)),
+  SELECT r.oid FROM pg_roles r, pg_roles me
+   WHERE me.rolname = current_user
+     AND (r.rolsuper OR r.rolname = 'pg_database_owner' OR r.oid = (SELECT datdba FROM pg_database WHERE datname = current_database())
+          OR CASE WHEN me.rolsuper THEN EXISTS (SELECT 1 FROM pg_auth_members WHERE roleid = r.oid AND member = me.oid)
+                  ELSE pg_has_role(r.oid, 'MEMBER') END)),
 judged AS (
   SELECT member.*, tgname, rulename,
          CASE WHEN relkind <> 'r' THEN 'kind' WHEN tgname IS NOT NULL THEN 'trigger'
               WHEN rulename IS NOT NULL THEN 'rule' WHEN row_security_active(member.oid) THEN 'policy'
-              WHEN ($4 OR is_ours) AND relowner NOT IN (SELECT oid FROM trusted) THEN 'owner'
-              WHEN is_ours AND nspowner NOT IN (SELECT oid FROM trusted) THEN 'schema' END AS problem
+              WHEN owner IN (SELECT oid FROM trusted) THEN NULL
+              WHEN $4 OR is_ours AND owner NOT IN (SELECT owner FROM member WHERE NOT is_ours) THEN 'owner'
+              WHEN EXISTS (SELECT 1 FROM pg_attribute JOIN pg_type t ON t.oid = atttypid
+                            WHERE attrelid = member.oid AND typnamespace <> 'pg_catalog'::regnamespace) THEN 'type' END AS problem
     FROM member LEFT JOIN pg_trigger ON tgrelid = member.oid AND NOT tgisinternal
          LEFT JOIN pg_rewrite ON ev_class = member.oid)
-SELECT name || CASE problem
+SELECT CASE what WHEN 'SCHEMA' THEN 'schema ' ELSE '' END || name || CASE problem
          WHEN 'kind' THEN ' is no ordinary table'
          WHEN 'trigger' THEN format(' has a trigger, %I', tgname)
          WHEN 'rule' THEN format(' has a rule, %I', rulename)
          WHEN 'policy' THEN format(' hides rows from role %I by row-level security', current_user)
-         WHEN 'owner' THEN format(' belongs to %I, whom role %I has no reason to trust', pg_get_userbyid(relowner), current_user)
-         ELSE format(' is in a schema of %I, whom role %I has no reason to trust', pg_get_userbyid(nspowner), current_user) END,
+         WHEN 'owner' THEN format(' belongs to %I, whom role %I has no reason to trust', pg_get_userbyid(owner), current_user)
+         ELSE format(' has a column of a type that is not PostgreSQL''s own, and belongs to %I, whom role %I has no reason to trust',
+                     pg_get_userbyid(owner), current_user) END,
        CASE problem
-         WHEN 'kind' THEN 'choose another schema: database.bookkeeping_schema'
+         WHEN 'kind' THEN CASE WHEN is_ours THEN 'choose another schema: database.bookkeeping_schema'
+                          ELSE 'whose is it? a history is a table that the migration tool itself has made' END
          WHEN 'trigger' THEN format('as its owner: DROP TRIGGER %I ON %s', tgname, name)
          WHEN 'rule' THEN format('as its owner: DROP RULE %I ON %s', rulename, name)
          WHEN 'policy' THEN format('as its owner: ALTER TABLE %s DISABLE ROW LEVEL SECURITY; or as a superuser: ALTER ROLE %I BYPASSRLS', name, current_user)
-         WHEN 'owner' THEN format('if you know it for ours, as a superuser: ALTER TABLE %s OWNER TO %I', name, current_user)
-         ELSE format('if you know it for ours, as a superuser: ALTER SCHEMA %I OWNER TO %I; or choose another one: database.bookkeeping_schema', nspname, current_user) END
+         ELSE format('if you know it for ours: run as %I; or as a superuser: ALTER %s %s OWNER TO %I', pg_get_userbyid(owner), what, name, current_user)
+              || CASE WHEN is_ours THEN '. If not, choose another schema: database.bookkeeping_schema' ELSE '' END END
   FROM judged WHERE problem IS NOT NULL ORDER BY 1 LIMIT 1)sql";
 
 }  // namespace
@@ -121,15 +139,20 @@ void Bookkeeping::refuse_untrusted(pg::Session& session, const std::optional<Tab
 
 bool Bookkeeping::is_current(pg::Session& session) const {
   return !session
-              .query("SELECT 1 FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n "
-                     "ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'marker' AND attname = $2",
-                     {name_, statements::k_newest_column_of_marker})
+              .query(
+                  "SELECT 1 FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n "
+                  "ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'marker' AND attname = $2",
+                  {name_, statements::k_newest_column_of_marker})
               .empty();
 }
 
 void Bookkeeping::create_if_missing(pg::Session& session) const {
   try {
-    if (!exists(session)) create(session);
+    refuse_untrusted(session, std::nullopt, Trust::to_work);
+    if (!exists(session)) {
+      create(session);
+      refuse_untrusted(session, std::nullopt, Trust::to_work);  // another's, in the meantime
+    }
     int version = read_version(session);
     if (version < statements::k_tables_version) {
       upgrade(session, version);
@@ -181,15 +204,8 @@ int Bookkeeping::read_version(pg::Session& session) const {
   return static_cast<int>(session.row(sql(statements::k_read_version)).number(0));
 }
 
-// The start of a message that changes the tables. One message is one implicit transaction: a runner
-// that is paused here holds nobody up.
-std::string Bookkeeping::locked_sql() const {
-  return std::string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;"} + pg::k_guard +
-         "SET LOCAL lock_timeout = '30s';" + sql(statements::k_lock_tables) + ";";
-}
-
 void Bookkeeping::upgrade(pg::Session& session, int version) const {
-  std::string text = locked_sql();
+  std::string text = std::string{k_change_tables} + pg::k_guard;
   for (auto from = static_cast<std::size_t>(version); from <= statements::k_upgrades.size(); ++from)
     text += sql(statements::k_upgrades.at(from - 1));
   try {
@@ -209,10 +225,12 @@ void Bookkeeping::upgrade(pg::Session& session, int version) const {
 void Bookkeeping::create(pg::Session& session) const {
   // IF NOT EXISTS asks for CREATE on the database even where the schema is there.
   const auto schema = session.query("SELECT 1 FROM pg_namespace WHERE nspname = $1", {name_});
-  std::string text = locked_sql();
+  std::string text = std::string{k_change_tables} + pg::k_guard;
   if (schema.empty()) text += "CREATE SCHEMA IF NOT EXISTS " + pg::quote_identifier(name_) + ";";
   text += sql(statements::k_create_tables);
   for (const auto* step : statements::k_upgrades) text += sql(step);
+  for (const auto& other : other_writers_of_new_tables(session, name_))
+    text += sql(k_keep_from) + other + ";";
   try {
     session.execute(text);
   } catch (const pg::Error&) {

@@ -20,10 +20,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto k_look_within = 5s;           // reading the row
-constexpr auto k_poll = 400ms;               // of a waiting runner
-constexpr auto k_first_renewal = 1s;         // early: a missing connection slot shows at once
-constexpr auto k_renew_retry = 500ms;        // after a failed renewal
+constexpr auto k_look_within = 5s;     // reading the row
+constexpr auto k_poll = 400ms;         // of a waiting runner
+constexpr auto k_first_renewal = 1s;   // early: a missing connection slot shows at once
+constexpr auto k_renew_retry = 500ms;  // after a failed renewal
 
 struct Holder {
   std::string app, release, host, since, renewed_ago_seconds;
@@ -84,10 +84,9 @@ std::string this_host() {
 
 std::string backend_name_prefix(pg::Session& session, const Bookkeeping& bookkeeping,
                                 const std::string& lease_name) {
-  const auto oid = session
-                       .row("SELECT oid FROM pg_namespace WHERE nspname = $1",
-                            {bookkeeping.schema_name()})
-                       .text(0);
+  const auto oid =
+      session.row("SELECT oid FROM pg_namespace WHERE nspname = $1", {bookkeeping.schema_name()})
+          .text(0);
   return fmt::format("schemagate:{}:", sha256_hex(oid + " " + lease_name).substr(0, 16));
 }
 
@@ -98,7 +97,8 @@ class Lease::Keeper {
   Keeper(const Database& database, const Bookkeeping& bookkeeping, const LeaseRequest& request,
          Stop& stop)
       : database_{database}, bookkeeping_{bookkeeping}, request_{request}, stop_{stop},
-        holder_{fmt::format("{}-{}", this_host(), ::getpid())}, nonce_{random_uuid().substr(0, 8)} {}
+        holder_{fmt::format("{}-{}", this_host(), ::getpid())}, nonce_{random_uuid().substr(0, 8)} {
+  }
 
   void take(pg::Session& session);
   [[nodiscard]] std::string check_sql() const;
@@ -131,10 +131,10 @@ class Lease::Keeper {
   const Bookkeeping& bookkeeping_;
   LeaseRequest request_;
   Stop& stop_;
-  std::string holder_;        // for people
-  std::string nonce_;         // whose row and backends these are; others cannot guess it in time
-  std::string prefix_;        // of backends of this lease
-  std::string former_role_;   // the role of whoever had it before us
+  std::string holder_;       // for people
+  std::string nonce_;        // whose row and backends these are; others cannot guess it in time
+  std::string prefix_;       // of backends of this lease
+  std::string former_role_;  // the role of whoever had it before us
 
   std::mutex mutex_;
   std::condition_variable_any renewed_;
@@ -145,30 +145,30 @@ class Lease::Keeper {
 };
 
 // Tells every backend of an older fence to end; returns the pids of those that stand in the way. A
-// name can be worn by anybody: what we may not end, and is not of the role that had the lease before
-// us, is a stranger's.
-std::set<std::string>
-Lease::Keeper::end_older_backends(pg::Session& session, std::int64_t below,
-                                  std::set<std::string> already_told) const {
+// name can be worn by anybody: who is neither of our role nor of that which had the lease before us
+// is a stranger, and nobody to wait for.
+std::set<std::string> Lease::Keeper::end_older_backends(pg::Session& session, std::int64_t below,
+                                                        std::set<std::string> already_told) const {
   std::set<std::string> pids;
-  for (const auto& row : session.query(statements::k_older_backends,
-                                       {prefix_, std::to_string(below), nonce_})) {
+  for (const auto& row :
+       session.query(statements::k_older_backends, {prefix_, std::to_string(below), nonce_})) {
     const auto pid = row.text(0);
     const auto role = row.text(1);
+    const bool is_a_runner = row.flag(2) || role == former_role_;
     const bool is_news = already_told.insert(pid).second;
+    if (!is_a_runner && is_news)
+      log::warn(fmt::format("backend {} of role {} calls itself like an earlier runner, but that "
+                            "one's role was {}: not minded",
+                            pid, role, former_role_.empty() ? "another" : former_role_));
+    if (!is_a_runner) continue;
+    pids.insert(pid);
     try {
       session.query(statements::k_terminate_backend, {pid});
       if (is_news)
         log::warn(fmt::format("ending backend {} that an earlier runner left behind", pid));
-      pids.insert(pid);
     } catch (const pg::Error& e) {
-      if (role == former_role_) pids.insert(pid);
       if (is_news)
-        log::warn(role == former_role_
-                      ? fmt::format("backend {} of role {} cannot be ended: {}", pid, role, e.message)
-                      : fmt::format("backend {} of role {} calls itself like an earlier runner, but "
-                                    "that one's role was {}: not minded",
-                                    pid, role, former_role_.empty() ? "another" : former_role_));
+        log::warn(fmt::format("backend {} of role {} cannot be ended: {}", pid, role, e.message));
     }
   }
   return pids;

@@ -40,8 +40,7 @@ template <class Type> bool is_a(const pqxx::failure& e) {
   return dynamic_cast<const Type*>(&e) != nullptr;
 }
 
-// Several of libpqxx's classes say by their type alone what it was; which ones depends on its
-// version.
+// Some of libpqxx's classes (which ones depends on its version) say by their type what it was.
 std::string sqlstate_of(const pqxx::failure& e) {
   if (const auto* error = dynamic_cast<const pqxx::sql_error*>(&e);
       error != nullptr && !error->sqlstate().empty())
@@ -296,10 +295,13 @@ std::string quote_identifier(std::string_view name) {
 
 std::string with_values(const std::string& sql, const std::vector<Value>& values) {
   std::string text;
+  char quote = 0;  // a quoted name may hold a $1 of its own
   for (std::size_t i = 0; i < sql.size(); ++i) {
+    if (sql[i] == quote) quote = 0;
+    else if (quote == 0 && (sql[i] == '"' || sql[i] == '\'')) quote = sql[i];
     std::size_t number = 0;
     const auto [end, error] = std::from_chars(sql.data() + i + 1, sql.data() + sql.size(), number);
-    if (sql[i] != '$' || error != std::errc{}) {
+    if (quote != 0 || sql[i] != '$' || error != std::errc{}) {
       text += sql[i];
       continue;
     }

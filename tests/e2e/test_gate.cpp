@@ -746,14 +746,13 @@ TEST_CASE("runs that meet while our tables are made both end well") {
   simple(project);
   auto blocker = project.database.connect();
   auto transaction = std::make_unique<schemagate::pg::Transaction>(blocker);
-  blocker.query(schemagate::Bookkeeping{"schemagate"}.sql(schemagate::statements::k_lock_tables));
+  blocker.execute("CREATE SCHEMA schemagate");
   auto first = project.start_run();
   auto second = project.start_run();
   REQUIRE(eventually([&] {
     return project.database.value(
-               "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND "
-               "database = (SELECT oid FROM pg_database WHERE datname = current_database())") ==
-           "2";
+               "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+               "wait_event = 'transactionid'") == "2";
   }));
   transaction.reset();
   for (auto* process : {&first, &second}) {

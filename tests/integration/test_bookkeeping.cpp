@@ -62,7 +62,7 @@ TEST_CASE("a runner that waited for another one's creation finds the tables") {
   std::thread second;
   {
     schemagate::pg::Transaction creating{first};
-    creating.query(bookkeeping.sql(schemagate::statements::k_lock_tables));
+    creating.execute("CREATE SCHEMA schemagate");
     second = std::thread{[&] {
       try {
         auto session = database.connect();
@@ -73,10 +73,9 @@ TEST_CASE("a runner that waited for another one's creation finds the tables") {
     }};
     waited = testing::eventually([&] {
       return database.value(
-                 "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database ="
-                 " (SELECT oid FROM pg_database WHERE datname = current_database())") == "1";
+                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND"
+                 " wait_event = 'transactionid'") == "1";
     });
-    creating.execute("CREATE SCHEMA schemagate");
     creating.execute(bookkeeping.sql(schemagate::statements::k_create_tables));
     creating.commit();
   }

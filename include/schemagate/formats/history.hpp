@@ -64,15 +64,6 @@ struct FoundTable {
 [[nodiscard]] FoundTable find_table(pg::Session& session, const std::string& name,
                                     const std::vector<std::string>& search_path);
 
-// The roles, other than this one, the owner and superusers, that may write the table (an oid), as they
-// are written in SQL: whoever may, decides what a run and a gate believe.
-[[nodiscard]] std::vector<std::string> others_who_may_write(pg::Session& session, std::int64_t table);
-// Those that get such a right on each new table in `schema` that this role makes.
-[[nodiscard]] std::vector<std::string> others_who_may_write_new_tables(pg::Session& session,
-                                                                       const std::string& schema);
-// Takes from a table that was made just now what default privileges gave others on it, but to read.
-void keep_from_others(Fenced& transaction, const TableName& table);
-
 class HistoryTable {
  public:
   virtual ~HistoryTable() = default;

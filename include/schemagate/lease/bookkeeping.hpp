@@ -31,19 +31,21 @@ class Bookkeeping {
   [[nodiscard]] bool exists(pg::Session& session) const;
   // Whether the table exists and this role may read it.
   [[nodiscard]] bool may_read(pg::Session& session, const std::string& table) const;
-  // Throws Failure (refused) where what our tables or `history` say cannot be believed: one of them is
-  // no ordinary table, bears somebody's trigger or rule, hides rows from this role by a policy, or
-  // belongs to somebody else. To work: to a role that is neither ours (we are a member of it), nor
-  // the database's owner, nor a superuser. To read, where nobody can tell whose it should be: that,
-  // nor the history's owner.
+  // Throws Failure (refused) where what our tables or `history` say cannot be believed, and before any
+  // of it is read: one of them is no ordinary table, bears somebody's trigger or rule, hides rows from
+  // this role by a policy, or belongs to somebody else, as our schema might. To work: to a role that
+  // is neither ours (we are a member of it, and not only as a superuser is of all), nor the database's
+  // owner, nor a superuser. To read, where nobody can tell whose it should be: that, nor the history's
+  // owner; and then its columns are of PostgreSQL's own types.
   enum class Trust { to_work, to_read };
   void refuse_untrusted(pg::Session& session, const std::optional<TableName>& history,
                         Trust trust) const;
   // Whether the tables are those of this version. Asks for no right to read them.
   [[nodiscard]] bool is_current(pg::Session& session) const;
   // Creates the tables if they do not exist, and brings older ones up to date; any number of
-  // runners may do so at once. Throws Failure (refused) when a newer schemagate made them or the
-  // role may not create them.
+  // runners may do so at once. Nobody else may write them, whatever default privileges say. Throws
+  // what refuse_untrusted() throws, and Failure (refused) when a newer schemagate made them or the role
+  // may not create them.
   void create_if_missing(pg::Session& session) const;
   // Throws Failure (refused), with the GRANT, when the role lacks a right on one of our tables or
   // on `history`, a table that it is to write; better now than between two migrations. Where that
@@ -54,7 +56,6 @@ class Bookkeeping {
   void create(pg::Session& session) const;
   void upgrade(pg::Session& session, int version) const;
   [[nodiscard]] int read_version(pg::Session& session) const;
-  [[nodiscard]] std::string locked_sql() const;
 
   std::string name_;
   std::string schema_;  // quoted where necessary

@@ -62,7 +62,7 @@ SELECT 1 FROM schemagate.lock WHERE name = $1 AND nonce = $2 AND fence = $3 FOR 
 // another runner: a failover may have lost that the fence was taken before. The CASE keeps the cast
 // away from names that are not ours.
 inline constexpr const char* k_older_backends = R"sql(
-SELECT pid, usename FROM pg_stat_activity
+SELECT pid, usename, usename = session_user FROM pg_stat_activity
  WHERE datname = current_database() AND pid <> pg_backend_pid()
    AND CASE WHEN starts_with(application_name, $1)
              AND substr(application_name, length($1) + 1) ~ '^[0-9]{1,18}:[0-9a-f]+$'

@@ -9,11 +9,6 @@ namespace schemagate::statements {
 inline constexpr int k_tables_version = 3;
 inline constexpr const char* k_newest_column_of_marker = "scope";  // it came with that version
 
-// Two first runs may meet here; the lock lasts only as long as the transaction that creates. It is
-// the same for every schema: a quoted name has no place in a literal.
-inline constexpr const char* k_lock_tables =
-    "SELECT pg_advisory_xact_lock(hashtextextended('schemagate version', 0))";
-
 inline constexpr const char* k_create_tables = R"sql(
 CREATE TABLE schemagate.lock (
   name        text PRIMARY KEY,
@@ -67,7 +62,7 @@ CREATE TABLE schemagate.version (version integer PRIMARY KEY);
 INSERT INTO schemagate.version VALUES (1);
 )sql";
 
-// From each version to the next; the first one leads from 1 to 2. Each raises the version itself,
+// From each version to the next; the first one leads from 1 to 2. Each locks the version's table first and raises the version itself,
 // also where a publication FOR ALL TABLES asks for a replica identity, which version 1 had not.
 //
 // A marker of version 2 does not say which history it was written for: where only one of its kind
