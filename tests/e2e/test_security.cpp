@@ -242,6 +242,11 @@ TEST_CASE(
       testing::schemagate(shared.project.arguments("status"), shared.project.options());
   CHECK(status == exits(0));
   CHECK(status.out == told);
+  // What is written there is believed, also by a gate that was open.
+  CHECK(shared.project.look() == 0);
+  shared.project.database.execute("DELETE FROM _prisma_migrations WHERE migration_name = '2_more'");
+  CHECK(shared.project.gate({"--once"}) ==
+        exits(30, "was completed, but by now migration 2_more is not applied"));
 }
 
 TEST_SUITE_END();
