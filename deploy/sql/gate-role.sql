@@ -1,13 +1,16 @@
--- What `schemagate gate` needs, and nothing more: to read the markers.
+-- What `schemagate gate` needs, and nothing more: to read the markers, and whether a run that has
+-- begun is still at work (two columns of the lease).
 --
 --   psql "$ADMIN_URL" -v role=shop_app -f gate-role.sql
 --
 -- Run it in the app's database after the first `schemagate run`, as the role that ran it or as a
 -- superuser. It may be repeated. `role` is usually the role that the app connects as; if there is
 -- none of that name, it is created without LOGIN. A gate that lacks these rights stays closed, says
--- so, and opens once they are granted. (Waking up by LISTEN needs no right.)
+-- so, and opens once they are granted. (Waking up by LISTEN needs no right.) Repeat it after a newer
+-- schemagate's first run. What such a role can and cannot do: docs/security.md.
 --
---   -v history=public     also lets it read public._prisma_migrations, for gate.match: migrations
+--   -v history=public     also lets it read public._prisma_migrations: for gate.match: migrations, and
+--                         to see that a migration was taken out of the history after its run
 --   -v schema=schemagate  the manifest's database.bookkeeping_schema, if it is another
 \set ON_ERROR_STOP on
 \if :{?role}
@@ -30,7 +33,7 @@ SELECT format('CREATE ROLE %I', :'role') WHERE NOT EXISTS (SELECT FROM pg_roles 
 SELECT format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), :'role') \gexec
 GRANT USAGE ON SCHEMA :"schema" TO :"role";
 GRANT SELECT ON :"schema".marker TO :"role";
-GRANT SELECT (name, expires_at) ON :"schema".lock TO :"role"; -- is the run that has begun still at work?
+GRANT SELECT (name, expires_at) ON :"schema".lock TO :"role";
 \if :{?history}
   GRANT USAGE ON SCHEMA :"history" TO :"role";
   GRANT SELECT ON :"history"._prisma_migrations TO :"role";

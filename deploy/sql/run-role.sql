@@ -29,6 +29,7 @@
 --     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO shop_app;
 --   ALTER DEFAULT PRIVILEGES FOR ROLE shop_migrator IN SCHEMA public
 --     GRANT USAGE ON SEQUENCES TO shop_app;
+-- The history that a run makes is kept from that: of these rights on it only SELECT stays.
 \set ON_ERROR_STOP on
 \if :{?role}
 \else

@@ -99,10 +99,7 @@ TEST_CASE("a gate is closed while the run is at work and open when it is complet
   GateProject project;
   project.migration(k_first, "SELECT pg_sleep(600);");
   auto run = project.start_run();
-  REQUIRE(eventually([&] {
-    return project.gate({"--once"}).err ==
-           contains("and is at work");
-  }));
+  REQUIRE(eventually([&] { return project.gate({"--once"}).err == contains("and is at work"); }));
   CHECK(project.look() == 30);
   auto waiting = project.start_gate();
   REQUIRE(waiting.says("is at work"));
@@ -449,6 +446,31 @@ TEST_CASE("a gate without read rights names what is missing and the script that 
   project.database.execute("GRANT USAGE ON SCHEMA schemagate TO " + role.name());
   result = project.gate({"--once"});
   CHECK(result == exits(30, "permission denied for table marker"));
+}
+
+TEST_CASE("a gate waits in front of older tables for the run that brings them up to date") {
+  GateProject project;
+  simple(project);
+  REQUIRE(project.run() == exits(0));
+  // As version 2 would have left it.
+  const auto digest = project.marker("digest");
+  project.database.execute(
+      std::string{"DROP SCHEMA schemagate CASCADE; CREATE SCHEMA schemagate;"} +
+      schemagate::statements::k_create_tables + schemagate::statements::k_upgrades.front() +
+      "INSERT INTO schemagate.lock VALUES ('prisma:public', '', 1, 'shop', 'r1', 'h', now(), now(),"
+      " '-infinity');"
+      "INSERT INTO schemagate.run (app, release, fence, mode, digest, tool_version, host, status)"
+      " VALUES ('shop', 'r1', 1, 'prisma', '', '0.1', 'h', 'complete');"
+      "INSERT INTO schemagate.marker VALUES ('shop', 'r1', 'complete', '" +
+      digest + "', 1, NULL, NULL, now())");
+  CHECK(project.gate({"--once"}) == exits(30, "those of an older version"));
+  project.set("release", "r2").migration(k_second, "ALTER TABLE users ADD COLUMN name text;");
+  CHECK(project.run() == exits(0));
+  CHECK(project.look() == 0);
+  // The release of before, by its old marker.
+  std::filesystem::remove_all(project.files.path() / "migrations" / k_second);
+  project.set("release", "r1");
+  CHECK(project.look() == 0);
 }
 
 TEST_CASE("deploy/sql/gate-role.sql lets a role pass the gate and nothing else") {
