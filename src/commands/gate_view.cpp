@@ -16,10 +16,11 @@ GateView closed(std::string why, Hint hint = {}) {
 
 GateView begun(const ReleaseId& id, const Marker& marker, std::optional<bool> is_at_work) {
   if (marker.error_code != 0)
-    return closed(fmt::format("the last run for release {} ended with code {} at {}, and another one "
-                              "may do better: {}",
-                              id.release, marker.error_code, marker.changed_at, marker.error),
-                  "run the job again: " + own_command("run"));
+    return closed(
+        fmt::format("the last run for release {} ended with code {} at {}, and another one "
+                    "may do better: {}",
+                    id.release, marker.error_code, marker.changed_at, marker.error),
+        "run the job again: " + own_command("run"));
   const auto since = marker.changed_at.empty() ? "" : " at " + marker.changed_at;
   if (!is_at_work)
     return closed(fmt::format("a run for release {} began{}, and nobody has recorded its end",
@@ -27,19 +28,21 @@ GateView begun(const ReleaseId& id, const Marker& marker, std::optional<bool> is
   if (*is_at_work)
     return closed(fmt::format("a run for release {} began{} and is at work", id.release, since),
                   "wait for it");
-  return closed(fmt::format("a run for release {} began{}, but was ended before it could say how (out "
-                            "of memory, node gone, killed)",
-                            id.release, since),
-                "run the job again: " + own_command("run"));
+  return closed(
+      fmt::format("a run for release {} began{}, but was ended before it could say how (out "
+                  "of memory, node gone, killed)",
+                  id.release, since),
+      "run the job again: " + own_command("run"));
 }
 
 // Without a right to look, nothing is said.
 std::optional<bool> is_lease_held(pg::Session& session, const Target& target) {
   if (!session
-           .row("SELECT coalesce(bool_and(has_column_privilege(c.oid, attname, 'SELECT')), false) "
-                "FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace JOIN pg_attribute a ON attrelid = c.oid "
-                "WHERE nspname = $1 AND relname = 'lock' AND attname IN ('name', 'expires_at')",
-                {target.bookkeeping.schema_name()})
+           .row(
+               "SELECT coalesce(bool_and(has_column_privilege(c.oid, attname, 'SELECT')), false) "
+               "FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace JOIN pg_attribute a ON attrelid = c.oid "
+               "WHERE nspname = $1 AND relname = 'lock' AND attname IN ('name', 'expires_at')",
+               {target.bookkeeping.schema_name()})
            .flag(0))
     return std::nullopt;
   const auto rows = session.query(target.bookkeeping.sql(statements::k_is_lease_held),
@@ -50,9 +53,10 @@ std::optional<bool> is_lease_held(pg::Session& session, const Target& target) {
 bool may_read(pg::Session& session, const FoundTable& table) {
   return table.oid != 0 &&
          session
-             .row("SELECT has_schema_privilege(relnamespace, 'USAGE') AND has_table_privilege(oid, 'SELECT') "
-                  "FROM pg_class WHERE oid = $1",
-                  {std::to_string(table.oid)})
+             .row(
+                 "SELECT has_schema_privilege(relnamespace, 'USAGE') AND has_table_privilege(oid, 'SELECT') "
+                 "FROM pg_class WHERE oid = $1",
+                 {std::to_string(table.oid)})
              .flag(0);
 }
 
@@ -68,15 +72,19 @@ GateView with_what_else_is_known(GateView view, pg::Session& session, const Targ
   if (!other) return view;
   const auto& id = target.id;
   if (other->scope != id.scope) {
-    view.why += fmt::format("; it is complete for {}, but this gate is for {}", other->scope, id.scope);
+    view.why +=
+        fmt::format("; it is complete for {}, but this gate is for {}", other->scope, id.scope);
     view.hint = "is it the right schema, or command? ?schema= of the URL, or migrations.schema, "
                 "decides whose history it is";
   } else if (other->same_digest && !target.folder.migrations.empty()) {
-    view.why += fmt::format("; release {}, with the same migrations as this image, is complete since {}",
-                            other->release, other->completed_at);
-    view.hint = "if it is the same, set the same release in both manifests: the job's and this one's";
+    view.why +=
+        fmt::format("; release {}, with the same migrations as this image, is complete since {}",
+                    other->release, other->completed_at);
+    view.hint =
+        "if it is the same, set the same release in both manifests: the job's and this one's";
   } else {
-    view.why += fmt::format("; complete is release {}, since {}", other->release, other->completed_at);
+    view.why +=
+        fmt::format("; complete is release {}, since {}", other->release, other->completed_at);
   }
   return view;
 }
@@ -84,7 +92,8 @@ GateView with_what_else_is_known(GateView view, pg::Session& session, const Targ
 GateView judged(pg::Session& session, const Target& target, const GateEvidence& evidence) {
   const auto& id = target.id;
   auto view = gate_view(id, evidence);
-  const bool is_marked = evidence.marker && (!evidence.digest || evidence.marker->digest == *evidence.digest);
+  const bool is_marked =
+      evidence.marker && (!evidence.digest || evidence.marker->digest == *evidence.digest);
   if (view.state != State::open || evidence.missing)
     return view.state == State::closed && !is_marked
                ? with_what_else_is_known(std::move(view), session, target)
@@ -114,10 +123,9 @@ GateView gate_view(const ReleaseId& id, const GateEvidence& evidence) {
   const bool is_ours = marker && (!digest || marker->digest == *digest);
   if (is_ours && marker->status == Marker::Status::failed)
     return {.state = State::failed,
-            .why = fmt::format("the run for release {} failed with code {}{}: {}", id.release,
-                               marker->error_code,
-                               marker->changed_at.empty() ? "" : " at " + marker->changed_at,
-                               marker->error),
+            .why = fmt::format(
+                "the run for release {} failed with code {}{}: {}", id.release, marker->error_code,
+                marker->changed_at.empty() ? "" : " at " + marker->changed_at, marker->error),
             .code = static_cast<ExitCode>(marker->error_code)};
   if (is_ours && marker->status == Marker::Status::running)
     return begun(id, *marker, is_run_at_work);
@@ -148,9 +156,10 @@ GateView look_through_gate(pg::Session& session, const Target& target, bool has_
     return view;
   }
   if (!bookkeeping.is_current(session))
-    return closed("schemagate's own tables here are those of an older version, which do not say whose "
-                  "release is complete",
-                  "a run of this version brings them up to date: " + own_command("run"));
+    return closed(
+        "schemagate's own tables here are those of an older version, which do not say whose "
+        "release is complete",
+        "a run of this version brings them up to date: " + own_command("run"));
   evidence.marker = find_marker(session, bookkeeping, target.id);
   evidence.is_run_at_work = is_lease_held(session, target);
   return judged(session, target, evidence);

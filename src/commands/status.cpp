@@ -52,7 +52,8 @@ StatusReport Inspector::inspect() {
   // time-outs are for whoever holds a history table, or a catalogue, by an exclusive lock.
   const pg::Transaction look{
       session,
-      std::string{pg::k_guard} + "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '60s';",
+      std::string{pg::k_guard} +
+          "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '60s';",
       pg::Transaction::Kind::snapshot};
   try {
     look_at_all(session);
@@ -109,9 +110,8 @@ void Inspector::look_at_lease(pg::Session& session) {
 
 void Inspector::look_at_runs(pg::Session& session) {
   if (!target_.bookkeeping.may_read(session, "run")) return;
-  for (const auto& row :
-       session.query(target_.bookkeeping.sql(statements::k_recent_runs),
-                     {target_.id.app, target_.id.scope})) {
+  for (const auto& row : session.query(target_.bookkeeping.sql(statements::k_recent_runs),
+                                       {target_.id.app, target_.id.scope})) {
     report_.runs.push_back({.id = row.number(0),
                             .release = row.text(1),
                             .mode = row.text(2),

@@ -164,12 +164,13 @@ Keys read_keys(pg::Session& session, const FoundTable& table, const std::string&
       found.keys.push_back(row.text(0));
   } catch (const pg::Error& e) {
     if (!e.sqlstate.starts_with("42") || e.sqlstate == "42501") throw;
-    throw Failure{ExitCode::usage,
-                  fmt::format("migrations.history: the server refuses the key \"{}\" of {}: ERROR "
-                              "{}: {}",
-                              key, name, e.sqlstate, e.message),
-                  "key is an SQL expression over the columns of that table, with schemas before what "
-                  "is not PostgreSQL's own: docs/manifest.md"};
+    throw Failure{
+        ExitCode::usage,
+        fmt::format("migrations.history: the server refuses the key \"{}\" of {}: ERROR "
+                    "{}: {}",
+                    key, name, e.sqlstate, e.message),
+        "key is an SQL expression over the columns of that table, with schemas before what "
+        "is not PostgreSQL's own: docs/manifest.md"};
   }
   return found;
 }

@@ -33,10 +33,11 @@ FoundTable find_table(pg::Session& session, const std::string& name,
   for (std::size_t i = 0; i < path.size(); ++i)
     places += fmt::format("{}({}, {})", i == 0 ? "" : ", ", i, pg::quote_literal(path[i]));
   const auto rows = session.query(
-      fmt::format("SELECT place.name, c.oid FROM (VALUES {}) AS place (number, name) "
-                  "JOIN pg_namespace n ON nspname = place.name JOIN pg_class c ON relnamespace = n.oid "
-                  "WHERE relname = $1 AND relkind NOT IN ('i', 'I') ORDER BY number LIMIT 1",
-                  places),
+      fmt::format(
+          "SELECT place.name, c.oid FROM (VALUES {}) AS place (number, name) "
+          "JOIN pg_namespace n ON nspname = place.name JOIN pg_class c ON relnamespace = n.oid "
+          "WHERE relname = $1 AND relkind NOT IN ('i', 'I') ORDER BY number LIMIT 1",
+          places),
       {found.name.name});
   if (!rows.empty()) found.name.schema = rows[0].text(0), found.oid = rows[0].number(1);
   return found;

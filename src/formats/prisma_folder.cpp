@@ -93,12 +93,13 @@ fs::path folder_meant(const fs::path& given) {
 
 Failure nothing_there(const fs::path& directory, std::string_view what) {
   const auto meant = folder_meant(directory);
-  return {ExitCode::usage, fmt::format("the migrations folder {} {}", directory.string(), what),
-          meant.empty()
-              ? "is it missing in the image (COPY prisma/migrations)? a project that has no migrations "
-                "yet says so by migrations.allow_empty: true"
-              : fmt::format("did you mean migrations.directory: {}?",
-                            meant.lexically_proximate(fs::current_path()).string())};
+  return {
+      ExitCode::usage, fmt::format("the migrations folder {} {}", directory.string(), what),
+      meant.empty()
+          ? "is it missing in the image (COPY prisma/migrations)? a project that has no migrations "
+            "yet says so by migrations.allow_empty: true"
+          : fmt::format("did you mean migrations.directory: {}?",
+                        meant.lexically_proximate(fs::current_path()).string())};
 }
 
 Migration read_migration(const fs::path& directory) {

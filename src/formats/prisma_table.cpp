@@ -17,8 +17,8 @@ SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespac
    AND NOT (nspname = $2 AND relname IN ('lock', 'run', 'step', 'marker', 'version'))
  ORDER BY relname)sql";
 
-// Only what somebody asks for: the logs of what was applied are kept for ever, and so is each attempt
-// that was rolled back.
+// Only what somebody asks for: the logs of what was applied are kept for ever, and so is each
+// attempt that was rolled back.
 constexpr const char* k_read = R"sql(
 SELECT id, migration_name, checksum,
        CASE WHEN finished_at IS NULL OR rolled_back_at IS NOT NULL THEN coalesce(left(logs, 10000), '') ELSE '' END,
@@ -83,10 +83,11 @@ History Table::read(pg::Session& session, Times times) const {
   }
   bool unfinished = false;
   const auto rows_max = 4 * folder_.migrations.size() + k_others_max;
-  const bool is_huge = session
-                           .row(fmt::format("SELECT count(*) > {} FROM (SELECT FROM {} LIMIT {}) AS seen",
-                                            rows_max, table_, rows_max + 1))
-                           .flag(0);
+  const bool is_huge =
+      session
+          .row(fmt::format("SELECT count(*) > {} FROM (SELECT FROM {} LIMIT {}) AS seen", rows_max,
+                           table_, rows_max + 1))
+          .flag(0);
   for (const auto& row :
        session.query(fmt::format(k_read, table_, is_huge ? only_what_matters_sql() : ""),
                      {times == Times::all ? "t" : "f"})) {

@@ -58,7 +58,8 @@ void Journal::fail(pg::Session& session, const Lease& lease, std::size_t applied
   fenced(session, lease, [&](Fenced& transaction) {
     record_.fail(transaction, applied, failure);
     if (is_permanent(code))
-      closes_gates = mark_failed(transaction, bookkeeping_, id_, digest_, record_.run_id(), code, error);
+      closes_gates =
+          mark_failed(transaction, bookkeeping_, id_, digest_, record_.run_id(), code, error);
     else mark_ended(transaction, bookkeeping_, id_, record_.run_id(), code, error);
   });
   if (closes_gates) write_file(Marker::Status::failed, static_cast<int>(code), error);
@@ -67,11 +68,9 @@ void Journal::fail(pg::Session& session, const Lease& lease, std::size_t applied
 void Journal::write_file(Marker::Status status, int code, const std::string& error) const {
   const auto& file = manifest_.marker_file;
   if (file.empty()) return;
-  MarkerFile{file}.write(id_, {.status = status,
-                               .digest = digest_,
-                               .error_code = code,
-                               .error = error,
-                               .changed_at = {}});
+  MarkerFile{file}.write(
+      id_,
+      {.status = status, .digest = digest_, .error_code = code, .error = error, .changed_at = {}});
 }
 
 }  // namespace schemagate

@@ -146,7 +146,7 @@ class Lease::Keeper {
 
 // Tells every backend of an older fence to end; returns the pids of those that stand in the way. A
 // name can be worn by anybody: who is neither of our role nor of that which had the lease before us
-// is a stranger, and nobody to wait for.
+// may be a command's that connects as another one, or a stranger, and is nobody to wait for.
 std::set<std::string> Lease::Keeper::end_older_backends(pg::Session& session, std::int64_t below,
                                                         std::set<std::string> already_told) const {
   std::set<std::string> pids;
@@ -156,18 +156,17 @@ std::set<std::string> Lease::Keeper::end_older_backends(pg::Session& session, st
     const auto role = row.text(1);
     const bool is_a_runner = row.flag(2) || role == former_role_;
     const bool is_news = already_told.insert(pid).second;
-    if (!is_a_runner && is_news)
+    if (is_a_runner) pids.insert(pid);
+    else if (is_news)
       log::warn(fmt::format("backend {} of role {} calls itself like an earlier runner, but that "
-                            "one's role was {}: not minded",
+                            "one's role was {}: not waited for",
                             pid, role, former_role_.empty() ? "another" : former_role_));
-    if (!is_a_runner) continue;
-    pids.insert(pid);
     try {
       session.query(statements::k_terminate_backend, {pid});
-      if (is_news)
+      if (is_news && is_a_runner)
         log::warn(fmt::format("ending backend {} that an earlier runner left behind", pid));
     } catch (const pg::Error& e) {
-      if (is_news)
+      if (is_news && is_a_runner)
         log::warn(fmt::format("backend {} of role {} cannot be ended: {}", pid, role, e.message));
     }
   }

@@ -52,8 +52,8 @@ std::optional<Marker> read_marker(pg::Session& session, const Bookkeeping& bookk
 
 std::optional<Marker> find_marker(pg::Session& session, const Bookkeeping& bookkeeping,
                                   const ReleaseId& id) {
-  return marker_of(session.query(bookkeeping.sql(statements::k_read_marker),
-                                 {id.app, id.release, id.scope}));
+  return marker_of(
+      session.query(bookkeeping.sql(statements::k_read_marker), {id.app, id.release, id.scope}));
 }
 
 std::optional<OtherMarker> find_other_marker(pg::Session& session, const Bookkeeping& bookkeeping,

@@ -16,10 +16,10 @@ void RunRecord::begin(Fenced& transaction, const Bookkeeping& bookkeeping, const
                       const std::string& mode, const std::string& digest, Fence fence) {
   bookkeeping_ = &bookkeeping;
   for (pg::Rows begun; begun.empty();) {
-    begun = transaction.query(
-        bookkeeping.sql(statements::k_begin_run),
-        {id.app, id.release, id.scope, std::to_string(static_cast<std::int64_t>(fence)), mode, digest,
-         k_version, this_host()});
+    begun = transaction.query(bookkeeping.sql(statements::k_begin_run),
+                              {id.app, id.release, id.scope,
+                               std::to_string(static_cast<std::int64_t>(fence)), mode, digest,
+                               k_version, this_host()});
     if (!begun.empty()) run_id_ = begun.front().text(0);
   }
 }

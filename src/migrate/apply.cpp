@@ -184,8 +184,7 @@ void Applier::apply_as_one(const std::vector<PlannedMigration>& pending,
   std::string last_id;
   try {
     with_retries(at_work, [&] {
-      Fenced transaction{session_, context_.connection.lease,
-                         context_.connection.lease.name_sql()};
+      Fenced transaction{session_, context_.connection.lease, context_.connection.lease.name_sql()};
       script_.begun();
       for (const auto& planned : pending) {
         at_work = planned.migration;

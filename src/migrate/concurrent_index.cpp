@@ -27,8 +27,7 @@ std::string qualified(const std::string& schema, const std::string& name) {
 // The oid of what a script of this session means by the name.
 pg::Value resolved(pg::Session& session, const std::string& name) {
   if (name.empty()) return std::nullopt;
-  return session
-      .query_unguarded("SELECT pg_catalog.to_regclass($1)::pg_catalog.oid", {name})
+  return session.query_unguarded("SELECT pg_catalog.to_regclass($1)::pg_catalog.oid", {name})
       .at(0)
       .at(0);
 }
@@ -42,9 +41,9 @@ struct Found {
 
 std::vector<Found> indexes_of_table(pg::Session& session, const Statement::Index& index) {
   std::vector<Found> found;
-  for (const auto& row :
-       session.query(k_indexes_of_table, {resolved(session, qualified(index.schema, index.table)),
-                                          resolved(session, qualified(index.schema, index.name))})) {
+  for (const auto& row : session.query(k_indexes_of_table,
+                                       {resolved(session, qualified(index.schema, index.table)),
+                                        resolved(session, qualified(index.schema, index.name))})) {
     const auto name = row.text(1);
     found.push_back({qualified(row.text(0), name), name, row.flag(2), row.flag(3)});
   }
@@ -84,8 +83,7 @@ std::string evidence(pg::Session& session, const Statement::Index& index) {
 
 bool is_done(pg::Session& session, const Statement::Index& index, const std::string& before) {
   switch (index.action) {
-    case Action::drop:
-      return !resolved(session, qualified(index.schema, index.name));
+    case Action::drop: return !resolved(session, qualified(index.schema, index.name));
     case Action::create:
       for (const auto& found : indexes_of_table(session, index)) {
         if (found.valid && is_its_own(index, found, before) && !is_in(found.name, before))

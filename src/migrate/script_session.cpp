@@ -79,8 +79,8 @@ std::string ScriptSession::bookkeeping_prologue() const {
   return sql;
 }
 
-// A pooled backend is another client's next. It gets back what it had, which is not what RESET would
-// give: the pooler itself may have set something.
+// A pooled backend is another client's next. It gets back what it had, which is not what RESET
+// would give: the pooler itself may have set something.
 std::string ScriptSession::restore_sql() {
   std::map<std::string, std::string> before;
   std::set<std::string> touched;

@@ -49,11 +49,12 @@ std::string schema_of(const std::vector<ConnectionString>& addresses) {
   const auto told = [](const std::string& schema) {
     return schema.empty() ? std::string{"none"} : "?schema=" + schema;
   };
-  throw Failure{ExitCode::refused,
-                fmt::format("refused: database.url and database.direct_url disagree about the "
-                            "schema: {} and {}",
-                            told(first), told(second)),
-                "give both the same ?schema=: what the migrations make must be where the app looks"};
+  throw Failure{
+      ExitCode::refused,
+      fmt::format("refused: database.url and database.direct_url disagree about the "
+                  "schema: {} and {}",
+                  told(first), told(second)),
+      "give both the same ?schema=: what the migrations make must be where the app looks"};
 }
 
 void check_host(const ConnectionString& address, const std::vector<std::string>& patterns) {
@@ -113,8 +114,8 @@ Database::Database(const Manifest::Database& settings, Purpose purpose)
 Database::Database(const Manifest::Database& settings, Purpose purpose,
                    const std::vector<ConnectionString>& known)
     : address_{known.front()}, hosts_{settings.expect.hosts},
-      connect_timeout_{settings.connect_timeout},
-      schema_{schema_of(known)}, pooled_{address_.is_pooler()} {
+      connect_timeout_{settings.connect_timeout}, schema_{schema_of(known)},
+      pooled_{address_.is_pooler()} {
   if (purpose == Purpose::work && known.size() > 1) direct_ = known.back();
   if (pooled_ && direct_) use_direct();
   else check_host(address_, hosts_);
@@ -187,15 +188,16 @@ void Database::check_that_urls_agree(pg::Session& session) const {
   const auto direct = identity(session);
   std::vector<std::string> other;
   try {
-    pg::Session through{pooler_->conninfo({.application_name = "schemagate",
-                                           .connect_timeout = connect_timeout_})};
+    pg::Session through{
+        pooler_->conninfo({.application_name = "schemagate", .connect_timeout = connect_timeout_})};
     through.limit_answers(k_look_within);
     through.guard();
     other = identity(through);
   } catch (const pg::ConnectionLost& e) {
-    return log::warn(fmt::format("database.url ({}) cannot be reached from here, so that nobody can "
-                                 "tell whether it leads to the same database as direct_url: {}",
-                                 pooler_->display(), e.what()));
+    return log::warn(
+        fmt::format("database.url ({}) cannot be reached from here, so that nobody can "
+                    "tell whether it leads to the same database as direct_url: {}",
+                    pooler_->display(), e.what()));
   }
   if (direct == other) return;
   throw Failure{ExitCode::refused,

@@ -17,8 +17,8 @@ Manifest::Migrations with_schema(Manifest::Migrations settings, const Database& 
   return settings;
 }
 
-// The scope as far as the manifest tells it. A connection string that cannot be read is another's to
-// refuse.
+// The scope as far as the manifest tells it. A connection string that cannot be read is another's
+// to refuse.
 std::string told_scope(const Manifest& manifest) {
   const auto format = format_of(manifest.migrations);
   if (!format) return {};
@@ -74,8 +74,7 @@ Target::Target(const Manifest& the_manifest, Folder the_folder, Database::Purpos
     : manifest{the_manifest}, folder{std::move(the_folder)}, database{manifest.database, purpose},
       settings{with_schema(manifest.migrations, database)},
       bookkeeping{manifest.database.bookkeeping_schema}, id{release_of(manifest, folder.digest)},
-      format_{format_of(settings)} {
-}
+      format_{format_of(settings)} {}
 
 void Target::find_history(pg::Session& session) {
   const auto& surroundings = database.surroundings();
@@ -106,8 +105,8 @@ std::string Target::scope() const {
 }
 
 void Target::refuse_untrusted(pg::Session& session, Bookkeeping::Trust trust) const {
-  bookkeeping.refuse_untrusted(session, history_table_ ? std::optional{history_table_->name} : std::nullopt,
-                               trust);
+  bookkeeping.refuse_untrusted(
+      session, history_table_ ? std::optional{history_table_->name} : std::nullopt, trust);
 }
 
 std::vector<std::string> Target::missing_for_gate(pg::Session& session) const {

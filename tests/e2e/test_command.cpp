@@ -253,7 +253,8 @@ TEST_CASE(
 
   project.set("migrations.env", "").set("release", "v2");
   REQUIRE(project.run() == exits(0));
-  CHECK(read_text(project.file("env")) == contains("\nPGAPPNAME=" + runner_name(project.database, "app:shop", 2)));
+  CHECK(read_text(project.file("env")) ==
+        contains("\nPGAPPNAME=" + runner_name(project.database, "app:shop", 2)));
 }
 
 TEST_CASE("the command runs in our directory, with nothing on its stdin and without a shell") {

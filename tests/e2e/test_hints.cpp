@@ -170,8 +170,7 @@ TEST_CASE("a locked history is told as a lock that could not be had, with who to
                               ") a WHERE pid = " + other.pid()) == "t");
 }
 
-TEST_CASE(
-    "a gate by file believes the run, a gate by database the history as it is now") {
+TEST_CASE("a gate by file believes the run, a gate by database the history as it is now") {
   Deployment shop;
   const auto file = (shop.dir().path() / "marker.json").string();
   shop.settings.rest = "release: r1\nmarker: {file: " + file + "}\n";

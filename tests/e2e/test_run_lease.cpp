@@ -3,8 +3,8 @@
 #include <csignal>
 #include <unistd.h>
 
-#include "support/lease.hpp"
 #include "support/deployment.hpp"
+#include "support/lease.hpp"
 
 using namespace testing;
 using namespace std::chrono_literals;

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "faults/crowd.hpp"
-#include "support/lease.hpp"
 #include "support/gate_project.hpp"
+#include "support/lease.hpp"
 #include "support/open_transaction.hpp"
 #include "support/trials.hpp"
 

@@ -98,9 +98,10 @@ TEST_SUITE_BEGIN("stall");
 TEST_CASE("a run whose network stands still before it has the lease ends by itself") {
   std::vector<Try> tries;
   for (const auto& how : k_both) {
-    for (const auto& [where, text] : {std::pair{"connecting", "application_name"},
-                                      std::pair{"the first query", "current_schemas"},
-                                      std::pair{"waiting for the lease", "SELECT app, release, host"}}) {
+    for (const auto& [where, text] :
+         {std::pair{"connecting", "application_name"},
+          std::pair{"the first query", "current_schemas"},
+          std::pair{"waiting for the lease", "SELECT app, release, host"}}) {
       auto site = std::make_unique<Site>(text);
       REQUIRE(site->run_elsewhere() == exits(0));
       site->shop.database().execute(

@@ -7,8 +7,8 @@
 
 #include "faults/crowd.hpp"
 #include "schemagate/base/text.hpp"
-#include "support/lease.hpp"
 #include "support/gate_project.hpp"
+#include "support/lease.hpp"
 #include "support/open_transaction.hpp"
 #include "support/trials.hpp"
 

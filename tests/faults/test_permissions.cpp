@@ -1,8 +1,8 @@
 // A role that lacks one right after the other.
 
 #include "faults/server_fixture.hpp"
-#include "support/lease.hpp"
 #include "support/gate_project.hpp"
+#include "support/lease.hpp"
 
 using namespace testing;
 
@@ -191,9 +191,9 @@ TEST_CASE(
     "a role that may not end what another role's runner left behind says which backend with 11") {
   const TestRole other{"earlier"};
   Granted case_{"successor"};
-  auto left = schemagate::pg::Session{case_.shop.database().url_as(other.name()) +
-                                      "?application_name=" +
-                                      runner_name(case_.shop.database(), "prisma:public", 1, "ab")};
+  auto left =
+      schemagate::pg::Session{case_.shop.database().url_as(other.name()) + "?application_name=" +
+                              runner_name(case_.shop.database(), "prisma:public", 1, "ab")};
   case_.shop.database().execute("UPDATE schemagate.lock SET role = '" + other.name() + "'");
   case_.shop.settings.lease = "ttl: 10s";  // no shorter than it tries to end that backend
   const auto result = case_.shop.run();

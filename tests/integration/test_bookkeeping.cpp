@@ -177,14 +177,17 @@ TEST_CASE("a marker of version 2 is of the only history of its kind, or else nob
     database.execute(
         sql +
         "INSERT INTO schemagate.run (app, release, fence, mode, digest, tool_version, host)"
-        " VALUES ('shop', 'r', 1, '" + mode + "', 'd', '0.2', 'h');"
+        " VALUES ('shop', 'r', 1, '" +
+        mode +
+        "', 'd', '0.2', 'h');"
         "INSERT INTO schemagate.marker (app, release, status, digest, run_id, completed_at)"
         " VALUES ('shop', 'r', 'complete', 'd', 1, '2026-01-02 03:04:05Z')");
     auto session = database.connect();
     bookkeeping.create_if_missing(session);
     CHECK(database.value("SELECT scope FROM schemagate.marker") == scope);
     CHECK(database.value("SELECT scope FROM schemagate.run") == scope);
-    CHECK(database.value("SELECT status || ' ' || (changed_at = completed_at) FROM schemagate.marker") ==
+    CHECK(database.value(
+              "SELECT status || ' ' || (changed_at = completed_at) FROM schemagate.marker") ==
           "complete true");
   }
 }
@@ -194,13 +197,14 @@ TEST_CASE("tables of any version are brought up to date where a publication has 
     CAPTURE(version);
     const TestDatabase database;
     const Bookkeeping bookkeeping{"schemagate"};
-    std::string sql = "CREATE SCHEMA schemagate;" +
-                      bookkeeping.sql(schemagate::statements::k_create_tables);
+    std::string sql =
+        "CREATE SCHEMA schemagate;" + bookkeeping.sql(schemagate::statements::k_create_tables);
     for (std::size_t step = 1; step < version; ++step)
       sql += bookkeeping.sql(schemagate::statements::k_upgrades.at(step - 1));
     // As version 1 was made: without a key.
-    database.execute(sql + "ALTER TABLE schemagate.version DROP CONSTRAINT version_pkey,"
-                           " REPLICA IDENTITY DEFAULT; CREATE PUBLICATION all_tables FOR ALL TABLES");
+    database.execute(sql +
+                     "ALTER TABLE schemagate.version DROP CONSTRAINT version_pkey,"
+                     " REPLICA IDENTITY DEFAULT; CREATE PUBLICATION all_tables FOR ALL TABLES");
     auto session = database.connect();
     bookkeeping.create_if_missing(session);
     CHECK(bookkeeping.is_current(session));

@@ -197,14 +197,16 @@ TEST_CASE("two bookkeepings in one database call their runners differently") {
         schemagate::backend_name_prefix(session, Bookkeeping{"schemagate"}, "prisma:public"));
 }
 
-TEST_CASE("a lease whose row nobody renews for its ttl is taken, whatever the server's clock says") {
+TEST_CASE(
+    "a lease whose row nobody renews for its ttl is taken, whatever the server's clock says") {
   Fixture fixture;
   (void)fixture.take();  // not given back
   fixture.test.execute("UPDATE schemagate.lock SET renewed_at = now() + interval '1 hour',"
                        " expires_at = now() + interval '1 hour 1 second'");
   auto session = fixture.test.connect();
   Stop stop;
-  const Lease second{session, fixture.database, fixture.bookkeeping, Fixture::request(30s, 60s), stop};
+  const Lease second{session, fixture.database, fixture.bookkeeping, Fixture::request(30s, 60s),
+                     stop};
   CHECK(second.fence() == Fence{2});
 }
 

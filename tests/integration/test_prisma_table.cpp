@@ -155,15 +155,16 @@ TEST_CASE("of a history of very many rows only what a folder or a person needs i
   const auto add = [&](const std::string& columns, const std::string& values) {
     fixture.database.execute(
         "INSERT INTO _prisma_migrations (id, checksum, logs, started_at, migration_name" + columns +
-        ") SELECT gen_random_uuid(), 'c', repeat('x', 20000), now() + n * interval '1 s', " + values +
-        " FROM generate_series(1, 5000) AS n");
+        ") SELECT gen_random_uuid(), 'c', repeat('x', 20000), now() + n * interval '1 s', " +
+        values + " FROM generate_series(1, 5000) AS n");
   };
   fixture.folder.migrations = {{.name = "1_ours", .file = {}, .sql = {}, .checksum = "c"}};
   add(", finished_at", "'1_ours', now()");
   add(", rolled_back_at", "'2_tried', now()");
   add(", finished_at", "'other_' || n, now()");
-  fixture.database.execute("UPDATE _prisma_migrations SET started_at = 'epoch', checksum = 'first'"
-                           " WHERE id = (SELECT id FROM _prisma_migrations WHERE migration_name = '1_ours' LIMIT 1)");
+  fixture.database.execute(
+      "UPDATE _prisma_migrations SET started_at = 'epoch', checksum = 'first'"
+      " WHERE id = (SELECT id FROM _prisma_migrations WHERE migration_name = '1_ours' LIMIT 1)");
   const auto history = fixture.history.read(fixture.session);
   CHECK(history.rows.size() < 1100);
   CHECK(history.applied("1_ours") != nullptr);

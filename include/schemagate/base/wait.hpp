@@ -40,8 +40,8 @@ class Backoff {
   Milliseconds most_;
 };
 
-// When to say again that something lasts: at once what is new, then after 1 s, 5 s, 30 s and every 2
-// minutes, so that a long wait does not bury what came before it.
+// When to say again that something lasts: at once what is new, then after 1 s, 5 s, 30 s and every
+// 2 minutes, so that a long wait does not bury what came before it.
 class Reminder {
  public:
   // True when it is time to tell `state`.

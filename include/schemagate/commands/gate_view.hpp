@@ -14,8 +14,8 @@ namespace schemagate {
 
 struct GateView {
   enum class State { open, closed, failed } state = State::closed;
-  std::string why;  // of closed and failed
-  Hint hint = {};   // where another one than to look at the run helps
+  std::string why;                         // of closed and failed
+  Hint hint = {};                          // where another one than to look at the run helps
   ExitCode code = ExitCode::gate_timeout;  // of failed: how the run ended
 };
 
@@ -23,7 +23,8 @@ struct GateEvidence {
   std::optional<Marker> marker = std::nullopt;
   // Of the image's own folder; nothing where it has none.
   std::optional<std::string> digest = std::nullopt;
-  // For gate.match: migrations: what the history lacks of the folder. Nothing for gate.match: release.
+  // For gate.match: migrations: what the history lacks of the folder. Nothing for gate.match:
+  // release.
   std::optional<std::vector<std::string>> missing = std::nullopt;
   // Whether the lease is held. Nothing where that cannot be seen.
   std::optional<bool> is_run_at_work = std::nullopt;
@@ -32,8 +33,8 @@ struct GateEvidence {
 [[nodiscard]] GateView gate_view(const ReleaseId& id, const GateEvidence& evidence);
 
 // One look into the database, after target.find_history(), also inside a transaction. `has_folder`:
-// the image holds the migrations of `target`. What hides rows or cannot be believed closes the gate,
-// with the reason. Throws what pg::Session::query() throws.
+// the image holds the migrations of `target`. What hides rows or cannot be believed closes the
+// gate, with the reason. Throws what pg::Session::query() throws.
 [[nodiscard]] GateView look_through_gate(pg::Session& session, const Target& target,
                                          bool has_folder);
 

@@ -39,7 +39,7 @@ struct Step {
 
 struct History {
   bool exists = false;
-  std::int64_t oid = 0;  // of the table
+  std::int64_t oid = 0;                              // of the table
   std::vector<HistoryRow> rows;                      // by start
   std::vector<std::string> foreign_tables;           // the schema's tables when `exists` is false
   std::map<std::string, std::map<int, Step>> steps;  // row id → segment → progress
@@ -55,8 +55,8 @@ struct History {
 
 class WritableHistory;
 
-// Where a table of this name ("name" or "schema.name") is: in the first schema of `search_path` that
-// has it, as a tool would find it, else (oid 0) in the first one. `search_path` is not empty.
+// Where a table of this name ("name" or "schema.name") is: in the first schema of `search_path`
+// that has it, as a tool would find it, else (oid 0) in the first one. `search_path` is not empty.
 struct FoundTable {
   TableName name;
   std::int64_t oid = 0;

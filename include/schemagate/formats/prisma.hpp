@@ -33,8 +33,8 @@ namespace schemagate::prisma {
 
 class Table : public WritableHistory {
  public:
-  // `bookkeeping` and `folder` must outlive this. Of a history of very many rows, what is applied and
-  // not in the folder is read in part: the last of it.
+  // `bookkeeping` and `folder` must outlive this. Of a history of very many rows, what is applied
+  // and not in the folder is read in part: the last of it.
   Table(const std::string& schema, const Bookkeeping& bookkeeping, const Folder& folder);
 
   [[nodiscard]] History read(pg::Session& session, Times times = Times::unfinished) const override;

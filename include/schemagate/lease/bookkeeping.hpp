@@ -31,12 +31,12 @@ class Bookkeeping {
   [[nodiscard]] bool exists(pg::Session& session) const;
   // Whether the table exists and this role may read it.
   [[nodiscard]] bool may_read(pg::Session& session, const std::string& table) const;
-  // Throws Failure (refused) where what our tables or `history` say cannot be believed, and before any
-  // of it is read: one of them is no ordinary table, bears somebody's trigger or rule, hides rows from
-  // this role by a policy, or belongs to somebody else, as our schema might. To work: to a role that
-  // is neither ours (we are a member of it, and not only as a superuser is of all), nor the database's
-  // owner, nor a superuser. To read, where nobody can tell whose it should be: that, nor the history's
-  // owner; and then its columns are of PostgreSQL's own types.
+  // Throws Failure (refused) where what our tables or `history` say cannot be believed, and before
+  // any of it is read: one of them is no ordinary table, bears somebody's trigger or rule, hides
+  // rows from this role by a policy, or belongs to somebody else, as our schema might. To work: to
+  // a role that is neither ours (we are a member of it, and not only as a superuser is of all), nor
+  // the database's owner, nor a superuser. To read, where nobody can tell whose it should be: that,
+  // nor the history's owner; and then its columns are of PostgreSQL's own types.
   enum class Trust { to_work, to_read };
   void refuse_untrusted(pg::Session& session, const std::optional<TableName>& history,
                         Trust trust) const;
@@ -44,8 +44,8 @@ class Bookkeeping {
   [[nodiscard]] bool is_current(pg::Session& session) const;
   // Creates the tables if they do not exist, and brings older ones up to date; any number of
   // runners may do so at once. Nobody else may write them, whatever default privileges say. Throws
-  // what refuse_untrusted() throws, and Failure (refused) when a newer schemagate made them or the role
-  // may not create them.
+  // what refuse_untrusted() throws, and Failure (refused) when a newer schemagate made them or the
+  // role may not create them.
   void create_if_missing(pg::Session& session) const;
   // Throws Failure (refused), with the GRANT, when the role lacks a right on one of our tables or
   // on `history`, a table that it is to write; better now than between two migrations. Where that

@@ -57,8 +57,8 @@ class Lease {
   // For the start of a transaction: it carries our name to its end. All that names us through a
   // pooler, whose backends must not keep the name: a successor would end them under a neighbour.
   [[nodiscard]] std::string name_sql() const;
-  // For the start of a transaction of bookkeeping, on whatever a script has left: reset (but through
-  // a pooler, where nothing of a script's stays), guarded, and named.
+  // For the start of a transaction of bookkeeping, on whatever a script has left: reset (but
+  // through a pooler, where nothing of a script's stays), guarded, and named.
   [[nodiscard]] std::string clean_sql() const;
 
   // Gives it back on `session`, so that a waiting runner need not wait for the ttl. Quiet: if this

@@ -2,10 +2,10 @@
 // The completion marker: what a run leaves for the gate. One row for each app, release and scope
 // (releases that were are kept, so that a rolled-back image finds its own), and a file if the
 // manifest asks for one (marker_file.hpp). running: a run has closed the gates, and with an error
-// code: it has ended, and another one may do better. complete: everything of this release is applied
-// and verified. failed: a run that had taken the lease ended with a permanent outcome (codes 20 to
-// 25); a later good run makes it complete. The row of what is complete with the same content is not
-// made failed.
+// code: it has ended, and another one may do better. complete: everything of this release is
+// applied and verified. failed: a run that had taken the lease ended with a permanent outcome
+// (codes 20 to 25); a later good run makes it complete. The row of what is complete with the same
+// content is not made failed.
 
 #include <cstdint>
 #include <optional>
@@ -75,7 +75,6 @@ void mark_complete(Fenced& transaction, const Bookkeeping& bookkeeping, const Re
 [[nodiscard]] bool mark_failed(Fenced& transaction, const Bookkeeping& bookkeeping,
                                const ReleaseId& id, const std::string& digest,
                                const std::string& run_id, ExitCode code, const std::string& error);
-
 
 // The run that had closed the gates has ended with an outcome that another run may better.
 void mark_ended(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,

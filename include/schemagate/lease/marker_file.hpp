@@ -21,9 +21,8 @@ class MarkerFile {
 
   // Replaces the file in one step. Throws Failure (usage) when it cannot be written.
   void write(const ReleaseId& id, const Marker& marker) const;
-  // Nothing when there is no such file, it is no marker, or it is another app's, release's or, where
-  // both are known, scope's.
-  // Throws std::runtime_error saying why it cannot be read.
+  // Nothing when there is no such file, it is no marker, or it is another app's, release's or,
+  // where both are known, scope's. Throws std::runtime_error saying why it cannot be read.
   [[nodiscard]] std::optional<Marker> read(const ReleaseId& id);
 
  private:

@@ -58,9 +58,9 @@ UPDATE schemagate.lock SET expires_at = '-infinity' WHERE name = $1 AND nonce = 
 inline constexpr const char* k_check_fence = R"sql(
 SELECT 1 FROM schemagate.lock WHERE name = $1 AND nonce = $2 AND fence = $3 FOR UPDATE)sql";
 
-// $1 prefix of application_name, $2 fence, $3 nonce: backends of older fences, and of this one but by
-// another runner: a failover may have lost that the fence was taken before. The CASE keeps the cast
-// away from names that are not ours.
+// $1 prefix of application_name, $2 fence, $3 nonce: backends of older fences, and of this one but
+// by another runner: a failover may have lost that the fence was taken before. The CASE keeps the
+// cast away from names that are not ours.
 inline constexpr const char* k_older_backends = R"sql(
 SELECT pid, usename, usename = session_user FROM pg_stat_activity
  WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -75,9 +75,9 @@ inline constexpr const char* k_terminate_backend = "SELECT pg_terminate_backend(
 // --- runs
 // -----------------------------------------------------------------------------------------
 
-// $1 app, $2 release, $3 scope, $4 fence, $5 mode, $6 digest, $7 tool version, $8 host. Not from the
-// sequence: a logical copy of a database has the rows, but not where the sequences stood. Nothing is
-// returned where another run took the number meanwhile.
+// $1 app, $2 release, $3 scope, $4 fence, $5 mode, $6 digest, $7 tool version, $8 host. Not from
+// the sequence: a logical copy of a database has the rows, but not where the sequences stood.
+// Nothing is returned where another run took the number meanwhile.
 inline constexpr const char* k_begin_run = R"sql(
 INSERT INTO schemagate.run (id, app, release, scope, fence, mode, digest, tool_version, host)
 OVERRIDING SYSTEM VALUE
@@ -105,9 +105,9 @@ SELECT id, release, mode, status, applied, coalesce(error_code, 0), coalesce(err
 // --- markers
 // --------------------------------------------------------------------------------------
 
-// $1 app, $2 release, $3 scope, $4 status, $5 digest, $6 run, $7 error code, $8 error, $9 the history's
-// oid. A failure that comes before anything was begun (a rolled-back image that meets a newer, broken
-// history) does not undo completeness.
+// $1 app, $2 release, $3 scope, $4 status, $5 digest, $6 run, $7 error code, $8 error, $9 the
+// history's oid. A failure that comes before anything was begun (a rolled-back image that meets a
+// newer, broken history) does not undo completeness.
 inline constexpr const char* k_write_marker = R"sql(
 INSERT INTO schemagate.marker AS old
        (app, release, scope, status, digest, run_id, error_code, error, history_oid, completed_at, changed_at)
@@ -119,8 +119,8 @@ ON CONFLICT (app, release, scope) DO UPDATE
  WHERE excluded.status <> 'failed' OR old.status <> 'complete' OR old.digest <> excluded.digest
 RETURNING status)sql";
 
-// $1 app, $2 release, $3 scope, $4 run, $5 error code, $6 error: a run that had closed the gates has
-// ended, and another one may do better.
+// $1 app, $2 release, $3 scope, $4 run, $5 error code, $6 error: a run that had closed the gates
+// has ended, and another one may do better.
 inline constexpr const char* k_end_marker = R"sql(
 UPDATE schemagate.marker SET error_code = $5, error = $6, changed_at = clock_timestamp()
  WHERE app = $1 AND release = $2 AND scope = $3 AND status = 'running' AND run_id = $4)sql";

@@ -1,6 +1,6 @@
 #pragma once
-// Our own tables as SQL: made, and brought from each version to the next. Bookkeeping::sql() puts the
-// configured schema in place of "schemagate.". What their columns mean is in docs/internals.md.
+// Our own tables as SQL: made, and brought from each version to the next. Bookkeeping::sql() puts
+// the configured schema in place of "schemagate.". What their columns mean is in docs/internals.md.
 
 #include <array>
 
@@ -62,8 +62,9 @@ CREATE TABLE schemagate.version (version integer PRIMARY KEY);
 INSERT INTO schemagate.version VALUES (1);
 )sql";
 
-// From each version to the next; the first one leads from 1 to 2. Each locks the version's table first and raises the version itself,
-// also where a publication FOR ALL TABLES asks for a replica identity, which version 1 had not.
+// From each version to the next; the first one leads from 1 to 2. Each locks the version's table
+// first and raises the version itself, also where a publication FOR ALL TABLES asks for a replica
+// identity, which version 1 had not.
 //
 // A marker of version 2 does not say which history it was written for: where only one of its kind
 // was ever worked on, that one; else it is nobody's, and its release is run again.

@@ -23,8 +23,8 @@ class Database {
  public:
   // work: prefer direct_url over a pooler (a run); look: take url as it is (a gate).
   // Throws Failure (usage) for a string that cannot be read, (refused) for a host that
-  // `database.expect.host` does not allow, or for url and direct_url that disagree about the schema.
-  // Registers the passwords with the log.
+  // `database.expect.host` does not allow, or for url and direct_url that disagree about the
+  // schema. Registers the passwords with the log.
   enum class Purpose { work, look };
   Database(const Manifest::Database& settings, Purpose purpose);
 
@@ -34,8 +34,8 @@ class Database {
   // pg::ConnectionLost and pg::Error.
   [[nodiscard]] pg::Session connect(const std::string& application_name);
 
-  // More of them, after connect(). Throw pg::ConnectionLost. For statements of our own: guarded, and
-  // an answer that takes much too long loses the connection.
+  // More of them, after connect(). Throw pg::ConnectionLost. For statements of our own: guarded,
+  // and an answer that takes much too long loses the connection.
   [[nodiscard]] pg::Session open(const std::string& application_name) const;
   // For scripts: guarded where we ask; on a direct connection RESET ALL returns to these settings.
   using Settings = std::vector<std::pair<std::string, std::string>>;
@@ -43,8 +43,8 @@ class Database {
                                       const Settings& defaults) const;
   [[nodiscard]] pg::Session open_maintenance(const std::string& database) const;
 
-  // Throws Failure (refused) where url leads to another database than direct_url, which `session` is
-  // connected to. Where url cannot be reached from here, that is told.
+  // Throws Failure (refused) where url leads to another database than direct_url, which `session`
+  // is connected to. Where url cannot be reached from here, that is told.
   void check_that_urls_agree(pg::Session& session) const;
 
   [[nodiscard]] const ConnectionString& address() const { return address_; }

@@ -58,8 +58,9 @@ struct CommitInDoubt : ConnectionLost {
   using ConnectionLost::ConnectionLost;
 };
 
-// For as long as the transaction lasts: names mean PostgreSQL's own objects, whatever others planted
-// along the session's search_path, and a policy that hides rows is an error (PostgreSQL manual 5.8).
+// For as long as the transaction lasts: names mean PostgreSQL's own objects, whatever others
+// planted along the session's search_path, and a policy that hides rows is an error (PostgreSQL
+// manual 5.8).
 inline constexpr const char* k_guard =
     "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL row_security = off;";
 

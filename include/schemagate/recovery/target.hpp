@@ -19,8 +19,8 @@ namespace schemagate {
 // The manifest's migrations; no folder at all where an external tool does without.
 [[nodiscard]] Folder folder_of(const Manifest& manifest);
 
-// The release that a run and its gate mean: the manifest's, or the folder's digest. Its scope is left
-// empty where only the server knows it.
+// The release that a run and its gate mean: the manifest's, or the folder's digest. Its scope is
+// left empty where only the server knows it.
 [[nodiscard]] ReleaseId release_of(const Manifest& manifest, const std::string& folder_digest);
 
 class Target {
@@ -32,8 +32,8 @@ class Target {
   Target& operator=(const Target&) = delete;
 
   // Needed before the following, on a session of `database` after its connect(): which history is
-  // ours, and with it the scope of `id`. Without a schema given, it is found as the tool itself finds
-  // it: along the search_path, and where there is none yet, in the first schema of it.
+  // ours, and with it the scope of `id`. Without a schema given, it is found as the tool itself
+  // finds it: along the search_path, and where there is none yet, in the first schema of it.
   void find_history(pg::Session& session);
 
   // Null: an external command of which nobody can tell what it has done.
@@ -45,8 +45,8 @@ class Target {
   // Of the folder that cannot be seen in the history as applied with its content; nothing where
   // there is no history to look into.
   [[nodiscard]] std::vector<std::string> missing_in_history(pg::Session& session) const;
-  // The same for gate.match: migrations, which also reads what the folder speaks of where the tool is
-  // an external command without a history.
+  // The same for gate.match: migrations, which also reads what the folder speaks of where the tool
+  // is an external command without a history.
   [[nodiscard]] std::vector<std::string> missing_for_gate(pg::Session& session) const;
   [[nodiscard]] LeaseRequest lease_request() const;
   // The schemas of names without one in scripts, the history's first; never empty, but before

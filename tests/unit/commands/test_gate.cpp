@@ -105,8 +105,9 @@ TEST_SUITE("gate") {
          }) {
       auto begun = *marker(Status::running);
       begun.error_code = code;
-      const auto seen = gate_view({.app = "shop", .release = "r1", .scope = {}},
-                                  {.marker = begun, .digest = k_ours, .is_run_at_work = is_at_work});
+      const auto seen =
+          gate_view({.app = "shop", .release = "r1", .scope = {}},
+                    {.marker = begun, .digest = k_ours, .is_run_at_work = is_at_work});
       CHECK(static_cast<int>(seen.state) == static_cast<int>(State::closed));
       CHECK(seen.why == contains(why));
     }
