@@ -17,8 +17,8 @@ SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespac
    AND NOT (nspname = $2 AND relname IN ('lock', 'run', 'step', 'marker', 'version'))
  ORDER BY relname)sql";
 
-// Only what somebody asks for: the logs of what was applied are kept for ever, and so is each attempt
-// that was rolled back.
+// Only what somebody asks for: the logs of what was applied are kept for ever, and so is each
+// attempt that was rolled back.
 constexpr const char* k_read = R"sql(
 SELECT id, migration_name, checksum,
        CASE WHEN finished_at IS NULL OR rolled_back_at IS NOT NULL THEN coalesce(left(logs, 10000), '') ELSE '' END,
@@ -83,10 +83,11 @@ History Table::read(pg::Session& session, Times times) const {
   }
   bool unfinished = false;
   const auto rows_max = 4 * folder_.migrations.size() + k_others_max;
-  const bool is_huge = session
-                           .row(fmt::format("SELECT count(*) > {} FROM (SELECT FROM {} LIMIT {}) AS seen",
-                                            rows_max, table_, rows_max + 1))
-                           .flag(0);
+  const bool is_huge =
+      session
+          .row(fmt::format("SELECT count(*) > {} FROM (SELECT FROM {} LIMIT {}) AS seen", rows_max,
+                           table_, rows_max + 1))
+          .flag(0);
   for (const auto& row :
        session.query(fmt::format(k_read, table_, is_huge ? only_what_matters_sql() : ""),
                      {times == Times::all ? "t" : "f"})) {
@@ -135,8 +136,8 @@ std::string Table::finish_sql(const std::string& id, const std::string& checksum
 
 void Table::insert_started(Fenced& transaction, const std::string& id, const std::string& name,
                            const std::string& checksum) const {
-  transaction.query(fmt::format("INSERT INTO {} (id, checksum, migration_name, started_at) "
-                                "VALUES ($1, $2, $3, clock_timestamp())",
+  transaction.query(fmt::format("INSERT INTO {} (id, checksum, migration_name, started_at, "
+                                "applied_steps_count) VALUES ($1, $2, $3, clock_timestamp(), 0)",
                                 table_),
                     {id, checksum, name});
 }
@@ -145,9 +146,10 @@ void Table::insert_rolled_back(Fenced& transaction, const std::string& id, const
                                const std::string& checksum, const std::string& logs) const {
   transaction.query(
       // One reading of the clock: PostgreSQL evaluates in the order of the table's columns.
-      fmt::format("INSERT INTO {} (id, checksum, migration_name, logs, started_at, rolled_back_at) "
-                  "SELECT $1, $2, $3, $4, at, at FROM clock_timestamp() AS at",
-                  table_),
+      fmt::format(
+          "INSERT INTO {} (id, checksum, migration_name, logs, started_at, rolled_back_at, applied_steps_count) "
+          "SELECT $1, $2, $3, $4, at, at, 0 FROM clock_timestamp() AS at",
+          table_),
       {id, checksum, name, logs});
 }
 
@@ -170,9 +172,10 @@ void Table::set_rolled_back(Fenced& transaction, const std::string& id,
 void Table::mark_applied(Fenced& transaction, const std::string& name,
                          const std::string& checksum) const {
   transaction.query(
-      fmt::format("INSERT INTO {} (id, checksum, logs, started_at, finished_at, migration_name) "
-                  "SELECT $1, $2, '', at, at, $3 FROM clock_timestamp() AS at",
-                  table_),
+      fmt::format(
+          "INSERT INTO {} (id, checksum, logs, started_at, finished_at, migration_name, applied_steps_count) "
+          "SELECT $1, $2, '', at, at, $3, 0 FROM clock_timestamp() AS at",
+          table_),
       {random_uuid(), checksum, name});
 }
 

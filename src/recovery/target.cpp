@@ -59,12 +59,12 @@ Target::Target(const Manifest& the_manifest, Folder the_folder, Database::Purpos
     : manifest{the_manifest}, folder{std::move(the_folder)}, database{manifest.database, purpose},
       settings{with_schema(manifest.migrations, database)},
       bookkeeping{manifest.database.bookkeeping_schema}, id{release_of(manifest, folder.digest)},
-      format_{format_of(settings)} {
-}
+      format_{format_of(settings)} {}
 
 void Target::find_history(pg::Session& session) {
   const auto& surroundings = database.surroundings();
   search_path_ = surroundings.schemas;
+  std::erase_if(search_path_, [](const auto& schema) { return schema.starts_with("pg_"); });
   search_path_setting_ = surroundings.search_path.empty() ? "''" : surroundings.search_path;
   if (!settings.schema.empty()) {
     search_path_ = {settings.schema};
@@ -74,14 +74,15 @@ void Target::find_history(pg::Session& session) {
   if (format_) {
     const auto found = find_table(session, format_->table(), search_path_);
     history_table_ = found;
-    // A schema that came later must not shadow it: what scripts make belongs beside the history.
+    // A schema that came later must not shadow it.
     const auto at = std::find(search_path_.begin(), search_path_.end(), found.name.schema);
-    if (at != search_path_.begin() && at != search_path_.end()) {
-      std::rotate(search_path_.begin(), at, at + 1);
-      search_path_setting_ = pg::quote_identifier(found.name.schema) + ", " + search_path_setting_;
-    }
+    if (at != search_path_.end()) std::rotate(search_path_.begin(), at, at + 1);
     history_ = format_->history(search_path_, bookkeeping, folder);
   }
+  // What scripts make belongs beside the history.
+  if (settings.schema.empty() &&
+      (surroundings.schemas.empty() || surroundings.schemas.front() != schema()))
+    search_path_setting_ = pg::quote_identifier(schema()) + ", " + search_path_setting_;
   id.scope = scope();
 }
 
@@ -91,8 +92,8 @@ std::string Target::scope() const {
 }
 
 void Target::refuse_untrusted(pg::Session& session, Bookkeeping::Trust trust) const {
-  bookkeeping.refuse_untrusted(session, history_table_ ? std::optional{history_table_->name} : std::nullopt,
-                               trust);
+  bookkeeping.refuse_untrusted(
+      session, history_table_ ? std::optional{history_table_->name} : std::nullopt, trust);
 }
 
 std::vector<std::string> Target::missing_for_gate(pg::Session& session) const {
