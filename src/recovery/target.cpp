@@ -87,7 +87,11 @@ void Target::find_history(pg::Session& session) {
 }
 
 std::string Target::scope() const {
-  if (format_) return fmt::format("{}:{}", format_->name(), history_table_->name.schema);
+  // A schema may hold two histories of one tool, in tables that the manifests name.
+  const auto& [preset, table] = std::pair{settings.history.preset, settings.history.table};
+  if (format_)
+    return fmt::format("{}:{}{}", format_->name(), history_table_->name.schema,
+                       preset.empty() || table.empty() ? "" : ":" + table);
   return fmt::format("command:{}:{}", schema(), digest_of_command(settings));
 }
 
