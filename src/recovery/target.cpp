@@ -17,6 +17,14 @@ Manifest::Migrations with_schema(Manifest::Migrations settings, const Database& 
   return settings;
 }
 
+// A schema may hold two histories of one tool, in tables that the manifests name.
+std::string scope_of(const Format& format, const std::string& schema,
+                     const Manifest::Migrations& settings) {
+  const auto& table = settings.history.table;
+  return fmt::format("{}:{}{}", format.name(), schema,
+                     settings.history.preset.empty() || table.empty() ? "" : ":" + table);
+}
+
 // The scope as far as the manifest tells it. A connection string that cannot be read is another's
 // to refuse.
 std::string told_scope(const Manifest& manifest) {
@@ -29,7 +37,7 @@ std::string told_scope(const Manifest& manifest) {
       schema = ConnectionString{manifest.database.url}.schema();
     } catch (const ConnectionStringError&) {
     }
-  return !schema.empty() ? fmt::format("{}:{}", format->name(), schema) : "";
+  return schema.empty() ? "" : scope_of(*format, schema, manifest.migrations);
 }
 
 // The text with the user taken out of each URL in it.
@@ -102,11 +110,7 @@ void Target::find_history(pg::Session& session) {
 }
 
 std::string Target::scope() const {
-  // A schema may hold two histories of one tool, in tables that the manifests name.
-  const auto& [preset, table] = std::pair{settings.history.preset, settings.history.table};
-  if (format_)
-    return fmt::format("{}:{}{}", format_->name(), history_table_->name.schema,
-                       preset.empty() || table.empty() ? "" : ":" + table);
+  if (format_) return scope_of(*format_, history_table_->name.schema, settings);
   return fmt::format("command:{}:{}", schema(), digest_of_command(settings));
 }
 
