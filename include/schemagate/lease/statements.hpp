@@ -78,10 +78,10 @@ inline constexpr const char* k_terminate_backend = "SELECT pg_terminate_backend(
 // --- runs
 // -----------------------------------------------------------------------------------------
 
-// $1 app, $2 release, $3 scope, $4 fence, $5 mode, $6 digest, $7 tool version, $8 host. Not from the
-// sequence, nor by defaults: a logical copy of a database has the rows, but not where the sequences
-// stood, and some tools leave defaults out. Nothing is returned where another run took the number
-// meanwhile.
+// $1 app, $2 release, $3 scope, $4 fence, $5 mode, $6 digest, $7 tool version, $8 host. Not from
+// the sequence, nor by defaults: a logical copy of a database has the rows, but not where the
+// sequences stood, and some tools leave defaults out. Nothing is returned where another run took
+// the number meanwhile.
 inline constexpr const char* k_begin_run = R"sql(
 INSERT INTO schemagate.run
        (id, app, release, scope, fence, mode, digest, tool_version, host, started_at, status, applied)
