@@ -70,7 +70,7 @@ judged AS (
   SELECT member.*, tgname, rulename,
          CASE WHEN relkind <> 'r' THEN 'kind' WHEN tgname IS NOT NULL THEN 'trigger'
               WHEN rulename IS NOT NULL THEN 'rule' WHEN row_security_active(member.oid) THEN 'policy'
-              WHEN is_ours AND relname <> '' AND NOT EXISTS (SELECT 1 FROM pg_index WHERE indrelid = member.oid AND indisprimary)
+              WHEN is_ours AND relname NOT IN ('', 'version') AND NOT EXISTS (SELECT 1 FROM pg_index WHERE indrelid = member.oid AND indisprimary)
                 THEN 'key'
               WHEN owner IN (SELECT oid FROM trusted) THEN NULL
               WHEN $4 OR is_ours AND owner NOT IN (SELECT owner FROM member WHERE NOT is_ours) THEN 'owner'
