@@ -94,7 +94,8 @@ class Run {
 
   void apply_with_command(const Lease& lease) {
     refuse_unfenced("an external migration command");
-    (void)target_.missing_in_history(session_);  // a mistake in its description shows before
+    if (target_.history() != nullptr)  // a mistake in its description shows before, too
+      refuse_lost_folder(target_.history()->read(session_));
     journal_.close_gates(session_, lease);
     tell_who_else_may_write(session_, target_);
     run_command(target_.manifest, target_.id.release, target_.database, lease, stop_);
@@ -112,7 +113,7 @@ class Run {
   void reconnect(const ScriptConnection& connection, const std::string& lost);
   History settled_history(const Lease& lease);
   Plan planned(const History& history);
-  [[nodiscard]] Failure no_folder(const History& history) const;
+  void refuse_lost_folder(const History& history) const;
   void create_history(const Lease& lease, const History& history);
   void refuse_unfenced(const std::string& what) const;
   void refuse_what_a_pooler_forbids(const Plan& plan);
@@ -248,17 +249,16 @@ Plan Run::planned(const History& history) {
     log::info(fmt::format("{} of {} to apply to {}, schema {}", plan.pending.size(), count_of_all(),
                           target_.database.address().display(), target_.schema()));
   if (!history.exists && !target_.folder.migrations.empty()) tell_no_history(session_, target_);
-  if (target_.folder.migrations.empty() && !history.rows.empty()) throw no_folder(history);
+  refuse_lost_folder(history);
   return plan;
 }
 
-// allow_empty is for a project that has no migrations yet, not for an image that lacks them.
-Failure Run::no_folder(const History& history) const {
-  return {ExitCode::history,
-          fmt::format("{} holds no migrations, but the history of schema {} holds {}",
-                      target_.folder.directory.string(), target_.schema(),
-                      counted(history.rows.size(), "row")),
-          "does the image hold them (COPY)? is it the right database?"};
+void Run::refuse_lost_folder(const History& history) const {
+  if (!target_.folder.migrations.empty()) return;
+  const auto lost = not_applied(target_.folder, history, target_.settings.edited);
+  if (lost.empty()) return;
+  throw Failure{ExitCode::history, fmt::format("schema {}: {}", target_.schema(), lost.front()),
+                "does the image hold them (COPY)? is it the right database?"};
 }
 
 void Run::create_history(const Lease& lease, const History& history) {

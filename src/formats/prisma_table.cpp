@@ -136,8 +136,8 @@ std::string Table::finish_sql(const std::string& id, const std::string& checksum
 
 void Table::insert_started(Fenced& transaction, const std::string& id, const std::string& name,
                            const std::string& checksum) const {
-  transaction.query(fmt::format("INSERT INTO {} (id, checksum, migration_name, started_at) "
-                                "VALUES ($1, $2, $3, clock_timestamp())",
+  transaction.query(fmt::format("INSERT INTO {} (id, checksum, migration_name, started_at, "
+                                "applied_steps_count) VALUES ($1, $2, $3, clock_timestamp(), 0)",
                                 table_),
                     {id, checksum, name});
 }
@@ -146,9 +146,10 @@ void Table::insert_rolled_back(Fenced& transaction, const std::string& id, const
                                const std::string& checksum, const std::string& logs) const {
   transaction.query(
       // One reading of the clock: PostgreSQL evaluates in the order of the table's columns.
-      fmt::format("INSERT INTO {} (id, checksum, migration_name, logs, started_at, rolled_back_at) "
-                  "SELECT $1, $2, $3, $4, at, at FROM clock_timestamp() AS at",
-                  table_),
+      fmt::format(
+          "INSERT INTO {} (id, checksum, migration_name, logs, started_at, rolled_back_at, applied_steps_count) "
+          "SELECT $1, $2, $3, $4, at, at, 0 FROM clock_timestamp() AS at",
+          table_),
       {id, checksum, name, logs});
 }
 
@@ -171,9 +172,10 @@ void Table::set_rolled_back(Fenced& transaction, const std::string& id,
 void Table::mark_applied(Fenced& transaction, const std::string& name,
                          const std::string& checksum) const {
   transaction.query(
-      fmt::format("INSERT INTO {} (id, checksum, logs, started_at, finished_at, migration_name) "
-                  "SELECT $1, $2, '', at, at, $3 FROM clock_timestamp() AS at",
-                  table_),
+      fmt::format(
+          "INSERT INTO {} (id, checksum, logs, started_at, finished_at, migration_name, applied_steps_count) "
+          "SELECT $1, $2, '', at, at, $3, 0 FROM clock_timestamp() AS at",
+          table_),
       {random_uuid(), checksum, name});
 }
 

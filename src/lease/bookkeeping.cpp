@@ -54,11 +54,12 @@ REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER
 // type of somebody's may come with a cast, which is somebody's function.
 constexpr const char* k_untrusted = R"sql(
 WITH member AS (
-  SELECT c.oid, 'TABLE' AS what, relkind, relowner AS owner, nspname = $1 AS is_ours, format('%I.%I', nspname, relname) AS name
+  SELECT c.oid, 'TABLE' AS what, relkind, relowner AS owner, nspname = $1 AS is_ours, relname,
+         format('%I.%I', nspname, relname) AS name
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
    WHERE nspname = $1 AND relname IN ('version', 'lock', 'run', 'step', 'marker')
       OR nspname = $2 AND relname = $3 AND relkind NOT IN ('i', 'I')
-  UNION ALL SELECT 0, 'SCHEMA', 'r', nspowner, true, format('%I', nspname) FROM pg_namespace WHERE nspname = $1),
+  UNION ALL SELECT 0, 'SCHEMA', 'r', nspowner, true, '', format('%I', nspname) FROM pg_namespace WHERE nspname = $1),
 trusted AS (
   SELECT r.oid FROM pg_roles r, pg_roles me
    WHERE me.rolname = current_user
@@ -69,6 +70,8 @@ judged AS (
   SELECT member.*, tgname, rulename,
          CASE WHEN relkind <> 'r' THEN 'kind' WHEN tgname IS NOT NULL THEN 'trigger'
               WHEN rulename IS NOT NULL THEN 'rule' WHEN row_security_active(member.oid) THEN 'policy'
+              WHEN is_ours AND relname <> '' AND NOT EXISTS (SELECT 1 FROM pg_index WHERE indrelid = member.oid AND indisprimary)
+                THEN 'key'
               WHEN owner IN (SELECT oid FROM trusted) THEN NULL
               WHEN $4 OR is_ours AND owner NOT IN (SELECT owner FROM member WHERE NOT is_ours) THEN 'owner'
               WHEN EXISTS (SELECT 1 FROM pg_attribute JOIN pg_type t ON t.oid = atttypid
@@ -80,6 +83,7 @@ SELECT CASE what WHEN 'SCHEMA' THEN 'schema ' ELSE '' END || name || CASE proble
          WHEN 'trigger' THEN format(' has a trigger, %I', tgname)
          WHEN 'rule' THEN format(' has a rule, %I', rulename)
          WHEN 'policy' THEN format(' hides rows from role %I by row-level security', current_user)
+         WHEN 'key' THEN ' has no primary key (a copy that left it out?)'
          WHEN 'owner' THEN format(' belongs to %I, whom role %I has no reason to trust', pg_get_userbyid(owner), current_user)
          ELSE format(' has a column of a type that is not PostgreSQL''s own, and belongs to %I, whom role %I has no reason to trust',
                      pg_get_userbyid(owner), current_user) END,
@@ -89,6 +93,9 @@ SELECT CASE what WHEN 'SCHEMA' THEN 'schema ' ELSE '' END || name || CASE proble
          WHEN 'trigger' THEN format('as its owner: DROP TRIGGER %I ON %s', tgname, name)
          WHEN 'rule' THEN format('as its owner: DROP RULE %I ON %s', rulename, name)
          WHEN 'policy' THEN format('as its owner: ALTER TABLE %s DISABLE ROW LEVEL SECURITY; or as a superuser: ALTER ROLE %I BYPASSRLS', name, current_user)
+         WHEN 'key' THEN format('as its owner: ALTER TABLE %s ADD PRIMARY KEY (%s)', name,
+           CASE relname WHEN 'lock' THEN 'name' WHEN 'run' THEN 'id' WHEN 'step' THEN 'migration_id, segment'
+                        WHEN 'marker' THEN 'app, release, scope' ELSE 'version' END)
          ELSE format('if you know it for ours: run as %I; or as a superuser: ALTER %s %s OWNER TO %I', pg_get_userbyid(owner), what, name, current_user)
               || CASE WHEN is_ours THEN '. If not, choose another schema: database.bookkeeping_schema' ELSE '' END END
   FROM judged WHERE problem IS NOT NULL ORDER BY 1 LIMIT 1)sql";
@@ -200,8 +207,19 @@ void Bookkeeping::check_rights(pg::Session& session,
                 grant[0].text(0)};
 }
 
+// A copy of the tables without their rows is as new as its columns.
 int Bookkeeping::read_version(pg::Session& session) const {
-  return static_cast<int>(session.row(sql(statements::k_read_version)).number(0));
+  auto rows = session.query(sql(statements::k_read_version));
+  if (rows.empty() && is_current(session))
+    rows = session.query(sql(statements::k_write_version),
+                         {std::to_string(statements::k_tables_version)});
+  if (rows.empty())
+    throw Failure{
+        ExitCode::refused,
+        fmt::format("nothing in the schema {} says which version schemagate's tables there are of",
+                    name_),
+        "choose another one: database.bookkeeping_schema"};
+  return static_cast<int>(rows[0].number(0));
 }
 
 void Bookkeeping::upgrade(pg::Session& session, int version) const {

@@ -69,6 +69,10 @@ std::vector<std::string> not_applied(const Folder& folder, const History& histor
     if (row.applied()) applied[row.name] = &row;
   const auto remark = history.remark.empty() ? "" : ": " + history.remark;
   std::vector<std::string> missing;
+  // A project that has no migrations yet is let through, an image that lacks them is not.
+  if (!folder.directory.empty() && folder.migrations.empty() && !history.rows.empty())
+    missing.push_back(fmt::format("{} holds no migrations, but the history holds {}",
+                                  folder.directory.string(), counted(history.rows.size(), "row")));
   for (const auto& migration : folder.migrations) {
     const auto found = applied.find(migration.name);
     if (found == applied.end())

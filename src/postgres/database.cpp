@@ -4,6 +4,7 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
@@ -90,19 +91,28 @@ bool refuses_options(const std::string& error) {
          says("options");
 }
 
-// The last one needs a right that some services do not give: PostgreSQL manual 9.27, control data.
-constexpr const char* k_same_database = R"sql(
-SELECT current_database(), (SELECT oid FROM pg_database WHERE datname = current_database()), {})sql";
+// What tells servers apart. The first needs a right that some services do not give (PostgreSQL
+// manual 9.27, control data).
+constexpr const char* k_identifier = "(SELECT system_identifier FROM pg_control_system())";
+constexpr const char* k_start = "pg_postmaster_start_time()";
 
-std::vector<std::string> identity(pg::Session& session) {
-  const auto ask = [&](const char* server) {
-    const auto row = session.row(fmt::format(k_same_database, server));
-    return std::vector{row.text(0), row.text(1), row.text(2)};
+using Identity = std::vector<std::string>;  // name, oid, server
+
+// Both by the same: url and direct_url may be of different roles.
+std::pair<Identity, Identity> identities(pg::Session& one, pg::Session& other) {
+  const auto both_by = [&](const char* server) {
+    const auto ask = [&](pg::Session& session) {
+      const auto row = session.row(fmt::format(
+          "SELECT current_database(), (SELECT oid FROM pg_database WHERE datname = current_database()), {}",
+          server));
+      return Identity{row.text(0), row.text(1), row.text(2)};
+    };
+    return std::pair{ask(one), ask(other)};
   };
   try {
-    return ask("(SELECT system_identifier FROM pg_control_system())");
+    return both_by(k_identifier);
   } catch (const pg::Error&) {
-    return ask("pg_postmaster_start_time()");
+    return both_by(k_start);
   }
 }
 
@@ -185,14 +195,14 @@ pg::Session Database::open_maintenance(const std::string& database) const {
 
 void Database::check_that_urls_agree(pg::Session& session) const {
   if (!pooler_) return;
-  const auto direct = identity(session);
-  std::vector<std::string> other;
+  Identity direct;
+  Identity other;
   try {
     pg::Session through{
         pooler_->conninfo({.application_name = "schemagate", .connect_timeout = connect_timeout_})};
     through.limit_answers(k_look_within);
     through.guard();
-    other = identity(through);
+    std::tie(direct, other) = identities(session, through);
   } catch (const pg::ConnectionLost& e) {
     return log::warn(
         fmt::format("database.url ({}) cannot be reached from here, so that nobody can "

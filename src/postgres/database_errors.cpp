@@ -45,6 +45,10 @@ constexpr std::array k_causes = {
         "a publication covers the table of the message: its owner types ALTER TABLE ... REPLICA IDENTITY FULL, or "
         "takes it out of the publication (FOR ALL TABLES covers every new table)"},
     Cause{
+        "42P10", "publication", ExitCode::refused,
+        "a publication with a column list or a WHERE covers the table of the message: its owner takes the table out "
+        "(ALTER PUBLICATION ... DROP TABLE), or the list and the WHERE"},
+    Cause{
         "0A000", "", ExitCode::refused,
         "a proxy or pooler does not pass everything on: give the server's own address as database.direct_url"},
     Cause{"22P05", "", ExitCode::refused,
@@ -92,7 +96,7 @@ Failure explained(const pg::Error& e) {
                 "; then run again"};
   for (const auto& cause : k_causes)
     if (e.sqlstate.starts_with(cause.sqlstate) &&
-        (e.message + e.hint).find(cause.words) != std::string::npos)
+        (e.message + e.detail + e.hint).find(cause.words) != std::string::npos)
       return {cause.code, text, cause.hint};
   if (is_our_mistake(e.sqlstate))
     return {ExitCode::internal, text, "please report this with the log"};

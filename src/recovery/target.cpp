@@ -17,6 +17,14 @@ Manifest::Migrations with_schema(Manifest::Migrations settings, const Database& 
   return settings;
 }
 
+// A schema may hold two histories of one tool, in tables that the manifests name.
+std::string scope_of(const Format& format, const std::string& schema,
+                     const Manifest::Migrations& settings) {
+  const auto& table = settings.history.table;
+  return fmt::format("{}:{}{}", format.name(), schema,
+                     settings.history.preset.empty() || table.empty() ? "" : ":" + table);
+}
+
 // The scope as far as the manifest tells it. A connection string that cannot be read is another's
 // to refuse.
 std::string told_scope(const Manifest& manifest) {
@@ -29,7 +37,7 @@ std::string told_scope(const Manifest& manifest) {
       schema = ConnectionString{manifest.database.url}.schema();
     } catch (const ConnectionStringError&) {
     }
-  return !schema.empty() ? fmt::format("{}:{}", format->name(), schema) : "";
+  return schema.empty() ? "" : scope_of(*format, schema, manifest.migrations);
 }
 
 // The text with the user taken out of each URL in it.
@@ -79,6 +87,7 @@ Target::Target(const Manifest& the_manifest, Folder the_folder, Database::Purpos
 void Target::find_history(pg::Session& session) {
   const auto& surroundings = database.surroundings();
   search_path_ = surroundings.schemas;
+  std::erase_if(search_path_, [](const auto& schema) { return schema.starts_with("pg_"); });
   search_path_setting_ = surroundings.search_path.empty() ? "''" : surroundings.search_path;
   if (!settings.schema.empty()) {
     search_path_ = {settings.schema};
@@ -88,19 +97,20 @@ void Target::find_history(pg::Session& session) {
   if (format_) {
     const auto found = find_table(session, format_->table(), search_path_);
     history_table_ = found;
-    // A schema that came later must not shadow it: what scripts make belongs beside the history.
+    // A schema that came later must not shadow it.
     const auto at = std::find(search_path_.begin(), search_path_.end(), found.name.schema);
-    if (at != search_path_.begin() && at != search_path_.end()) {
-      std::rotate(search_path_.begin(), at, at + 1);
-      search_path_setting_ = pg::quote_identifier(found.name.schema) + ", " + search_path_setting_;
-    }
+    if (at != search_path_.end()) std::rotate(search_path_.begin(), at, at + 1);
     history_ = format_->history(search_path_, bookkeeping, folder);
   }
+  // What scripts make belongs beside the history.
+  if (settings.schema.empty() &&
+      (surroundings.schemas.empty() || surroundings.schemas.front() != schema()))
+    search_path_setting_ = pg::quote_identifier(schema()) + ", " + search_path_setting_;
   id.scope = scope();
 }
 
 std::string Target::scope() const {
-  if (format_) return fmt::format("{}:{}", format_->name(), history_table_->name.schema);
+  if (format_) return scope_of(*format_, history_table_->name.schema, settings);
   return fmt::format("command:{}:{}", schema(), digest_of_command(settings));
 }
 

@@ -6,6 +6,9 @@
 namespace schemagate::statements {
 
 inline constexpr const char* k_read_version = "SELECT version FROM schemagate.version";
+// $1 version
+inline constexpr const char* k_write_version =
+    "INSERT INTO schemagate.version VALUES ($1) RETURNING version";
 
 // --- lease
 // ----------------------------------------------------------------------------------------
@@ -76,12 +79,15 @@ inline constexpr const char* k_terminate_backend = "SELECT pg_terminate_backend(
 // -----------------------------------------------------------------------------------------
 
 // $1 app, $2 release, $3 scope, $4 fence, $5 mode, $6 digest, $7 tool version, $8 host. Not from
-// the sequence: a logical copy of a database has the rows, but not where the sequences stood.
-// Nothing is returned where another run took the number meanwhile.
+// the sequence, nor by defaults: a logical copy of a database has the rows, but not where the
+// sequences stood, and some tools leave defaults out. Nothing is returned where another run took
+// the number meanwhile.
 inline constexpr const char* k_begin_run = R"sql(
-INSERT INTO schemagate.run (id, app, release, scope, fence, mode, digest, tool_version, host)
+INSERT INTO schemagate.run
+       (id, app, release, scope, fence, mode, digest, tool_version, host, started_at, status, applied)
 OVERRIDING SYSTEM VALUE
-VALUES ((SELECT coalesce(max(id), 0) + 1 FROM schemagate.run), $1, $2, $3, $4, $5, $6, $7, $8)
+VALUES ((SELECT coalesce(max(id), 0) + 1 FROM schemagate.run), $1, $2, $3, $4, $5, $6, $7, $8,
+        clock_timestamp(), 'running', 0)
 ON CONFLICT (id) DO NOTHING RETURNING id)sql";
 
 // $1 id, $2 what was settled, by whom and why: one line each
@@ -164,8 +170,8 @@ SELECT migration_id, segment, digest, evidence, finished_at IS NOT NULL FROM sch
 
 // $1 migration id, $2 migration name, $3 segment, $4 digest, $5 evidence
 inline constexpr const char* k_start_step = R"sql(
-INSERT INTO schemagate.step (migration_id, migration_name, segment, digest, evidence)
-VALUES ($1, $2, $3, $4, $5) ON CONFLICT (migration_id, segment) DO UPDATE
+INSERT INTO schemagate.step (migration_id, migration_name, segment, digest, evidence, started_at)
+VALUES ($1, $2, $3, $4, $5, clock_timestamp()) ON CONFLICT (migration_id, segment) DO UPDATE
    SET evidence = CASE WHEN step.digest = excluded.digest THEN step.evidence ELSE excluded.evidence END,
        digest = excluded.digest)sql";
 
@@ -175,8 +181,8 @@ UPDATE schemagate.step SET digest = '', evidence = '' WHERE migration_id = $1 AN
 
 // $1 migration id, $2 migration name, $3 segment, $4 digest
 inline constexpr const char* k_finish_step = R"sql(
-INSERT INTO schemagate.step (migration_id, migration_name, segment, digest, finished_at)
-VALUES ($1, $2, $3, $4, clock_timestamp())
+INSERT INTO schemagate.step (migration_id, migration_name, segment, digest, evidence, started_at, finished_at)
+VALUES ($1, $2, $3, $4, '', clock_timestamp(), clock_timestamp())
 ON CONFLICT (migration_id, segment) DO UPDATE SET digest = excluded.digest, finished_at = clock_timestamp())sql";
 
 // $1 migration id, $2 segment

@@ -26,7 +26,8 @@ struct Expectation {
 // told. Works inside a transaction too. Throws Failure (check_failed) naming all that is missing.
 [[nodiscard]] Verified verify(pg::Session& session, const Expectation& expectation);
 
-// The migrations of `folder` that `history` does not hold as applied with this content, with why.
+// The migrations of `folder` that `history` does not hold as applied with this content, with why;
+// or that the folder holds none at all, where the history holds some.
 [[nodiscard]] std::vector<std::string> not_applied(const Folder& folder, const History& history,
                                                    Policy edited);
 
