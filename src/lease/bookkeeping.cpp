@@ -73,6 +73,9 @@ judged AS (
               WHEN is_ours AND relname NOT IN ('', 'version') AND NOT EXISTS (SELECT 1 FROM pg_index WHERE indrelid = member.oid AND indisprimary)
                 THEN 'key'
               WHEN owner IN (SELECT oid FROM trusted) THEN NULL
+              WHEN NOT $4 AND NOT EXISTS (SELECT 1 FROM member WHERE NOT is_ours)
+                   AND EXISTS (SELECT 1 FROM pg_namespace n WHERE nspname = $2 AND has_schema_privilege(owner, n.oid, 'CREATE'))
+                THEN NULL
               WHEN $4 OR is_ours AND owner NOT IN (SELECT owner FROM member WHERE NOT is_ours) THEN 'owner'
               WHEN EXISTS (SELECT 1 FROM pg_attribute JOIN pg_type t ON t.oid = atttypid
                             WHERE attrelid = member.oid AND typnamespace <> 'pg_catalog'::regnamespace) THEN 'type' END AS problem

@@ -84,7 +84,7 @@ TEST_CASE("a command is known by what it is told, but not by a password") {
   told("postgresql://me:secret@db/shop", "one");
   CHECK(is_executed());
   CHECK_FALSE(is_executed());
-  told("postgresql://we:rotate@db/shop", "one");
+  told("postgresql://you:changed@db/shop", "one");
   CHECK(project.look() == 0);
   CHECK_FALSE(is_executed());
   for (const auto& [argument, value] :
