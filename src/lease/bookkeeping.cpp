@@ -178,13 +178,17 @@ void Bookkeeping::create_if_missing(pg::Session& session) const {
           "use the newer schemagate for this deploy too"};
     }
   } catch (const pg::Error& e) {
+    if (!e.context.empty()) throw;  // somebody's event trigger, whatever it says
     if (e.sqlstate == "42P07" || e.sqlstate == "42P01" || e.sqlstate == "42703") {
       throw Failure{ExitCode::refused,
                     fmt::format("the schema {} holds something else than schemagate's tables: {}",
                                 name_, e.message),
                     "choose another one: database.bookkeeping_schema"};
     }
-    if (e.sqlstate != "42501" || exists(session)) throw;
+    const auto is_about = [&](const char* what) {
+      return e.message.starts_with(fmt::format("permission denied for {} ", what));
+    };
+    if (exists(session) || !(is_about("schema") || is_about("database"))) throw;
     throw Failure{
         ExitCode::refused,
         fmt::format("the role may not use or create schemagate's own tables: {}", e.message),

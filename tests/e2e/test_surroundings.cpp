@@ -195,3 +195,56 @@ TEST_CASE("what stands in the way of our tables is told with a statement that ta
     check_a_release(project);
   }
 }
+
+TEST_CASE(
+    "an event trigger of somebody's is named with its words, whatever they are, or is obeyed") {
+  constexpr const char* k_each_table =
+      "FOR made IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE command_tag = 'CREATE TABLE' LOOP EXECUTE "
+      "'ALTER TABLE ' || made.object_identity || ' ENABLE ROW LEVEL SECURITY'; END LOOP;";
+  const struct {
+    const char* event;
+    std::string body;
+    int code;
+    const char* words;
+  } k_triggers[] = {
+      {"ddl_command_start", "RAISE EXCEPTION 'frozen';", 24, "frozen"},
+      {"ddl_command_end", "RAISE EXCEPTION 'frozen' USING ERRCODE = '42501';", 24, "frozen"},
+      {"ddl_command_end", "RAISE EXCEPTION 'frozen' USING ERRCODE = '42P07';", 24, "frozen"},
+      {"ddl_command_end", "RAISE EXCEPTION 'frozen' USING ERRCODE = '55P03';", 24, "frozen"},
+      {"ddl_command_end", "RAISE EXCEPTION 'frozen' USING ERRCODE = 'query_canceled';", 24,
+       "frozen"},
+      {"ddl_command_end", "INSERT INTO audit.log VALUES (tg_tag);", 24,
+       "permission denied for table log"},
+      {"ddl_command_end", "INSERT INTO audit.gone VALUES (tg_tag);", 24, "audit.gone"},
+      {"ddl_command_end", "PERFORM 1/0;", 24, "division by zero"},
+      {"ddl_command_end", k_each_table, 0, ""},
+      {"ddl_command_end", "PERFORM pg_sleep(0.01);", 0, ""},
+  };
+  for (const auto& [event, body, code, words] : k_triggers) {
+    CAPTURE(event);
+    CAPTURE(body);
+    const TestRole role{"watched"};
+    GateProject project;
+    project.migration("1_item", "CREATE TABLE item(id int);");
+    const auto& database = project.database;
+    database.execute(
+        "GRANT CREATE ON DATABASE " + database.name() + " TO " + role.name() +
+        "; GRANT ALL ON SCHEMA public TO " + role.name() +
+        "; CREATE SCHEMA audit; GRANT USAGE ON "
+        "SCHEMA audit TO " +
+        role.name() +
+        "; CREATE TABLE audit.log(tag text);"
+        "CREATE FUNCTION audit.watch() RETURNS event_trigger LANGUAGE plpgsql AS $$ DECLARE made "
+        "record; BEGIN " +
+        body + " END $$; CREATE EVENT TRIGGER watch ON " + event +
+        " EXECUTE FUNCTION audit.watch()");
+    project.environment["DATABASE_URL"] = database.url_as(role.name());
+    const auto result = project.run();
+    CHECK(result == exits(code, words));
+    if (code != 0) CHECK(result == exits(code, "audit.watch()"));
+    CHECK(result.err != contains("please report"));
+    CHECK(result.err != contains("GRANT CREATE"));
+    CHECK(project.look() == (code == 0 ? 0 : 30));
+    database.execute("DROP EVENT TRIGGER watch; DROP OWNED BY " + role.name());
+  }
+}
