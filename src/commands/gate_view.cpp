@@ -74,8 +74,9 @@ GateView with_what_else_is_known(GateView view, pg::Session& session, const Targ
   if (other->scope != id.scope) {
     view.why +=
         fmt::format("; it is complete for {}, but this gate is for {}", other->scope, id.scope);
-    view.hint = "is it the right schema, or command? ?schema= of the URL, or migrations.schema, "
-                "decides whose history it is";
+    view.hint =
+        "is it the right schema, and the same migrations.command and env? ?schema= of the URL, or migrations.schema, "
+        "decides whose history it is";
   } else if (other->same_digest && !target.folder.migrations.empty()) {
     view.why +=
         fmt::format("; release {}, with the same migrations as this image, is complete since {}",

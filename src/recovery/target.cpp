@@ -55,7 +55,8 @@ std::string without_user(std::string text) {
 std::string digest_of_command(const Manifest::Migrations& settings) {
   std::string text;
   const auto add = [&](const std::string& part) {
-    text += fmt::format("{}:{};", part.size(), without_user(part));
+    const auto told = without_user(part);
+    text += fmt::format("{}:{};", told.size(), told);
   };
   for (const auto& argument : settings.command) add(argument);
   for (const auto& [name, value] : settings.env) add(name + "=" + value);
@@ -116,7 +117,7 @@ std::string Target::scope() const {
 
 void Target::refuse_untrusted(pg::Session& session, Bookkeeping::Trust trust) const {
   bookkeeping.refuse_untrusted(
-      session, history_table_ ? std::optional{history_table_->name} : std::nullopt, trust);
+      session, history_table_ ? history_table_->name : TableName{schema(), ""}, trust);
 }
 
 std::vector<std::string> Target::missing_for_gate(pg::Session& session) const {
