@@ -51,7 +51,8 @@ REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER
 
 // $1 our schema, $2 the history's, $3 its name, $4 whether this is to work. What can be typed is
 // the third column. A superuser counts as a member of every role: that is no reason to trust one. A
-// type of somebody's may come with a cast, which is somebody's function.
+// type of somebody's may come with a cast, which is somebody's function; and what is constant in an
+// index or in statistics is computed by whoever plans a query.
 constexpr const char* k_untrusted = R"sql(
 WITH member AS (
   SELECT c.oid, 'TABLE' AS what, relkind, relowner AS owner, nspname = $1 AS is_ours, relname,
@@ -73,12 +74,15 @@ judged AS (
               WHEN is_ours AND relname NOT IN ('', 'version') AND NOT EXISTS (SELECT 1 FROM pg_index WHERE indrelid = member.oid AND indisprimary)
                 THEN 'key'
               WHEN owner IN (SELECT oid FROM trusted) THEN NULL
-              WHEN NOT $4 AND NOT EXISTS (SELECT 1 FROM member WHERE NOT is_ours)
-                   AND EXISTS (SELECT 1 FROM pg_namespace n WHERE nspname = $2 AND has_schema_privilege(owner, n.oid, 'CREATE'))
+              WHEN NOT $4 AND $3 = '' AND EXISTS (SELECT 1 FROM pg_namespace n WHERE nspname = $2 AND has_schema_privilege(owner, n.oid, 'CREATE'))
                 THEN NULL
-              WHEN $4 OR is_ours AND owner NOT IN (SELECT owner FROM member WHERE NOT is_ours) THEN 'owner'
+              WHEN $4 OR is_ours AND NOT EXISTS (SELECT 1 FROM member h WHERE NOT h.is_ours
+                                                   AND has_table_privilege(member.owner, h.oid, 'INSERT')) THEN 'owner'
               WHEN EXISTS (SELECT 1 FROM pg_attribute JOIN pg_type t ON t.oid = atttypid
-                            WHERE attrelid = member.oid AND typnamespace <> 'pg_catalog'::regnamespace) THEN 'type' END AS problem
+                            WHERE attrelid = member.oid AND typnamespace <> 'pg_catalog'::regnamespace)
+                   OR EXISTS (SELECT 1 FROM pg_index WHERE indrelid = member.oid AND (indexprs IS NOT NULL OR indpred IS NOT NULL))
+                   OR EXISTS (SELECT 1 FROM pg_statistic_ext WHERE stxrelid = member.oid)
+                   OR EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = member.oid) THEN 'type' END AS problem
     FROM member LEFT JOIN pg_trigger ON tgrelid = member.oid AND NOT tgisinternal
          LEFT JOIN pg_rewrite ON ev_class = member.oid)
 SELECT CASE what WHEN 'SCHEMA' THEN 'schema ' ELSE '' END || name || CASE problem
@@ -88,7 +92,7 @@ SELECT CASE what WHEN 'SCHEMA' THEN 'schema ' ELSE '' END || name || CASE proble
          WHEN 'policy' THEN format(' hides rows from role %I by row-level security', current_user)
          WHEN 'key' THEN ' has no primary key (a copy that left it out?)'
          WHEN 'owner' THEN format(' belongs to %I, whom role %I has no reason to trust', pg_get_userbyid(owner), current_user)
-         ELSE format(' has a column of a type that is not PostgreSQL''s own, and belongs to %I, whom role %I has no reason to trust',
+         ELSE format(' may execute code when it is read (by a type, an index, statistics or a child of its own), and belongs to %I, whom role %I has no reason to trust',
                      pg_get_userbyid(owner), current_user) END,
        CASE problem
          WHEN 'kind' THEN CASE WHEN is_ours THEN 'choose another schema: database.bookkeeping_schema'
