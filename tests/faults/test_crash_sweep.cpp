@@ -63,7 +63,7 @@ constexpr const char* k_has_lease = "before the first migration";
 
 // What a run is at, told by a part of the statement that begins it.
 const std::vector<std::pair<std::string, std::string>> k_stages = {
-    {"CREATE TABLE \"schemagate\".lock", "creating its own tables"},
+    {"lock_timeout = '30s'", "creating its own tables"},
     {"schemagate\".lock AS held", "taking the lease"},
     {"INTO \"schemagate\".run", k_has_lease},
     {"shop", "in a migration"},
