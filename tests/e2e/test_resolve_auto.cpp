@@ -257,7 +257,7 @@ TEST_CASE("a resolve that is killed or loses its connection anywhere has settled
     // From the first row of the run table on; what comes before writes nothing of the history.
     bool writing = false;
     for (const auto& line : schemagate::split(testing::read_text(file), '\n')) {
-      writing = writing || line == contains(".run (id, app");
+      writing = writing || line == contains("INTO \"schemagate\".run");
       if (writing && line.starts_with("postgres."))
         points.push_back(line.substr(0, line.find('\t')));
     }
