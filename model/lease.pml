@@ -13,8 +13,12 @@
 #ifndef RUNNERS
 #define RUNNERS 2
 #endif
-#ifndef FAULTS
-#define FAULTS 1 /* connections lost by either side, and leases that their holder does not renew in time */
+#ifndef FAULTS /* connections lost by either side, and leases that their holder does not renew in time */
+#ifdef FAILOVER
+#define FAULTS 0
+#else
+#define FAULTS 1
+#endif
 #endif
 #ifdef POOLED /* nobody can be ended by name, and nothing runs outside of transactions */
 #define NO_SWEEP
@@ -52,7 +56,7 @@ byte takings = 0;       /* of the lock row, lost ones too; makes nonces, none of
 
 /* --- what must hold */
 byte newest = 0, newest_nonce = 0; /* the taking whose work took effect last */
-byte building = 0; /* statements at work outside of transactions */
+byte building = 0;                 /* statements at work outside of transactions */
 /* Not part of the state; they give the assertions their names. */
 hidden byte no_older_fence_works, once_and_in_order, one_statement_at_a_time, gate_opens_last;
 hidden byte outcome_told_is_final, sweep_leaves_no_orphan, living_holder_keeps_it, holder_is_not_ended;
@@ -218,11 +222,8 @@ bool renamed[CONNECTIONS];
 #define found(c, f, n) older(c, f, n)
 #endif
 #define untold(c, f, n) (found(c, f, n) && !told[c])
-#ifdef STRICT
-#define orphan(c, f, n) (nonce_of[c] < (n))
-#else
+/* Nonces grow here, which only the model may know. */
 #define orphan(c, f, n) (nonce_of[c] < (n) && fence_of[c] <= (f))
-#endif
 #if RUNNERS == 2
 #define ANY(what, f, n) (what(0, f, n) || what(1, f, n) || what(2, f, n) || what(3, f, n))
 #else
@@ -235,11 +236,10 @@ bool renamed[CONNECTIONS];
 #else
 #define SWEPT_NONCE my_nonce
 #endif
-
 #ifdef NONCE_IN_SWEEP_BEFORE
 #define SWEPT_NONCE_BEFORE NONE
 #else
-#define SWEPT_NONCE_BEFORE 0
+#define SWEPT_NONCE_BEFORE 0 /* a faster waiter may have this fence by now */
 #endif
 
 inline end_older(f, n) {
@@ -362,6 +362,12 @@ inline run_ends() {
     fi \
   }
 
+#ifdef ANY_SIGN_OF_LIFE
+#define MAY_TAKE (expired || seen != 0)
+#else
+#define MAY_TAKE (expired || seen == nonce)
+#endif
+
 proctype runner(byte me) {
   byte mine = 0, my_nonce = 0, seen = 0, on = 0, conn = NONE, plan = 0, i = 0;
   bool built = false;
@@ -396,13 +402,8 @@ take:
       };
 #endif
       if
-#ifdef ANY_SIGN
       :: atomic {
-          (expired || seen != 0) && locked_by == NONE && on == server ->
-#else
-      :: atomic {
-          (expired || seen == nonce) && locked_by == NONE && on == server ->
-#endif
+          MAY_TAKE && locked_by == NONE && on == server ->
           MUST(living_holder_keeps_it, renewed_by == NONE);
           fence++;
           takings++;
@@ -415,10 +416,10 @@ take:
           renewed_by = me;
           break
         }
-      :: !expired && seen != nonce
+      :: !MAY_TAKE
       :: on != server -> goto over
 #if !defined(NO_SWEEP) && !defined(NO_SWEEP_BEFORE)
-      :: (expired || seen == nonce) && locked_by != NONE && ANY(untold, fence + 1, 0)
+      :: MAY_TAKE && locked_by != NONE && ANY(untold, fence + 1, 0)
 #endif
       fi
     od;
