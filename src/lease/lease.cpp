@@ -150,8 +150,11 @@ class Lease::Keeper {
 std::set<std::string> Lease::Keeper::end_older_backends(pg::Session& session, std::int64_t below,
                                                         std::set<std::string> already_told) const {
   std::set<std::string> pids;
+  // Before it is ours, a backend of the next fence is that of whoever took it since we looked:
+  // every nonce is let be.
+  const auto spared = fence == 0 ? std::string{} : nonce_;
   for (const auto& row :
-       session.query(statements::k_older_backends, {prefix_, std::to_string(below), nonce_})) {
+       session.query(statements::k_older_backends, {prefix_, std::to_string(below), spared})) {
     const auto pid = row.text(0);
     const auto role = row.text(1);
     const bool is_a_runner = row.flag(2) || role == former_role_;

@@ -221,3 +221,23 @@ TEST_CASE("a holder that renews is waited for, though its clock was set back") {
         }) == ExitCode::lease_held);
   CHECK(fixture.test.value("SELECT fence FROM schemagate.lock") == "1");
 }
+
+TEST_CASE("whoever still waits does not end the backends of the one who took the lease meanwhile") {
+  Fixture fixture;
+  (void)fixture.take();
+  expire_lease(fixture.test);
+  schemagate::pg::Session working{fixture.test.url() + "?application_name=" +
+                                  runner_name(fixture.test, "prisma:public", 2, "ab")};
+  // Not committed yet: the waiter sees the row as it was, expired.
+  auto taking = fixture.test.connect();
+  schemagate::pg::Transaction transaction{taking};
+  transaction.execute("UPDATE schemagate.lock SET fence = 2, nonce = 'ab',"
+                      " expires_at = clock_timestamp() + interval '1 hour'");
+  auto session = fixture.test.connect();
+  Stop stop;
+  CHECK(code_of([&] {
+          const Lease second{session, fixture.database, fixture.bookkeeping,
+                             Fixture::request(30s, 1s), stop};
+        }) == ExitCode::lease_held);
+  CHECK_NOTHROW(working.query("SELECT 1"));
+}
