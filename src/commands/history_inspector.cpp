@@ -158,7 +158,7 @@ void Inspector::look_at_pending(pg::Session& session) {
       finding.hint = "wait for the run at work";
       finding.code = ExitCode::lease_held;
     }
-    if (history_.exists && number++ < existing.there) {
+    if (history_.exists() && number++ < existing.there) {
       finding.what =
           fmt::format("is not applied, but everything it makes is there already, in the same "
                       "shape: {}, or by hand",

@@ -248,7 +248,7 @@ Plan Run::planned(const History& history) {
   if (!plan.pending.empty())
     log::info(fmt::format("{} of {} to apply to {}, schema {}", plan.pending.size(), count_of_all(),
                           target_.database.address().display(), target_.schema()));
-  if (!history.exists && !target_.folder.migrations.empty()) tell_no_history(session_, target_);
+  if (!history.exists() && !target_.folder.migrations.empty()) tell_no_history(session_, target_);
   refuse_lost_folder(history);
   return plan;
 }
@@ -262,7 +262,7 @@ void Run::refuse_lost_folder(const History& history) const {
 }
 
 void Run::create_history(const Lease& lease, const History& history) {
-  if (history.exists) return;
+  if (history.exists()) return;
   fenced(session_, lease,
          [&](Fenced& transaction) { target_.writable_history()->create_if_missing(transaction); });
 }

@@ -43,7 +43,6 @@ class Table : public HistoryTable {
     const auto found = generic::read_keys(
         session, find_table(session, description_.table, search_path_), description_.key);
     History history;
-    history.exists = found.oid != 0;
     history.oid = found.oid;
     std::set<std::string> applied;
     std::vector<std::string> unknown;
@@ -123,7 +122,7 @@ Folder AlembicFormat::read_folder(const fs::path& directory, bool allow_empty) c
   }
   resolve_labels(folder, labels);
   if (folder.migrations.empty() && !allow_empty)
-    throw generic::nothing_there(directory, "holds no revision (revision and down_revision)");
+    throw nothing_there(directory, "holds no revision (revision and down_revision)");
   folder.digest = digest_of(folder.migrations);
   return folder;
 }

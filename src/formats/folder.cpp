@@ -31,6 +31,17 @@ std::string digest_of(const std::vector<Migration>& migrations) {
   return sha256_hex(all);
 }
 
+Failure nothing_there(const std::filesystem::path& directory, std::string_view what,
+                      const std::filesystem::path& meant) {
+  return {
+      ExitCode::usage, fmt::format("the migrations folder {} {}", directory.string(), what),
+      meant.empty()
+          ? "is it missing in the image (COPY)? a project that has no migrations yet says so by "
+            "migrations.allow_empty: true"
+          : fmt::format("did you mean migrations.directory: {}?",
+                        meant.lexically_proximate(std::filesystem::current_path()).string())};
+}
+
 std::string remedy_for_missing_file(const Migration& migration) {
   return migration.directory_is_empty ? "restore the file, or, as its directory is empty: rmdir " +
                                             shell_word(migration.file.parent_path().string())

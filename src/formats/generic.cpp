@@ -78,7 +78,6 @@ class Table : public HistoryTable {
     const auto found =
         read_keys(session, find_table(session, description_.table, search_path_), description_.key);
     History history;
-    history.exists = found.oid != 0;
     history.oid = found.oid;
     for (const auto& key : found.keys)
       history.rows.push_back(
@@ -185,16 +184,6 @@ std::vector<std::string> files_below(const fs::path& directory) {
     files.push_back(file.lexically_relative(directory).generic_string());
   std::sort(files.begin(), files.end());
   return files;
-}
-
-Failure nothing_there(const fs::path& directory, std::string_view what, const fs::path& meant) {
-  return {
-      ExitCode::usage, fmt::format("the migrations folder {} {}", directory.string(), what),
-      meant.empty()
-          ? "is it missing in the image (COPY)? a project that has no migrations yet says so by "
-            "migrations.allow_empty: true"
-          : fmt::format("did you mean migrations.directory: {}?",
-                        meant.lexically_proximate(fs::current_path()).string())};
 }
 
 }  // namespace schemagate::generic

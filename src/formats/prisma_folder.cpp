@@ -91,15 +91,8 @@ fs::path folder_meant(const fs::path& given) {
   return {};
 }
 
-Failure nothing_there(const fs::path& directory, std::string_view what) {
-  const auto meant = folder_meant(directory);
-  return {
-      ExitCode::usage, fmt::format("the migrations folder {} {}", directory.string(), what),
-      meant.empty()
-          ? "is it missing in the image (COPY prisma/migrations)? a project that has no migrations "
-            "yet says so by migrations.allow_empty: true"
-          : fmt::format("did you mean migrations.directory: {}?",
-                        meant.lexically_proximate(fs::current_path()).string())};
+Failure not_found(const fs::path& directory, std::string_view what) {
+  return nothing_there(directory, what, folder_meant(directory));
 }
 
 Migration read_migration(const fs::path& directory) {
@@ -125,9 +118,9 @@ Folder read_folder(const fs::path& directory, bool allow_empty) {
   folder.format = format();
   std::error_code error;
   if (fs::exists(directory, error) && !fs::is_directory(directory, error))
-    throw nothing_there(directory, "is no directory");
+    throw not_found(directory, "is no directory");
   if (!fs::is_directory(directory, error)) {
-    if (!allow_empty) throw nothing_there(directory, "does not exist");
+    if (!allow_empty) throw not_found(directory, "does not exist");
     folder.digest = digest_of({});
     return folder;
   }
@@ -138,7 +131,7 @@ Folder read_folder(const fs::path& directory, bool allow_empty) {
                                       [](const auto& one) { return !one.file_missing; });
   const bool is_mistaken = !has_script && !folder_meant(directory).empty();
   if (is_mistaken || (folder.migrations.empty() && !allow_empty))
-    throw nothing_there(directory, "holds no migration");
+    throw not_found(directory, "holds no migration");
   std::sort(folder.migrations.begin(), folder.migrations.end(),
             [](const auto& a, const auto& b) { return locale_less(a.name, b.name); });
   folder.digest = digest_of(folder.migrations);

@@ -74,8 +74,7 @@ std::string Table::only_what_matters_sql() const {
 History Table::read(pg::Session& session, Times times) const {
   History history;
   history.oid = session.row("SELECT to_regclass($1)::oid", {table_}).number(0);
-  history.exists = history.oid != 0;
-  if (!history.exists) {
+  if (!history.exists()) {
     for (const auto& row :
          session.query(k_tables_of_schema, {name_.schema, bookkeeping_.schema_name()}))
       history.foreign_tables.push_back(row.text(0));

@@ -103,8 +103,9 @@ SELECT CASE what WHEN 'SCHEMA' THEN 'schema ' ELSE '' END || name || CASE proble
          WHEN 'key' THEN format('as its owner: ALTER TABLE %s ADD PRIMARY KEY (%s)', name,
            CASE relname WHEN 'lock' THEN 'name' WHEN 'run' THEN 'id' WHEN 'step' THEN 'migration_id, segment'
                         WHEN 'marker' THEN 'app, release, scope' ELSE 'version' END)
-         ELSE format('if you know it for ours: run as %I; or as a superuser: ALTER %s %s OWNER TO %I', pg_get_userbyid(owner), what, name, current_user)
-              || CASE WHEN is_ours THEN '. If not, choose another schema: database.bookkeeping_schema' ELSE '' END END
+         ELSE CASE WHEN NOT $4 THEN format('whoever migrates this database looks at it: \d+ %s. A reader cannot mend it: what is ours belongs to the role that runs migrations', name)
+              ELSE format('if you know it for ours: run as %I; or as a superuser: ALTER %s %s OWNER TO %I', pg_get_userbyid(owner), what, name, current_user)
+              || CASE WHEN is_ours THEN '. If not, choose another schema: database.bookkeeping_schema' ELSE '' END END END
   FROM judged WHERE problem IS NOT NULL ORDER BY 1 LIMIT 1)sql";
 
 }  // namespace

@@ -82,17 +82,6 @@ TEST_CASE("a complete release opens its gate for the app's role, whoever owns th
   }
 }
 
-TEST_CASE("a command that keeps no history opens its gate for the app's role") {
-  Readers readers;
-  readers.project.command("echo done");
-  REQUIRE(readers.project.run() == exits(0));
-  readers.grant_to_app();
-  readers.log_in_as(readers.app.name());
-  CHECK(readers.project.gate({"--once"}) == exits(0));
-  readers.project.set("release", "r2");
-  CHECK(readers.project.gate({"--once"}) == exits(30, "no run for release r2"));
-}
-
 // PostgreSQL computes what is constant in an index or in statistics when it plans a query.
 TEST_CASE("looking at a history executes nothing of a stranger's") {
   for (const std::string trap :

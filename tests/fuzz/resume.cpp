@@ -144,7 +144,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                 .digest = "digest",
                 .format = prisma::format()};
   History history;
-  history.exists = true;
+  history.oid = 1;
   history.rows.push_back({.id = k_row,
                           .name = "1_first",
                           .checksum = ran.checksum,

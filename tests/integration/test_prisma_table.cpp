@@ -74,11 +74,11 @@ TEST_CASE("the table and its schema are made where they are missing, whatever th
   testing::Leased leased{database};
   const schemagate::Folder folder;
   const Table history{"My \"odd\" schema", leased.bookkeeping, folder};
-  CHECK_FALSE(history.read(leased.session).exists);
+  CHECK_FALSE(history.read(leased.session).exists());
   const auto create = [&](Fenced& transaction) { history.create_if_missing(transaction); };
   leased.write(create);
   leased.write(create);
-  CHECK(history.read(leased.session).exists);
+  CHECK(history.read(leased.session).exists());
   CHECK(database.value("SELECT schemaname FROM pg_tables WHERE tablename = '_prisma_migrations'") ==
         "My \"odd\" schema");
 }

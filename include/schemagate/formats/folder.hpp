@@ -4,7 +4,10 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "schemagate/base/error.hpp"
 
 namespace schemagate {
 
@@ -36,6 +39,10 @@ struct Folder {
 };
 
 [[nodiscard]] std::string digest_of(const std::vector<Migration>& migrations);
+
+// A folder that is not one, or holds nothing. `meant`: the one that probably was; or empty.
+[[nodiscard]] Failure nothing_there(const std::filesystem::path& directory, std::string_view what,
+                                    const std::filesystem::path& meant = {});
 
 // Where file_missing. Nobody is told to remove what holds anything.
 [[nodiscard]] std::string remedy_for_missing_file(const Migration& migration);

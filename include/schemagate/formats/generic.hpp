@@ -41,8 +41,4 @@ struct Keys {
 // there is no such directory.
 [[nodiscard]] std::vector<std::string> files_below(const std::filesystem::path& directory);
 
-// `meant`: the folder that probably was; or empty.
-[[nodiscard]] Failure nothing_there(const std::filesystem::path& directory, std::string_view what,
-                                    const std::filesystem::path& meant = {});
-
 }  // namespace schemagate::generic

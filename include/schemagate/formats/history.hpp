@@ -38,13 +38,13 @@ struct Step {
 };
 
 struct History {
-  bool exists = false;
-  std::int64_t oid = 0;                              // of the table
+  std::int64_t oid = 0;                              // of the table; 0: there is none
   std::vector<HistoryRow> rows;                      // by start
-  std::vector<std::string> foreign_tables;           // the schema's tables when `exists` is false
+  std::vector<std::string> foreign_tables;           // the schema's tables, then
   std::map<std::string, std::map<int, Step>> steps;  // row id → segment → progress
   std::string remark = {};  // what whoever misses a migration in it should know
 
+  [[nodiscard]] bool exists() const { return oid != 0; }
   [[nodiscard]] const HistoryRow* applied(const std::string& name) const;
 };
 

@@ -52,7 +52,7 @@ HistoryRow rolled_back(const std::string& name, const std::string& sql) {
 
 History history_of(std::vector<HistoryRow> rows) {
   History history;
-  history.exists = true;
+  history.oid = 1;
   history.rows = std::move(rows);
   return history;
 }

@@ -40,7 +40,7 @@ struct Ran {
 
 History history_of(const Ran& ran) {
   History history;
-  history.exists = true;
+  history.oid = 1;
   history.rows = {{.id = "id",
                    .name = "1_a",
                    .checksum = sha256_hex(ran.sql),
