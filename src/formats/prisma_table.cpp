@@ -112,9 +112,11 @@ void Table::create_if_missing(Fenced& transaction) const {
   if (transaction.row("SELECT to_regclass($1) IS NOT NULL", {table_}).flag(0)) return;
   if (transaction.query("SELECT 1 FROM pg_namespace WHERE nspname = $1", {name_.schema}).empty())
     transaction.execute("CREATE SCHEMA " + pg::quote_identifier(name_.schema));
-  transaction.execute(fmt::format(k_create, table_));
+  transaction.execute(create_sql());
   keep_from_others(transaction, name_);
 }
+
+std::string Table::create_sql() const { return fmt::format(k_create, table_); }
 
 std::string Table::insert_applied_sql(const std::string& id, const std::string& name,
                                       const std::string& checksum,

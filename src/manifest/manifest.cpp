@@ -114,6 +114,7 @@ constexpr auto k_keys = std::to_array<ManifestKey>({
     choice<&Manifest::migrations, &Migrations::missing>("migrations.missing", "warn",
                                                         "fail|warn|allow"),
     choice<&Manifest::migrations, &Migrations::repair>("migrations.repair", "auto", "auto|off"),
+    boolean<&Manifest::migrations, &Migrations::verify_each>("migrations.verify_each", "false"),
     list<&Manifest::migrations, &Migrations::command>("migrations.command", ""),
     duration<&Manifest::migrations, &Migrations::timeout>("migrations.timeout", "30m"),
     map<&Manifest::migrations, &Migrations::env>("migrations.env", ""),
@@ -124,6 +125,10 @@ constexpr auto k_keys = std::to_array<ManifestKey>({
     duration<&Manifest::gate, &Manifest::Gate::timeout>("gate.timeout", "10m"),
     duration<&Manifest::gate, &Manifest::Gate::poll>("gate.poll", "1s"),
     text<&Manifest::marker_file>("marker.file", ""),
+    choice<&Manifest::drift, &Manifest::Drift::policy>("policy.drift", "warn", "warn|fail|off"),
+    list<&Manifest::drift, &Manifest::Drift::ignore>("drift.ignore", ""),
+    secret<&Manifest::scratch, &Manifest::Scratch::url>("scratch.url", ""),
+    boolean<&Manifest::scratch, &Manifest::Scratch::off>("scratch.off", "false"),
 });
 
 // What no single key shows. A key that is wrong already is not complained about twice.

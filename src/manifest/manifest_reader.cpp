@@ -152,6 +152,9 @@ void ManifestReader::walk(const YAML::Node& map, const std::string& section) {
                fmt::format(
                    "unknown key \"{}\"{}", path,
                    meant.empty() ? "" : fmt::format("; did you mean \"{}{}\"?", section, meant)));
+    } else if (find_key(path + ".off") != nullptr && entry.second.IsScalar() &&
+               entry.second.Scalar() == "off") {
+      document_->nodes.emplace(path + ".off", YAML::Node{true});
     } else if (!entry.second.IsMap()) {
       complain(path, entry.first.Mark(), fmt::format("\"{}\" must be a mapping of keys", path));
     } else {

@@ -16,15 +16,6 @@ namespace {
 constexpr std::chrono::seconds k_answer_within{35};
 constexpr std::chrono::seconds k_look_within{5};  // the first query
 
-ConnectionString understood(const std::string& key, const std::string& text) {
-  try {
-    return ConnectionString{text}.completed();
-  } catch (const ConnectionStringError& e) {
-    throw Failure{ExitCode::usage, fmt::format("{}: {}", key, e.what()),
-                  "the forms that are understood are in docs/manifest.md"};
-  }
-}
-
 // All that the manifest gives: url, then direct_url.
 std::vector<ConnectionString> all_of(const Manifest::Database& settings) {
   if (settings.url.empty() && settings.direct_url.empty()) {
@@ -32,11 +23,9 @@ std::vector<ConnectionString> all_of(const Manifest::Database& settings) {
                   "set it in the manifest: database: {url: \"${DATABASE_URL}\"}"};
   }
   std::vector<ConnectionString> known;
-  if (!settings.url.empty()) known.push_back(understood("database.url", settings.url));
+  if (!settings.url.empty()) known.push_back(connection_string("database.url", settings.url));
   if (!settings.direct_url.empty())
-    known.push_back(understood("database.direct_url", settings.direct_url));
-  for (const auto& address : known)
-    for (const auto& secret : address.secrets()) log::keep_secret(secret);
+    known.push_back(connection_string("database.direct_url", settings.direct_url));
   return known;
 }
 
@@ -117,6 +106,17 @@ std::pair<Identity, Identity> identities(pg::Session& one, pg::Session& other) {
 }
 
 }  // namespace
+
+ConnectionString connection_string(const std::string& key, const std::string& text) {
+  try {
+    auto understood = ConnectionString{text}.completed();
+    for (const auto& secret : understood.secrets()) log::keep_secret(secret);
+    return understood;
+  } catch (const ConnectionStringError& e) {
+    throw Failure{ExitCode::usage, fmt::format("{}: {}", key, e.what()),
+                  "the forms that are understood are in docs/manifest.md"};
+  }
+}
 
 Database::Database(const Manifest::Database& settings, Purpose purpose)
     : Database{settings, purpose, all_of(settings)} {}

@@ -10,4 +10,8 @@ void classify(Statement& statement, const PgQuery__Node& node);
 // For a statement that the grammar does not know: its words decide.
 void classify_by_words(Statement& statement);
 
+// Where its traces are (trace.cpp).
+[[nodiscard]] Statement::Trace trace_of(const std::string& text, const PgQuery__Node& node);
+[[nodiscard]] Statement::Trace trace_by_words(const std::string& text);
+
 }  // namespace schemagate

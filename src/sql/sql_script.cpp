@@ -128,8 +128,13 @@ std::vector<Statement> parse_whole(const std::string& sql) {
     if (!statement) continue;
     if (!changes_data(statement->text)) {
       const auto tree = parse(statement->text);
-      if (tree && tree->n_stmts == 1) classify(*statement, *tree->stmts[0]->stmt);
-      else classify_by_words(*statement);
+      if (tree && tree->n_stmts == 1) {
+        classify(*statement, *tree->stmts[0]->stmt);
+        statement->trace = trace_of(statement->text, *tree->stmts[0]->stmt);
+      } else {
+        classify_by_words(*statement);
+        statement->trace = trace_by_words(statement->text);
+      }
     }
     statements.push_back(std::move(*statement));
   }

@@ -82,6 +82,7 @@ class WritableHistory : public HistoryTable {
   [[nodiscard]] const WritableHistory* writable() const override { return this; }
 
   virtual void create_if_missing(Fenced& transaction) const = 0;  // the schema too
+  [[nodiscard]] virtual std::string create_sql() const = 0;       // the table alone
 
   // As text, to be sent with other bookkeeping in one message. `started_at`: an SQL expression.
   [[nodiscard]] virtual std::string insert_applied_sql(const std::string& id,

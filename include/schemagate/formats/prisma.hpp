@@ -40,6 +40,7 @@ class Table : public WritableHistory {
   [[nodiscard]] History read(pg::Session& session, Times times = Times::unfinished) const override;
 
   void create_if_missing(Fenced& transaction) const override;
+  [[nodiscard]] std::string create_sql() const override;
   [[nodiscard]] std::string insert_applied_sql(const std::string& id, const std::string& name,
                                                const std::string& checksum,
                                                const std::string& started_at) const override;

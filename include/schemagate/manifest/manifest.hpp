@@ -25,6 +25,7 @@ enum class Atomic { migration, release };
 enum class Policy { fail, warn, allow };
 enum class Repair { automatic, off };
 enum class GateMatch { release, migrations };
+enum class DriftPolicy { warn, fail, off };
 
 // Holds when the column ("table.column") or table exists, or when the SQL returns true.
 struct Check {
@@ -78,6 +79,7 @@ struct Manifest {
     Policy edited = Policy::fail;
     Policy missing = Policy::warn;
     Repair repair = Repair::automatic;  // of failed rows whose fate is proven
+    bool verify_each = false;  // what each made is compared before its COMMIT
     std::vector<std::string> command;
     Milliseconds timeout{};
     std::map<std::string, std::string> env;
@@ -98,6 +100,17 @@ struct Manifest {
   } gate;
 
   std::filesystem::path marker_file;  // empty: none
+
+  // Where a doubt is settled by replay.
+  struct Scratch {
+    std::string url;  // another server of the same major version; empty: the database's own
+    bool off = false;
+  } scratch;
+
+  struct Drift {
+    DriftPolicy policy = DriftPolicy::warn;
+    std::vector<std::string> ignore;  // shell-style patterns of objects that others may change
+  } drift;
 
   Variables variables;  // of migrations.command, migrations.env and verify
 };

@@ -19,6 +19,10 @@ struct Surroundings {
   std::vector<std::string> schemas;  // those of it that exist and may be used
 };
 
+// The string of a manifest's key, understood; its passwords are the log's to hide from now on.
+// Throws Failure (usage).
+[[nodiscard]] ConnectionString connection_string(const std::string& key, const std::string& text);
+
 class Database {
  public:
   // work: prefer direct_url over a pooler (a run); look: take url as it is (a gate).

@@ -39,7 +39,16 @@ struct Statement {
     unknown,   // nobody can tell how far it came (a DO block with its own COMMIT)
   };
 
+  // Where one can see afterwards that it was executed.
+  enum class Trace {
+    catalogue,  // in the database's catalogues, if anywhere: executed again, it fails or is the same
+    data,       // in rows, or wherever a function leaves it: executed again, it is done twice
+    nothing,    // nowhere, and executed again it does no harm
+    outside,    // beyond the database: roles, databases, files, other servers
+  };
+
   Kind kind = Kind::ordinary;
+  Trace trace = Trace::data;
   Rerun rerun = Rerun::repeat;  // indexes are judged by the catalogue instead
   std::string text;             // without surrounding blanks, comments and semicolon
   int line = 1;                 // 1-based, of the first character in the file

@@ -1,0 +1,106 @@
+#include <algorithm>
+#include <array>
+
+#include "classify.hpp"
+#include "schemagate/base/text.hpp"
+
+namespace schemagate {
+namespace {
+
+using namespace syntax;
+using Trace = Statement::Trace;
+
+Trace of_object(PgQuery__ObjectType type) {
+  switch (type) {
+    case PG_QUERY__OBJECT_TYPE__OBJECT_DATABASE:
+    case PG_QUERY__OBJECT_TYPE__OBJECT_ROLE:
+    case PG_QUERY__OBJECT_TYPE__OBJECT_TABLESPACE:
+    case PG_QUERY__OBJECT_TYPE__OBJECT_SUBSCRIPTION:
+    case PG_QUERY__OBJECT_TYPE__OBJECT_PARAMETER_ACL: return Trace::outside;
+    default: return Trace::catalogue;
+  }
+}
+
+// It does nothing but show, unless it calls a function.
+Trace of_select(const std::string& text) {
+  const auto words = words_of(text);
+  const auto calls = [](const Token& word) { return word.text == "("; };
+  return std::any_of(words.begin(), words.end(), calls) ? Trace::data : Trace::nothing;
+}
+
+}  // namespace
+
+Trace trace_of(const std::string& text, const PgQuery__Node& node) {
+  switch (node.node_case) {
+    case PG_QUERY__NODE__NODE_CREATEDB_STMT:
+    case PG_QUERY__NODE__NODE_DROPDB_STMT:
+    case PG_QUERY__NODE__NODE_ALTER_DATABASE_STMT:
+    case PG_QUERY__NODE__NODE_ALTER_DATABASE_SET_STMT:
+    case PG_QUERY__NODE__NODE_ALTER_DATABASE_REFRESH_COLL_STMT:
+    case PG_QUERY__NODE__NODE_ALTER_SYSTEM_STMT:
+    case PG_QUERY__NODE__NODE_CREATE_TABLE_SPACE_STMT:
+    case PG_QUERY__NODE__NODE_DROP_TABLE_SPACE_STMT:
+    case PG_QUERY__NODE__NODE_ALTER_TABLE_SPACE_OPTIONS_STMT:
+    case PG_QUERY__NODE__NODE_CREATE_SUBSCRIPTION_STMT:
+    case PG_QUERY__NODE__NODE_ALTER_SUBSCRIPTION_STMT:
+    case PG_QUERY__NODE__NODE_DROP_SUBSCRIPTION_STMT:
+    case PG_QUERY__NODE__NODE_CREATE_ROLE_STMT:
+    case PG_QUERY__NODE__NODE_ALTER_ROLE_STMT:
+    case PG_QUERY__NODE__NODE_ALTER_ROLE_SET_STMT:
+    case PG_QUERY__NODE__NODE_DROP_ROLE_STMT:
+    case PG_QUERY__NODE__NODE_GRANT_ROLE_STMT:
+    case PG_QUERY__NODE__NODE_REASSIGN_OWNED_STMT:
+    case PG_QUERY__NODE__NODE_DROP_OWNED_STMT:
+    case PG_QUERY__NODE__NODE_CREATE_USER_MAPPING_STMT:
+    case PG_QUERY__NODE__NODE_ALTER_USER_MAPPING_STMT:
+    case PG_QUERY__NODE__NODE_DROP_USER_MAPPING_STMT:
+    case PG_QUERY__NODE__NODE_IMPORT_FOREIGN_SCHEMA_STMT:
+    case PG_QUERY__NODE__NODE_SEC_LABEL_STMT:
+    case PG_QUERY__NODE__NODE_LOAD_STMT:
+    case PG_QUERY__NODE__NODE_COPY_STMT:
+    case PG_QUERY__NODE__NODE_CHECK_POINT_STMT: return Trace::outside;
+    case PG_QUERY__NODE__NODE_GRANT_STMT: return of_object(node.grant_stmt->objtype);
+    case PG_QUERY__NODE__NODE_COMMENT_STMT: return of_object(node.comment_stmt->objtype);
+    case PG_QUERY__NODE__NODE_ALTER_OWNER_STMT: {
+      const auto trace = of_object(node.alter_owner_stmt->object_type);
+      return trace == Trace::catalogue ? Trace::nothing : trace;
+    }
+    case PG_QUERY__NODE__NODE_ALTER_DEFAULT_PRIVILEGES_STMT:
+    case PG_QUERY__NODE__NODE_VARIABLE_SET_STMT:
+    case PG_QUERY__NODE__NODE_VARIABLE_SHOW_STMT:
+    case PG_QUERY__NODE__NODE_TRANSACTION_STMT:
+    case PG_QUERY__NODE__NODE_VACUUM_STMT:
+    case PG_QUERY__NODE__NODE_REINDEX_STMT:
+    case PG_QUERY__NODE__NODE_LOCK_STMT:
+    case PG_QUERY__NODE__NODE_CONSTRAINTS_SET_STMT:
+    case PG_QUERY__NODE__NODE_DISCARD_STMT:
+    case PG_QUERY__NODE__NODE_PREPARE_STMT:
+    case PG_QUERY__NODE__NODE_DEALLOCATE_STMT:
+    case PG_QUERY__NODE__NODE_DECLARE_CURSOR_STMT:
+    case PG_QUERY__NODE__NODE_CLOSE_PORTAL_STMT:
+    case PG_QUERY__NODE__NODE_EXPLAIN_STMT: return Trace::nothing;
+    case PG_QUERY__NODE__NODE_SELECT_STMT: return of_select(text);
+    case PG_QUERY__NODE__NODE_INSERT_STMT:
+    case PG_QUERY__NODE__NODE_UPDATE_STMT:
+    case PG_QUERY__NODE__NODE_DELETE_STMT:
+    case PG_QUERY__NODE__NODE_MERGE_STMT:
+    case PG_QUERY__NODE__NODE_TRUNCATE_STMT:
+    case PG_QUERY__NODE__NODE_DO_STMT:
+    case PG_QUERY__NODE__NODE_CALL_STMT:
+    case PG_QUERY__NODE__NODE_EXECUTE_STMT:
+    case PG_QUERY__NODE__NODE_NOTIFY_STMT:
+    case PG_QUERY__NODE__NODE_REFRESH_MAT_VIEW_STMT: return Trace::data;
+    default: return Trace::catalogue;
+  }
+}
+
+Trace trace_by_words(const std::string& text) {
+  constexpr std::array<std::string_view, 3> k_words = {"create", "alter", "drop"};
+  const auto words = words_of(text);
+  const auto is_first = [&](std::string_view word) { return is_word(words.front(), word); };
+  return !words.empty() && std::any_of(k_words.begin(), k_words.end(), is_first)
+             ? Trace::catalogue
+             : Trace::data;
+}
+
+}  // namespace schemagate
