@@ -114,6 +114,14 @@ std::string line_about(const Difference& difference) {
   return fmt::format("{} should be {}, is {}", what, wanted, found);
 }
 
+// The first name of a line, after the word for its kind: "table public.users is missing".
+std::string without_schema(std::string line, const std::string& home) {
+  const auto at = line.find(" " + home + ".");
+  const auto verb = std::min({line.find(" is "), line.find(" should "), line.find(" has ")});
+  if (at != std::string::npos && at < verb) line.erase(at + 1, home.size() + 1);
+  return line;
+}
+
 // Of a table as a whole, or of a column.
 bool comes_or_goes(const Difference& difference) {
   const auto& kind = difference.object.kind;
@@ -159,7 +167,8 @@ bool is_as_wanted(const ObjectName& name, const Object* wanted, const Object* fo
   });
 }
 
-std::vector<std::string> describe(const std::vector<Difference>& differences) {
+std::vector<std::string> describe(const std::vector<Difference>& differences,
+                                  const std::string& home) {
   std::set<std::string> whole;
   for (const auto& one : differences)
     if (comes_or_goes(one)) whole.insert(one.object.name);
@@ -171,7 +180,7 @@ std::vector<std::string> describe(const std::vector<Difference>& differences) {
   };
   std::vector<std::string> lines;
   for (const auto& one : differences)
-    if (!is_below(one)) lines.push_back(line_about(one));
+    if (!is_below(one)) lines.push_back(without_schema(line_about(one), home));
   return lines;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "schemagate/commands/status.hpp"
+#include "schemagate/recovery/judge.hpp"
 #include "schemagate/recovery/target.hpp"
 
 namespace schemagate {
@@ -30,6 +31,8 @@ class Inspector {
   void look_at_writers(pg::Session& session);
   void look_at_failed(pg::Session& session);
   void look_at_pending(pg::Session& session);
+  void tell_what_is_there(Finding& finding, const MigrationState& state,
+                          const Judgement& judgement) const;
   void look_at_applied();
   void look_at_marked(pg::Session& session);
   void list_migrations();

@@ -13,6 +13,7 @@
 #include "schemagate/migrate/verify.hpp"
 #include "schemagate/postgres/database_errors.hpp"
 #include "schemagate/postgres/readiness.hpp"
+#include "schemagate/recovery/existing.hpp"
 #include "schemagate/recovery/settle.hpp"
 #include "schemagate/recovery/target.hpp"
 #include "warnings.hpp"
@@ -113,6 +114,7 @@ class Run {
   void reconnect(const ScriptConnection& connection, const std::string& lost);
   History settled_history(const Lease& lease);
   Plan planned(const History& history);
+  void refuse_what_is_not_there(const History& history);
   void refuse_lost_folder(const History& history) const;
   void create_history(const Lease& lease, const History& history);
   void refuse_unfenced(const std::string& what) const;
@@ -224,7 +226,7 @@ History Run::settled_history(const Lease& lease) {
   auto history = target_.history()->read(session_);
   std::vector<Settlement> proven;
   std::vector<Settlement> open;
-  for (auto& settlement : examine_failed(session_, target_, history)) {
+  for (auto& settlement : examine_failed(session_, target_, history, stop_)) {
     if (settlement.outcome == Settlement::Outcome::resumable) continue;
     (settlement.proven && target_.settings.repair == Repair::automatic ? proven : open)
         .push_back(std::move(settlement));
@@ -241,9 +243,11 @@ History Run::settled_history(const Lease& lease) {
 
 Plan Run::planned(const History& history) {
   if (!history.foreign_tables.empty())
-    throw not_baselined(target_, history, examine_pending(session_, target_, history));
+    throw not_baselined(target_, history,
+                        examine_pending(session_, target_, history, stop_));
+  refuse_what_is_not_there(history);
   auto plan = make_plan(target_.folder, history, target_.settings);
-  if (!plan.blocking.empty()) throw blocked_by(target_, examine_failed(session_, target_, history));
+  if (!plan.blocking.empty()) throw blocked_by(target_, examine_failed(session_, target_, history, stop_));
   for (const auto& warning : plan.warnings) log::warn(warning);
   if (!plan.pending.empty())
     log::info(fmt::format("{} of {} to apply to {}, schema {}", plan.pending.size(), count_of_all(),
@@ -251,6 +255,15 @@ Plan Run::planned(const History& history) {
   if (!history.exists() && !target_.folder.migrations.empty()) tell_no_history(session_, target_);
   refuse_lost_folder(history);
   return plan;
+}
+
+// A row that a person wrote, or had written, may claim what was never done.
+void Run::refuse_what_is_not_there(const History& history) {
+  const auto is_claim = [](const auto& row) { return row.applied() && row.steps == 0; };
+  if (target_.writable_history() == nullptr ||
+      std::none_of(history.rows.begin(), history.rows.end(), is_claim))
+    return;
+  if (auto failure = not_there(examine_applied(session_, target_, history, stop_))) throw *failure;
 }
 
 void Run::refuse_lost_folder(const History& history) const {
