@@ -133,7 +133,7 @@ bool comes_or_goes(const Difference& difference) {
 
 std::string snapshot_sql(const Beside& beside, const std::string& select) {
   // Compiling it would take longer than doing it.
-  return "SET LOCAL jit = off;" +
+  return "SET LOCAL jit = off; SET LOCAL lock_timeout = '2s';" +
          pg::with_values(k_snapshot, {beside.bookkeeping_schema, beside.history_schema,
                                       beside.history_table}) +
          select;

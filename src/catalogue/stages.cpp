@@ -31,8 +31,7 @@ void take_over(Snapshot& snapshot, const std::map<ObjectName, std::optional<Obje
 void Stages::set(std::size_t number, const Snapshot& snapshot) {
   if (number <= steps_.size()) {
     steps_.resize(number - 1);
-    last_ = before_;
-    for (const auto& step : steps_) take_over(last_, step);
+    last_ = after(steps_.size());
   }
   steps_.resize(number);
   auto& changes = steps_.back();
@@ -93,9 +92,17 @@ std::size_t Stages::closest(const Snapshot& live) const {
 }
 
 std::vector<Difference> Stages::differences(std::size_t number, const Snapshot& live) const {
-  auto wanted = before_;
-  for (std::size_t i = 0; i < number; ++i) take_over(wanted, steps_[i]);
-  return schemagate::differences(wanted, live, touched());
+  return schemagate::differences(after(number), live, touched());
+}
+
+Snapshot Stages::after(std::size_t number) const {
+  auto snapshot = before_;
+  for (std::size_t i = 0; i < number; ++i) take_over(snapshot, steps_[i]);
+  return snapshot;
+}
+
+bool Stages::is_undone(std::size_t number, const Snapshot& live) const {
+  return schemagate::differences(after(number - 1), live, touched_by(number)).empty();
 }
 
 std::vector<Stages::Vote> Stages::votes(const Snapshot& live) const {

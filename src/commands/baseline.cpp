@@ -88,7 +88,7 @@ void Baseline::check(std::vector<Correction>& corrections, const Judge::Migratio
   for (const auto& one : corrections) {
     const auto& state = *judgement.find(one.name);
     const auto lines = join(some_of(state.differences, k_differences_max), "; ");
-    if (state.kind == Which::untold) problems += fmt::format("\n  {}: {}", one.name, cannot_be_told(*judgement.cannot_tell));
+    if (state.kind == Which::untold) problems += fmt::format("\n  {}: {}", one.name, cannot_be_told(judgement.why_untold(state)));
     else if (state.kind == Which::absent || state.kind == Which::mixed) problems += fmt::format("\n  {}: {}", one.name, lines);
     else if (state.changes_data)
       log::warn(fmt::format("migration {} changes data, too, and whether that was done cannot be seen", one.name));

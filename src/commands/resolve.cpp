@@ -128,7 +128,8 @@ Corrections Resolve::decide_rolled_back(const std::string& name) {
     return {as_rolled_back(name, "a person said so (--rolled-back)")};
   }
   if (const auto* row = history_.applied(name)) {
-    if (claim(name).kind == Which::absent) return decide_claim(*row, Decision::rolled_back);
+    if (const auto kind = claim(name).kind; kind == Which::absent || kind == Which::mixed)
+      return decide_claim(*row, Decision::rolled_back);
     throw Failure{ExitCode::history,
                   fmt::format("migration {} is applied and did not fail{}", name,
                               target_.folder.code_of(Problem::did_not_fail)),
@@ -159,11 +160,7 @@ Corrections Resolve::decide_claim(const HistoryRow& row, Decision decision) {
       nothing(row.name, "is recorded as applied, and the catalogue shows nothing of it either way");
       return {};
     case Which::untold:
-      if (!applied_->cannot_tell) {
-        nothing(row.name, "is applied, and has no script in the folder to compare with");
-        return {};
-      }
-      throw refused(cannot_be_told(*applied_->cannot_tell), applied_->cannot_tell->hint);
+      throw refused(cannot_be_told(applied_->why_untold(state)), applied_->why_untold(state).hint);
     case Which::mixed:
       throw refused("not all of it is there: " + missing,
                     "make what is missing by hand, or by a new migration");
@@ -197,8 +194,7 @@ Corrections Resolve::decide_edited(const HistoryRow& row, Decision decision) {
   }
   if (state.kind == Which::there && !state.changes_data)
     return accepted("edited after it was applied; the database is as the file makes it now");
-  const auto why = state.kind == Which::untold && applied_->cannot_tell
-                       ? cannot_be_told(*applied_->cannot_tell)
+  const auto why = state.kind == Which::untold ? cannot_be_told(applied_->why_untold(state))
                    : state.differences.empty()
                        ? "what its file does now cannot all be seen in the database"
                        : "the database is not as its file makes it now: " +
@@ -227,7 +223,10 @@ Corrections Resolve::decide_pending(const std::string& name) {
       nothing(name, "is pending, and nothing of it is there: schemagate run applies it");
       return {};
     case Which::untold:
-      throw refused(cannot_be_told(*judgement.cannot_tell), judgement.cannot_tell->hint);
+      throw refused(cannot_be_told(judgement.why_untold(*state)),
+                    judgement.why_untold(*state).hint == Hint{}
+                        ? by_person
+                        : judgement.why_untold(*state).hint + "; or: " + by_person);
     case Which::no_trace: throw refused("the catalogue shows nothing of it either way", by_person);
     case Which::mixed:
       throw refused("a part of it is there, or in another shape:\n  " +

@@ -88,6 +88,14 @@ bool complains_of_something_missing(const std::string& logs) {
          logs.find("No such ") != std::string::npos;
 }
 
+bool has_dropped(const ScriptState& state) {
+  return std::any_of(state.statements.begin(),
+                     state.statements.begin() + static_cast<std::ptrdiff_t>(state.done_at_least),
+                     [](const Statement& one) {
+                       return lower_case(one.text).find("drop ") != std::string::npos;
+                     });
+}
+
 bool commits_by_itself(const Statement& statement) {
   return statement.kind == Statement::Kind::alone ||
          lower_case(statement.text.substr(0, 4)) == "call";
@@ -186,11 +194,14 @@ void judge(Settlement& settlement, const Folder& folder, const ScriptState& stat
       return judge_rolled_back(settlement, ended || writer_is_gone, "nothing of it is there");
     case Kind::part:
       // Then what looks made, or dropped, may have been so before.
-      if (row.logs.find("already exists") != std::string::npos ||
-          complains_of_something_missing(row.logs))
+      if (row.logs.find("already exists") != std::string::npos)
         return judge_unclear(settlement,
-                             "something that it makes was there already, or something that it "
-                             "needs was missing, so that what is there does not tell how far it came");
+                             "something that it makes was there already, so that what is "
+                             "there does not tell how far it came");
+      if (complains_of_something_missing(row.logs) && has_dropped(state))
+        return judge_unclear(settlement,
+                             "something that it drops may have been missing already, so that what "
+                             "is there does not tell how far it came");
       return describe_half_applied(settlement, state);
     case Kind::unseen:
       if (state.done_at_least > 0 && state.done_at_most < state.statements.size())

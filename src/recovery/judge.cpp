@@ -31,8 +31,18 @@ bool holds_data(const std::vector<Statement>& script, std::size_t from, std::siz
                      [](const auto& one) { return one.trace == Trace::data; });
 }
 
-// `failed`: in the scratch, too, so that there is no stage behind it.
-void judge_stages(ScriptState& state, const Stages& stages, const Snapshot& live, bool failed) {
+// Of what was executed between these, some cannot be seen: `failed` in the scratch.
+bool is_unseen(const ScriptState& state, const std::vector<Replay::Failed>& failed) {
+  const auto from = state.done_at_least;
+  const auto to = state.done_at_most;
+  if (holds_data(state.statements, from, to)) return true;
+  return from > 0 && std::any_of(failed.begin(), failed.end(), [&](const auto& one) {
+           return one.number == 0 || (one.number > from && one.number <= to);
+         });
+}
+
+void judge_stages(ScriptState& state, const Stages& stages, const Snapshot& live,
+                  const std::vector<Replay::Failed>& failed) {
   const auto all = state.statements.size();
   if (!stages.touches_anything()) {
     state.kind = Kind::no_trace;
@@ -44,26 +54,31 @@ void judge_stages(ScriptState& state, const Stages& stages, const Snapshot& live
     state.kind = Kind::other;
     return;
   }
-  const auto first = state.done_at_least = fits.front();
-  state.done_at_most = fits.back();
-  if (!failed && fits.back() == stages.count()) state.done_at_most = all;
-  const auto last = state.done_at_most;
-  const bool is_ambiguous = fits.back() - first + 1 != fits.size();
-  if (is_ambiguous || holds_data(state.statements, first, last)) state.kind = Kind::unseen;
-  else if (first == 0) state.kind = Kind::none;
-  else if (last == all) state.kind = Kind::all;
+  state.done_at_least = fits.front();
+  state.done_at_most = fits.back() == stages.count() ? all : fits.back();
+  const bool is_ambiguous = fits.back() - fits.front() + 1 != fits.size();
+  if (is_ambiguous || is_unseen(state, failed)) state.kind = Kind::unseen;
+  else if (state.done_at_least == 0) state.kind = Kind::none;
+  else if (state.done_at_most == all) state.kind = Kind::all;
   else state.kind = Kind::part;
 }
 
-bool is_first_not_done(const std::vector<Statement>& script, const std::vector<Vote>& votes) {
-  for (std::size_t i = 0; i < votes.size(); ++i) {
-    if (script[i].trace == Trace::data) return false;
-    if (votes[i] != Vote::unknown) return votes[i] == Vote::not_done;
+// Whatever it touches first is as it was before.
+bool is_first_not_done(const std::vector<Statement>& script, const Stages& stages,
+                       const Snapshot& live) {
+  for (std::size_t number = 1; number <= stages.count(); ++number) {
+    if (script[number - 1].trace == Trace::data) return false;
+    if (!stages.touched_by(number).empty()) return stages.is_undone(number, live);
   }
   return false;
 }
 
 }  // namespace
+
+CannotTell Judgement::why_untold(const MigrationState& state) const {
+  if (cannot_tell) return *cannot_tell;
+  return {state.untold.empty() ? "its script is not in the folder" : state.untold, {}};
+}
 
 std::vector<const Migration*> Judgement::there() const {
   std::vector<const Migration*> all;
@@ -89,9 +104,13 @@ Judge::Migrations applied_in_order(const History& history, const Folder& folder)
   return all;
 }
 
-const Snapshot& Judge::live() {
+// PostgreSQL prints nothing of a table that somebody holds exclusively.
+const Snapshot& Judge::live() try {
   if (!live_snapshot_) live_snapshot_ = take_snapshot(live_, beside(target_));
   return *live_snapshot_;
+} catch (const pg::Error& e) {
+  if (e.sqlstate != "55P03") throw;
+  throw CannotTell{"somebody holds a table by an exclusive lock", own_command("status") + " looks again"};
 }
 
 void Judge::tell_progress(std::size_t number, std::size_t count) {
@@ -131,18 +150,18 @@ ScriptState Judge::script(const Migrations& before, const Migration& migration) 
     Replay replay{live_, target_, stop_};
     std::size_t number = 0;
     for (const auto* one : before) {
-      replay.execute_whole(*one);
+      replay.execute(*one);
       tell_progress(++number, before.size());
     }
     Stages stages{replay.snapshot()};
     const auto failed = replay.execute(
         migration, [&](std::size_t statement) { stages.set(statement, replay.snapshot()); });
     const auto as_printed = live_as_printed_in(replay, stages.last(), stages.touched());
-    judge_stages(state, stages, as_printed, failed.has_value());
-    state.order_proves_none = is_first_not_done(state.statements, stages.votes(as_printed));
-    if (failed && state.kind == Kind::other)
-      state.because = fmt::format("its statement {} fails in a scratch database, too: {}",
-                                  failed->number, failed->reason);
+    judge_stages(state, stages, as_printed, failed);
+    state.order_proves_none = is_first_not_done(state.statements, stages, as_printed);
+    if (!failed.empty())
+      state.because = fmt::format("its statement {} fails in an empty database: {}",
+                                  failed.front().number, failed.front().reason);
     if (state.kind == Kind::other)
       state.differences = told(stages.differences(stages.closest(as_printed), as_printed));
   } catch (const CannotTell& e) {
@@ -152,24 +171,22 @@ ScriptState Judge::script(const Migrations& before, const Migration& migration) 
   return state;
 }
 
-// The stages as far as the scripts work; those behind stay untold.
 Stages Judge::replayed(Replay& replay, const Migrations& before, const Migrations& asked,
                        Judgement& judgement) {
   std::size_t number = 0;
   const auto count = before.size() + asked.size();
   for (const auto* one : before) {
-    replay.execute_whole(*one);
+    replay.execute(*one);
     tell_progress(++number, count);
   }
   Stages stages{replay.snapshot()};
-  try {
-    for (const auto* one : asked) {
-      replay.execute_whole(*one);
-      stages.set(stages.count() + 1, replay.snapshot());
-      tell_progress(++number, count);
-    }
-  } catch (const CannotTell& e) {
-    judgement.cannot_tell = e;
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    const auto failed = replay.execute(*asked[i]);
+    if (!failed.empty())
+      judgement.migrations[i].untold = fmt::format("its statement {} fails in an empty database: {}",
+                                                   failed.front().number, failed.front().reason);
+    stages.set(i + 1, replay.snapshot());
+    tell_progress(++number, count);
   }
   return stages;
 }
@@ -183,25 +200,28 @@ Judgement Judge::migrations(const Migrations& before, const Migrations& asked, b
     Replay replay{live_, target_, stop_};
     const auto stages = replayed(replay, before, asked, judgement);
     const auto as_printed = live_as_printed_in(replay, stages.last(), stages.touched());
-    for (std::size_t i = 0; i < stages.count(); ++i)
-      if (stages.touched_by(i + 1).empty()) judgement.migrations[i].kind = Which::no_trace;
     const auto fits = stages.fits(as_printed);
     if (fits.empty()) {
       judge_selection(before, asked, stages, as_printed, judgement);
       return judgement;
     }
     const auto done = claimed ? fits.back() : fits.front();
-    for (std::size_t i = 0; i < stages.count(); ++i) {
-      auto& one = judgement.migrations[i];
-      if (one.kind == Which::no_trace) continue;
-      one.kind = i < done ? Which::there : Which::absent;
-      if (i >= done)
-        one.differences = told(differences(stages.last(), as_printed, stages.touched_by(i + 1)));
-    }
+    for (std::size_t i = 0; i < asked.size(); ++i)
+      set_state(judgement.migrations[i], i < done ? Which::there : Which::absent,
+                differences(stages.last(), as_printed, stages.touched_by(i + 1)),
+                stages.touched_by(i + 1).empty());
   } catch (const CannotTell& e) {
     judgement.cannot_tell = e;
   }
   return judgement;
+}
+
+// What failed in the scratch is not seen to be there.
+void Judge::set_state(MigrationState& state, Which kind, const std::vector<Difference>& left,
+                      bool is_without_trace) const {
+  if (!state.untold.empty() && (kind == Which::there || is_without_trace)) return;
+  state.kind = is_without_trace ? Which::no_trace : kind;
+  if (kind != Which::there && !is_without_trace) state.differences = told(left);
 }
 
 // Like no first so many of them: some may have been left out in between. Which ones, each thing
@@ -212,24 +232,18 @@ void Judge::judge_selection(const Migrations& before, const Migrations& asked, c
   judgement.closest = stages.closest(live);
   judgement.differences = told(stages.differences(judgement.closest, live));
   const auto is_done = [&](std::size_t i) { return votes[i] != Vote::not_done; };
-  Snapshot wanted;
-  try {
-    Replay replay{live_, target_, stop_};
-    for (const auto* one : before) replay.execute_whole(*one);
-    for (std::size_t i = 0; i < stages.count(); ++i)
-      if (is_done(i)) replay.execute_whole(*asked[i]);
-    wanted = replay.snapshot();
-  } catch (const CannotTell&) {  // one needs what another one makes
-    wanted = stages.last();
-  }
+  Replay replay{live_, target_, stop_};
+  for (const auto* one : before) replay.execute(*one);
+  for (std::size_t i = 0; i < asked.size(); ++i)
+    if (is_done(i)) replay.execute(*asked[i]);
+  const auto wanted = replay.snapshot();
   judgement.fits = differences(wanted, live, stages.touched()).empty();
-  for (std::size_t i = 0; i < stages.count(); ++i) {
-    auto& one = judgement.migrations[i];
-    if (one.kind == Which::no_trace) continue;
+  for (std::size_t i = 0; i < asked.size(); ++i) {
     const auto names = stages.touched_by(i + 1);
     const auto left = differences(wanted, live, names);
-    one.kind = !left.empty() ? Which::mixed : is_done(i) ? Which::there : Which::absent;
-    one.differences = told(one.kind == Which::absent ? differences(stages.last(), live, names) : left);
+    const auto kind = !left.empty() ? Which::mixed : is_done(i) ? Which::there : Which::absent;
+    set_state(judgement.migrations[i], kind,
+              kind == Which::absent ? differences(stages.last(), live, names) : left, names.empty());
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "schemagate/base/hash.hpp"
 #include "schemagate/base/password.hpp"
@@ -20,6 +21,8 @@ using namespace std::chrono_literals;
 using Trace = Statement::Trace;
 
 constexpr auto k_replay_within = 5min;
+constexpr std::size_t k_failed_max = 20;
+constexpr std::size_t k_shown_max = 80;
 constexpr std::int64_t k_size_max_bytes = std::int64_t{2} << 30;
 
 // In a DO block, a query or a function these lead out of the database, or may end somebody's work.
@@ -71,9 +74,12 @@ OpenSession door_to(const Target& target) {
                                             : connection_string("scratch.url", settings.url);
   return [address, path = target.search_path_setting(),
           timeout = target.manifest.database.connect_timeout](const std::string& database) {
-    ConnectionSettings with{.application_name = "schemagate scratch", .connect_timeout = timeout};
+    ConnectionSettings with{.application_name = "schemagate scratch",
+                            .connect_timeout = timeout,
+                            .defaults = {{"default_transaction_read_only", "off"}}};
     if (!database.empty())
-      with.defaults = {{"search_path", path},
+      with.defaults = {{"default_transaction_read_only", "off"},
+                       {"search_path", path},
                        {"statement_timeout", std::to_string(Milliseconds{k_replay_within}.count())},
                        {"lock_timeout", "0"},
                        {"idle_in_transaction_session_timeout", "0"},
@@ -190,8 +196,8 @@ void Replay::keep_within_bounds(const Migration& migration) {
   if (scratch_.size_bytes() > k_size_max_bytes) throw give_up("needs more than 2 GB");
 }
 
-std::optional<Replay::Failed> Replay::execute(const Migration& migration,
-                                              const AfterStatement& after_statement) {
+std::vector<Replay::Failed> Replay::execute(const Migration& migration,
+                                            const AfterStatement& after_statement) {
   keep_within_bounds(migration);
   if (migration.sql.find('\0') != std::string::npos)
     throw CannotTell{fmt::format("{} holds NUL bytes", display_path(migration)), {}};
@@ -199,7 +205,7 @@ std::optional<Replay::Failed> Replay::execute(const Migration& migration,
   refuse_what_may_reach_outside(migration, script);
   const CancelOnStop cancel{scratch_.session(), stop_};
   try {
-    auto failed = attempt(script, after_statement);
+    auto failed = attempt(migration, script, after_statement);
     stop_.check();
     return failed;
   } catch (const ScriptRefused& e) {
@@ -211,46 +217,57 @@ std::optional<Replay::Failed> Replay::execute(const Migration& migration,
   }
 }
 
-std::optional<Replay::Failed> Replay::attempt(const std::vector<Statement>& script,
-                                              const AfterStatement& after_statement) {
+std::vector<Replay::Failed> Replay::attempt(const Migration& migration,
+                                            const std::vector<Statement>& script,
+                                            const AfterStatement& after_statement) {
   std::vector<Cut> cuts;
+  std::vector<Failed> failed;
   auto segments = split_into_segments(script, cuts);
   for (std::size_t i = 0; i < segments.size();) {
     const Statement* at = nullptr;
     try {
-      run_segment(script, segments[i], after_statement, at);
+      run_segment(script, segments[i], failed, after_statement, at);
       ++i;
     } catch (const pg::Error& e) {
-      in_transaction_ = false;
-      scratch_.session().execute(segments[i].transactional ? "ROLLBACK" : "SELECT 1");
+      stop_.check();
+      if (std::exchange(in_transaction_, false)) scratch_.session().execute("ROLLBACK");
       reset();
-      const bool is_cut = at != nullptr && (needs_commit_before(e.sqlstate) || refuses_transactions(e.sqlstate));
       const auto count = segments.size();
-      if (is_cut) {
+      if (at != nullptr && (needs_commit_before(e.sqlstate) || refuses_transactions(e.sqlstate))) {
         cuts.push_back({at->line, at->column,
                         needs_commit_before(e.sqlstate) ? Cut::Kind::before : Cut::Kind::alone});
         segments = split_into_segments(script, cuts);
       }
-      if (!is_cut || segments.size() == count)
-        return Failed{at == nullptr ? 0 : number_of(script, *at), e.message};
+      if (segments.size() != count) continue;
+      failed.push_back({at == nullptr ? 0 : number_of(script, *at), e.message});
+      if (at == nullptr) ++i;  // the COMMIT itself
+      if (failed.size() > k_failed_max)
+        throw CannotTell{fmt::format("too much of {} fails in an empty database: {}", migration.name,
+                                     failed.front().reason), {}};
     }
   }
-  return std::nullopt;
+  return failed;
 }
 
 void Replay::run_segment(const std::vector<Statement>& script, const Segment& segment,
-                         const AfterStatement& after_statement, const Statement*& at) {
+                         const std::vector<Failed>& failed, const AfterStatement& after_statement,
+                         const Statement*& at) {
   auto& session = scratch_.session();
   if (segment.transactional)
-    session.execute("BEGIN" + (segment.transaction_options.empty() ? "" : " " + segment.transaction_options));
+    session.execute("BEGIN" + (segment.transaction_options.empty()
+                                   ? std::string{}
+                                   : " " + segment.transaction_options));
   in_transaction_ = segment.transactional;
   for (const auto& setting : segment.settings) session.execute(setting.text);
   for (const auto& statement : segment.statements) {
     at = &statement;
-    if (statement.trace == Trace::outside)
-      left_out_.push_back(without_password(statement.text, 80));
-    else session.execute(statement.text);
     const auto number = number_of(script, statement);
+    const bool is_left_out = std::any_of(failed.begin(), failed.end(), [&](const auto& one) {
+      return number != 0 && one.number == number;
+    });
+    if (statement.trace == Trace::outside)
+      left_out_.push_back(without_password(statement.text, k_shown_max));
+    else if (!is_left_out) session.execute(statement.text);
     if (after_statement && number > 0) after_statement(number);
   }
   at = nullptr;
@@ -271,17 +288,6 @@ std::size_t Replay::number_of(const std::vector<Statement>& script, const Statem
 
 void Replay::reset() {
   scratch_.session().execute(k_reset_session);
-}
-
-void Replay::execute_whole(const Migration& migration) {
-  if (migration.file_missing)
-    throw CannotTell{fmt::format("{} has no script", migration.name), remedy_for_missing_file(migration)};
-  if (const auto failed = execute(migration))
-    throw CannotTell{fmt::format("executed in an empty database after those before it, {} fails{}: {}",
-                                 migration.name,
-                                 failed->number == 0 ? "" : fmt::format(" with its statement {}", failed->number),
-                                 failed->reason),
-                     {}};
 }
 
 Snapshot Replay::snapshot() {

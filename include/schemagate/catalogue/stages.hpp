@@ -23,6 +23,8 @@ class Stages {
   [[nodiscard]] bool touches_anything() const;
   [[nodiscard]] std::set<ObjectName> touched() const;
   [[nodiscard]] std::set<ObjectName> touched_by(std::size_t number) const;
+  // Whatever the step touches is as it was before.
+  [[nodiscard]] bool is_undone(std::size_t number, const Snapshot& live) const;
   [[nodiscard]] const Snapshot& last() const { return last_; }
 
   // The numbers of the steps after which it is like `live`, 0 for before the first; ascending.
@@ -38,6 +40,7 @@ class Stages {
 
  private:
   using Changes = std::map<ObjectName, std::optional<Object>>;
+  [[nodiscard]] Snapshot after(std::size_t number) const;
   [[nodiscard]] std::vector<std::size_t> counts(const Snapshot& live) const;
 
   Snapshot before_;

@@ -42,7 +42,8 @@ struct MigrationState {
   Kind kind = Kind::untold;
   // Mixed: from what it makes. Absent: what is missing.
   std::vector<std::string> differences = {};
-  bool changes_data = false;             // it does more than the catalogue shows
+  bool changes_data = false;  // it does more than the catalogue shows
+  std::string untold = {};    // why, where it concerns this one only
 };
 
 struct Judgement {
@@ -51,10 +52,12 @@ struct Judgement {
   bool fits = true;
   std::size_t closest = 0;
   std::vector<std::string> differences;
-  std::optional<CannotTell> cannot_tell;  // why some are untold
+  std::optional<CannotTell> cannot_tell;  // why all of them are untold
 
   [[nodiscard]] std::vector<const Migration*> there() const;
   [[nodiscard]] const MigrationState* find(const std::string& name) const;
+  // For the end of a sentence about one that is untold; and what helps.
+  [[nodiscard]] CannotTell why_untold(const MigrationState& state) const;
 };
 
 class Judge {
@@ -80,6 +83,8 @@ class Judge {
                   Judgement& judgement);
   void judge_selection(const Migrations& before, const Migrations& asked, const Stages& stages,
                        const Snapshot& live, Judgement& judgement);
+  void set_state(MigrationState& state, MigrationState::Kind kind,
+                 const std::vector<Difference>& left, bool is_without_trace) const;
   void tell_progress(std::size_t number, std::size_t count);
   [[nodiscard]] std::vector<std::string> told(const std::vector<Difference>& differences) const;
 
