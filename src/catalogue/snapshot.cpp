@@ -147,7 +147,7 @@ Snapshot snapshot_of(const pg::Rows& all_objects) {
 }
 
 Snapshot take_snapshot(pg::Session& session, const Beside& beside) {
-  return snapshot_of(session.query(snapshot_sql(beside, k_all_objects)));
+  return snapshot_of(session.query_aside(snapshot_sql(beside, k_all_objects)));
 }
 
 bool is_as_wanted(const ObjectName& name, const Object* wanted, const Object* found) {

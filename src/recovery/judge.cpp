@@ -114,7 +114,7 @@ const Snapshot& Judge::live() try {
 }
 
 void Judge::tell_progress(std::size_t number, std::size_t count) {
-  if (number > 1 && reminder_.is_due("replaying"))
+  if (quiet_.passed() && reminder_.is_due("replaying"))
     log::info(fmt::format("replaying the migrations in a scratch database: {} of {}", number, count));
 }
 

@@ -92,6 +92,7 @@ class Judge {
   const Target& target_;
   const Stop& stop_;
   std::optional<Snapshot> live_snapshot_;
+  Deadline quiet_{Milliseconds{2000}};  // until then nobody wonders
   Reminder reminder_;
 };
 
