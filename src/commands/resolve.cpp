@@ -17,6 +17,10 @@ using Which = MigrationState::Kind;
 
 constexpr std::size_t k_differences_max = 6;
 
+std::string some_differences(const MigrationState& state) {
+  return join(some_of(state.differences, k_differences_max), "; ");
+}
+
 void tell(const Settlement& settlement) {
   for (const auto& line : describe(settlement)) log::info(line);
 }
@@ -128,12 +132,16 @@ Corrections Resolve::decide_rolled_back(const std::string& name) {
     return {as_rolled_back(name, "a person said so (--rolled-back)")};
   }
   if (const auto* row = history_.applied(name)) {
-    if (const auto kind = claim(name).kind; kind == Which::absent || kind == Which::mixed)
-      return decide_claim(*row, Decision::rolled_back);
-    throw Failure{ExitCode::history,
-                  fmt::format("migration {} is applied and did not fail{}", name,
-                              target_.folder.code_of(Problem::did_not_fail)),
-                  "what it did is undone by a new migration"};
+    const auto state = claim(name);
+    if (state.kind == Which::absent) return decide_claim(*row, Decision::rolled_back);
+    const bool is_part = state.kind == Which::mixed;
+    throw Failure{
+        ExitCode::history,
+        fmt::format("migration {} is applied and did not fail{}{}", name,
+                    target_.folder.code_of(Problem::did_not_fail),
+                    is_part ? "; but not all of it is there: " + some_differences(state) : ""),
+        is_part ? "make what is missing by hand, or by a new migration"
+                : "what it did is undone by a new migration"};
   }
   if (last_row(name, false) == nullptr)
     throw Failure{ExitCode::history,
@@ -153,7 +161,7 @@ Corrections Resolve::decide_claim(const HistoryRow& row, Decision decision) {
                                row.name, why),
                    hint};
   };
-  const auto missing = join(some_of(state.differences, k_differences_max), "; ");
+  const auto missing = some_differences(state);
   switch (state.kind) {
     case Which::there: nothing(row.name, "is recorded as applied, and all of it is there"); return {};
     case Which::no_trace:
@@ -197,8 +205,7 @@ Corrections Resolve::decide_edited(const HistoryRow& row, Decision decision) {
   const auto why = state.kind == Which::untold ? cannot_be_told(applied_->why_untold(state))
                    : state.differences.empty()
                        ? "what its file does now cannot all be seen in the database"
-                       : "the database is not as its file makes it now: " +
-                             join(some_of(state.differences, k_differences_max), "; ");
+                       : "the database is not as its file makes it now: " + some_differences(state);
   throw Failure{
       ExitCode::history,
       fmt::format("migration {} was edited after it was applied, and {}; nothing was changed", row.name, why),

@@ -47,6 +47,7 @@ class Run {
     const ScriptConnection connection = script_connection(lease);
     try {
       session_ = connection.open();
+      if (!target_.database.pooled()) drop_scratches_left(session_, scratch_key(target_));
       journal_.begin(session_, lease, is_native() ? std::string{format().name()} : "command");
       // Another runner of this release may have done it while we waited.
       if (is_done_already()) return end_idle(lease);

@@ -53,7 +53,10 @@ StatusReport Inspector::inspect() {
   const pg::Transaction look{
       session,
       std::string{pg::k_guard} +
-          "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '60s';",
+          "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '60s';" +
+          // It may be idle while a replay is at work.
+          "SET LOCAL idle_in_transaction_session_timeout = 0;" +
+          (session.server_major_version() >= 17 ? "SET LOCAL transaction_timeout = 0;" : ""),
       pg::Transaction::Kind::snapshot};
   try {
     look_at_all(session);

@@ -88,6 +88,11 @@ bool complains_of_something_missing(const std::string& logs) {
          logs.find("No such ") != std::string::npos;
 }
 
+bool changes_data(const ScriptState& state) {
+  return std::any_of(state.statements.begin(), state.statements.end(),
+                     [](const auto& one) { return one.trace == Statement::Trace::data; });
+}
+
 bool has_dropped(const ScriptState& state) {
   return std::any_of(state.statements.begin(),
                      state.statements.begin() + static_cast<std::ptrdiff_t>(state.done_at_least),
@@ -191,6 +196,10 @@ void judge(Settlement& settlement, const Folder& folder, const ScriptState& stat
     case Kind::none:
       if (completed)
         return judge_unclear(settlement, "it is recorded as executed, but nothing of it is there");
+      if (changes_data(state) && !(ended && is_one))
+        return judge_unclear(settlement,
+                             "nothing of it seems to be there, but it does more than the "
+                             "catalogue can show, which must not be done twice");
       return judge_rolled_back(settlement, ended || writer_is_gone, "nothing of it is there");
     case Kind::part:
       // Then what looks made, or dropped, may have been so before.
@@ -217,7 +226,7 @@ void judge(Settlement& settlement, const Folder& folder, const ScriptState& stat
     settlement.hint = (state.hint == Hint{} ? Hint{} : state.hint + "; or: ") + settlement.hint;
     return;
   }
-  if (state.kind == Kind::other && state.order_proves_none)
+  if (state.kind == Kind::other && state.order_proves_none && !changes_data(state))
     return judge_rolled_back(settlement, false,
                              "nothing of it is there: its first statement is not done, so that "
                              "somebody else made what there is of the others");

@@ -242,8 +242,8 @@ void Judge::judge_selection(const Migrations& before, const Migrations& asked, c
     const auto names = stages.touched_by(i + 1);
     const auto left = differences(wanted, live, names);
     const auto kind = !left.empty() ? Which::mixed : is_done(i) ? Which::there : Which::absent;
-    set_state(judgement.migrations[i], kind,
-              kind == Which::absent ? differences(stages.last(), live, names) : left, names.empty());
+    const auto missing = differences(stages.last(), live, names);
+    set_state(judgement.migrations[i], kind, missing.empty() ? left : missing, names.empty());
   }
 }
 
