@@ -79,7 +79,8 @@ class Run {
                                .history = *target_.writable_history(),
                                .tool_lock = tool_lock,
                                .stop = stop_,
-                               .may_run_alone = may_run_unfenced()};
+                               .may_run_alone = may_run_unfenced(),
+                               .compare = comparison(history)};
     if (target_.settings.atomic == Atomic::release && !plan.pending.empty()) {
       apply_as_release(session_, plan, context, report_.applied, [&](Fenced& transaction) {
         journal_.complete(transaction, verified(), plan.pending.size());
@@ -115,6 +116,7 @@ class Run {
   void reconnect(const ScriptConnection& connection, const std::string& lost);
   History settled_history(const Lease& lease);
   Plan planned(const History& history);
+  std::function<void(const Judge::Migrations&)> comparison(const History& history);
   void refuse_what_is_not_there(const History& history);
   void refuse_lost_folder(const History& history) const;
   void create_history(const Lease& lease, const History& history);
@@ -256,6 +258,16 @@ Plan Run::planned(const History& history) {
   if (!history.exists() && !target_.folder.migrations.empty()) tell_no_history(session_, target_);
   refuse_lost_folder(history);
   return plan;
+}
+
+std::function<void(const Judge::Migrations&)> Run::comparison(const History& history) {
+  const auto& settings = target_.settings;
+  if (settings.atomic != Atomic::release && !settings.verify_each) return {};
+  return [this, &history](const Judge::Migrations& made) {
+    auto before = applied_in_order(history, target_.folder);
+    for (const auto& name : report_.applied) before.push_back(target_.folder.find(name));
+    refuse_other_shapes(session_, target_, before, made, stop_);
+  };
 }
 
 // A row that a person wrote, or had written, may claim what was never done.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 
 namespace schemagate {
@@ -91,6 +92,25 @@ std::optional<Failure> not_there(const Judgement& applied) {
   if (first == nullptr) return std::nullopt;
   return with(ExitCode::history, "recorded as applied, but nothing of it is there:", some_of(lines, 20),
               execute_again(*first->migration));
+}
+
+void refuse_other_shapes(pg::Session& session, const Target& target,
+                         const Judge::Migrations& before, const Judge::Migrations& made,
+                         const Stop& stop) {
+  const auto judgement = Judge{session, target, stop}.migrations(before, made, true);
+  if (judgement.cannot_tell)
+    log::warn("IF NOT EXISTS left something that was there already; " + cannot_be_told(*judgement.cannot_tell));
+  std::vector<std::string> lines;
+  for (const auto& one : judgement.migrations)
+    if (one.kind == Which::mixed || one.kind == Which::absent)
+      for (const auto& line : one.differences) lines.push_back(one.migration->name + ": " + line);
+  if (lines.empty()) return;
+  throw with(ExitCode::check_failed,
+             "IF NOT EXISTS left something that was there already, in another shape; nothing of it "
+             "was committed:",
+             some_of(lines, 20),
+             "is what was there needed? correct it by hand until it is what the script makes, or let "
+             "the script change it (ALTER), and deploy again");
 }
 
 // All that stand before the last one, or are recorded already, are meant by --through.

@@ -24,6 +24,12 @@ namespace schemagate {
 // What settles that.
 [[nodiscard]] Hint execute_again(const Migration& migration);
 
+// Throws Failure (check_failed) where what these have just made, in the session's transaction, is
+// not what their scripts say: IF NOT EXISTS left something of another shape. `before`: applied.
+void refuse_other_shapes(pg::Session& session, const Target& target,
+                         const Judge::Migrations& before, const Judge::Migrations& made,
+                         const Stop& stop);
+
 // Tables, but no history. With the command that records what is there.
 [[nodiscard]] Failure not_baselined(const Target& target, const History& history,
                                     const Judgement& judgement);
