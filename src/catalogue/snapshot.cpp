@@ -15,6 +15,7 @@ namespace schemagate {
 namespace {
 
 constexpr std::size_t k_definition_max = 80;
+constexpr std::size_t k_words_before = 30;  // bytes
 
 const Object* pointer_to(const std::optional<Object>& object) {
   return object ? &*object : nullptr;
@@ -35,9 +36,8 @@ std::pair<std::string, std::string> where_they_differ(const std::string& a, cons
   if (one.size() > k_definition_max || other.size() > k_definition_max) {
     const auto [first, second] = std::mismatch(one.begin(), one.end(), other.begin(), other.end());
     auto at = static_cast<std::size_t>(first - one.begin());
-    at = at < 20 ? 0 : at - 20;
-    while (at > 0 && (static_cast<unsigned char>(one[at]) & 0xC0U) == 0x80U) --at;
-    if (at > 0) {
+    at = one.rfind(' ', at < k_words_before ? 0 : at - k_words_before);
+    if (at != std::string::npos) {
       one = "…" + one.substr(at);
       other = "…" + other.substr(at);
     }
@@ -77,7 +77,8 @@ bool is_shown(const Difference& difference) {
 
 std::string in_brackets(const Difference& difference, const Object& object) {
   const auto text = shortened(on_one_line(object.definition), k_definition_max);
-  return !is_shown(difference) || difference.object.kind == "relation" || text.empty()
+  const auto& kind = difference.object.kind;
+  return !is_shown(difference) || kind == "relation" || kind == "schema" || text.empty()
              ? ""
              : " (" + text + ")";
 }
