@@ -88,22 +88,28 @@ void Baseline::check(std::vector<Correction>& corrections, const Judge::Migratio
   for (const auto& one : corrections) {
     const auto& state = *judgement.find(one.name);
     const auto lines = join(some_of(state.differences, k_differences_max), "; ");
-    if (state.kind == Which::untold) problems += fmt::format("\n  {}: {}", one.name, cannot_be_told(judgement.why_untold(state)));
-    else if (state.kind == Which::absent || state.kind == Which::mixed) problems += fmt::format("\n  {}: {}", one.name, lines);
+    if (state.kind == Which::untold)
+      problems += fmt::format("\n  {}: {}", one.name, cannot_be_told(judgement.why_untold(state)));
+    else if (state.kind == Which::absent || state.kind == Which::mixed)
+      problems += fmt::format("\n  {}: {}", one.name, lines);
     else if (state.changes_data)
-      log::warn(fmt::format("migration {} changes data, too, and whether that was done cannot be seen", one.name));
+      log::warn(fmt::format(
+          "migration {} changes data, too, and whether that was done cannot be seen", one.name));
   }
   if (problems.empty()) return;
   if (options.force) {
     log::warn("recorded against the evidence:" + problems);
     for (auto& one : corrections)
-      one.because = fmt::format("baseline --force, against the evidence ({}), because: {}", trim(problems), options.because);
+      one.because = fmt::format("baseline --force, against the evidence ({}), because: {}",
+                                trim(problems), options.because);
     return;
   }
   throw Failure{
       ExitCode::history,
       "the database is not exactly as these make it, so nothing was recorded:" + problems,
-      (judgement.cannot_tell && judgement.cannot_tell->hint != Hint{} ? judgement.cannot_tell->hint + "; or " : Hint{}) +
+      (judgement.cannot_tell && judgement.cannot_tell->hint != Hint{}
+           ? judgement.cannot_tell->hint + "; or "
+           : Hint{}) +
           "leave these migrations out, and a run applies them; or correct by hand what differs; or, "
           "if you are sure that they are done all the same, the same command with: --force --because \"...\""};
 }

@@ -128,9 +128,8 @@ void Inspector::look_at_marked(pg::Session& session) {
          is_absent ? "is recorded as applied, but nothing of it is there"
                    : "is recorded as applied, but not all of it is there",
          some_of(one.differences, k_differences_max),
-         is_absent
-             ? execute_again(*one.migration)
-             : "make what is missing by hand, or by a new migration",
+         is_absent ? execute_again(*one.migration)
+                   : "make what is missing by hand, or by a new migration",
          ExitCode::history});
   }
   for (const auto& row : history_.rows) {
@@ -157,16 +156,16 @@ void Inspector::tell_what_is_there(Finding& finding, const MigrationState& state
     finding.hint = record_and_run(target_, history_, judgement.there());
   } else if (state.kind == Kind::mixed) {
     finding.what = "is not applied, but a part of what it makes is there, or in another shape";
-    for (const auto& line : some_of(state.differences, k_differences_max)) finding.evidence.push_back(line);
+    for (const auto& line : some_of(state.differences, k_differences_max))
+      finding.evidence.push_back(line);
     finding.hint = own_command("resolve " + shell_word(state.migration->name) + " --auto") +
                    " tells what can be done about it";
   }
 }
 
 void Inspector::look_at_pending(pg::Session& session) {
-  const auto existing = history_.exists()
-                            ? examine_pending(session, target_, history_, stop_)
-                            : Judgement{};
+  const auto existing =
+      history_.exists() ? examine_pending(session, target_, history_, stop_) : Judgement{};
   for (const auto* migration : pending_of(target_.folder, history_)) {
     if (states_.contains(migration->name)) continue;
     Finding finding{"pending", migration->name,    "is not applied",

@@ -86,7 +86,8 @@ MigrationState Resolve::claim(const std::string& name) {
 
 bool Resolve::is_edited(const HistoryRow& row) const {
   const auto* found = migration(row.name);
-  return found != nullptr && !row.checksum.empty() && !target_.folder.has_content(*found, row.checksum);
+  return found != nullptr && !row.checksum.empty() &&
+         !target_.folder.has_content(*found, row.checksum);
 }
 
 Corrections Resolve::decide(const std::string& name, Decision decision) {
@@ -163,7 +164,9 @@ Corrections Resolve::decide_claim(const HistoryRow& row, Decision decision) {
   };
   const auto missing = some_differences(state);
   switch (state.kind) {
-    case Which::there: nothing(row.name, "is recorded as applied, and all of it is there"); return {};
+    case Which::there:
+      nothing(row.name, "is recorded as applied, and all of it is there");
+      return {};
     case Which::no_trace:
       nothing(row.name, "is recorded as applied, and the catalogue shows nothing of it either way");
       return {};
@@ -175,10 +178,12 @@ Corrections Resolve::decide_claim(const HistoryRow& row, Decision decision) {
     case Which::absent: break;
   }
   if (decision == Decision::automatic && state.changes_data)
-    throw refused("nothing of it is there as far as can be seen, and it changes data, too: " + missing,
+    throw refused("nothing of it is there as far as can be seen, and it changes data, too: " +
+                      missing,
                   "if its data was not changed either: " +
                       own_command("resolve " + shell_word(row.name) + " --rolled-back"));
-  log::info(fmt::format("{} is recorded as applied, but nothing of it is there: {}", row.name, missing));
+  log::info(
+      fmt::format("{} is recorded as applied, but nothing of it is there: {}", row.name, missing));
   return {{.name = row.name,
            .row_ids = {row.id},
            .because = "recorded as applied, but nothing of it is there"}};
@@ -208,7 +213,8 @@ Corrections Resolve::decide_edited(const HistoryRow& row, Decision decision) {
                        : "the database is not as its file makes it now: " + some_differences(state);
   throw Failure{
       ExitCode::history,
-      fmt::format("migration {} was edited after it was applied, and {}; nothing was changed", row.name, why),
+      fmt::format("migration {} was edited after it was applied, and {}; nothing was changed",
+                  row.name, why),
       "undo the edit, and write a new migration that does what it should do; or, if you know that "
       "the database is as it should be, accept this one file: " +
           own_command("resolve " + shell_word(row.name) + " --applied")};
@@ -220,7 +226,8 @@ Corrections Resolve::decide_pending(const std::string& name) {
   const auto* state = judgement.find(name);
   const auto refused = [&](const std::string& why, const Hint& hint) {
     return Failure{ExitCode::history,
-                   fmt::format("migration {} is not settled, nothing was changed: {}", name, why), hint};
+                   fmt::format("migration {} is not settled, nothing was changed: {}", name, why),
+                   hint};
   };
   const auto by_person = "look at what is there; if all of it is done: " +
                          own_command("resolve " + shell_word(name) + " --applied") +
@@ -244,8 +251,9 @@ Corrections Resolve::decide_pending(const std::string& name) {
     case Which::there: break;
   }
   if (state->changes_data)
-    throw refused("what it makes is there, but it changes data, too, and whether that was done cannot be seen",
-                  by_person);
+    throw refused(
+        "what it makes is there, but it changes data, too, and whether that was done cannot be seen",
+        by_person);
   Corrections corrections{as_applied(name, "all of it is there")};
   for (const auto& one : judgement.migrations)
     if (one.kind == Which::there && one.migration->name != name && !one.changes_data)

@@ -196,7 +196,9 @@ Rows Session::query(const std::string& sql, const std::vector<Value>& parameters
 Rows Session::query_aside(const std::string& sql) {
   if (!impl_->in_transaction) return query(sql);
   execute(std::string{"SAVEPOINT schemagate_aside;"} + k_guard);
-  const auto take_back = [&] { execute("ROLLBACK TO SAVEPOINT schemagate_aside; RELEASE SAVEPOINT schemagate_aside"); };
+  const auto take_back = [&] {
+    execute("ROLLBACK TO SAVEPOINT schemagate_aside; RELEASE SAVEPOINT schemagate_aside");
+  };
   try {
     auto rows = query(sql);
     take_back();

@@ -94,11 +94,10 @@ bool changes_data(const ScriptState& state) {
 }
 
 bool has_dropped(const ScriptState& state) {
-  return std::any_of(state.statements.begin(),
-                     state.statements.begin() + static_cast<std::ptrdiff_t>(state.done_at_least),
-                     [](const Statement& one) {
-                       return lower_case(one.text).find("drop ") != std::string::npos;
-                     });
+  return std::any_of(
+      state.statements.begin(),
+      state.statements.begin() + static_cast<std::ptrdiff_t>(state.done_at_least),
+      [](const Statement& one) { return lower_case(one.text).find("drop ") != std::string::npos; });
 }
 
 bool commits_by_itself(const Statement& statement) {
@@ -121,7 +120,8 @@ std::string what_is_left(const ScriptState& state, const std::string& file) {
 std::string shown(const Statement& statement) {
   const bool is_data = statement.trace == Statement::Trace::data;
   const auto text = is_data ? without_constants(statement.text) : statement.text;
-  return without_password(join(split(text, '\n'), " "), is_data ? k_data_size_max : k_line_size_max);
+  return without_password(join(split(text, '\n'), " "),
+                          is_data ? k_data_size_max : k_line_size_max);
 }
 
 // Statement by statement, but for those that leave nothing behind.
@@ -134,11 +134,11 @@ std::vector<std::string> report(const ScriptState& state) {
     const bool can_be_seen = state.kind != ScriptState::Kind::untold &&
                              state.kind != ScriptState::Kind::other &&
                              state.kind != ScriptState::Kind::no_trace;
-    const auto* mark = !can_be_seen                 ? "cannot be seen"
-                       : i < state.done_at_least    ? "done"
-                       : i >= state.done_at_most    ? "not done"
+    const auto* mark = !can_be_seen                     ? "cannot be seen"
+                       : i < state.done_at_least        ? "done"
+                       : i >= state.done_at_most        ? "not done"
                        : statement.trace == Trace::data ? "cannot be seen"
-                                                    : "as good as done";
+                                                        : "as good as done";
     lines.push_back(fmt::format("line {}: {}: {}", statement.line, mark, shown(statement)));
   }
   return some_of(std::move(lines), k_report_lines_max);
@@ -231,8 +231,9 @@ void judge(Settlement& settlement, const Folder& folder, const ScriptState& stat
                              "nothing of it is there: its first statement is not done, so that "
                              "somebody else made what there is of the others");
   if (state.kind == Kind::other) {
-    judge_unclear(settlement, "the catalogue is as it would be at no stage of the script: something "
-                              "else has made or changed part of it");
+    judge_unclear(settlement,
+                  "the catalogue is as it would be at no stage of the script: something "
+                  "else has made or changed part of it");
     settlement.report = state.differences;
     if (!state.because.empty()) settlement.report.insert(settlement.report.begin(), state.because);
     return;
@@ -301,16 +302,17 @@ class Examination {
   void judge_one(Settlement& settlement, bool writer_is_gone) {
     const auto before = applied_in_order(history_, target_.folder);
     judge(settlement, target_.folder, judge_.script(before, *settlement.migration), writer_is_gone);
-    if (settlement.outcome != Outcome::unclear && settlement.outcome != Outcome::half_applied) return;
+    if (settlement.outcome != Outcome::unclear && settlement.outcome != Outcome::half_applied)
+      return;
     if (!settlement.row->checksum.empty() &&
         !target_.folder.has_content(*settlement.migration, settlement.row->checksum))
       return;
     const auto& all = judgement_of_all(before);
     if (!is_there_with_later_ones(settlement, all)) return;
     settlement.report.clear();
-    judge_applied(settlement, false,
-                  fmt::format("all of it is there: the database is as after {}",
-                              all.there().back()->name));
+    judge_applied(
+        settlement, false,
+        fmt::format("all of it is there: the database is as after {}", all.there().back()->name));
   }
 
   // Of all that are not applied, in the folder's order.

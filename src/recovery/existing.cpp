@@ -24,7 +24,8 @@ std::string which_are_there(const Judgement& judgement) {
   if (there.size() == 1) return "migration " + there.front()->name;
   if (there.size() == all) return fmt::format("each of the {} migrations", all);
   const auto is_first = [&](std::size_t i) {
-    return judgement.migrations[i].kind == Which::there || judgement.migrations[i].kind == Which::no_trace;
+    return judgement.migrations[i].kind == Which::there ||
+           judgement.migrations[i].kind == Which::no_trace;
   };
   std::size_t first = 0;
   while (first < all && is_first(first)) ++first;
@@ -32,7 +33,8 @@ std::string which_are_there(const Judgement& judgement) {
     return fmt::format("each of the first {} of {} migrations", first, all);
   std::vector<std::string> names;
   for (const auto* one : there) names.push_back(one->name);
-  return fmt::format("{} of {} migrations ({})", there.size(), all, shortened(join(names, ", "), k_names_max));
+  return fmt::format("{} of {} migrations ({})", there.size(), all,
+                     shortened(join(names, ", "), k_names_max));
 }
 
 // One that is there in part only stands before one that is there.
@@ -74,7 +76,8 @@ Judgement examine_pending(pg::Session& session, const Target& target, const Hist
 
 Judgement examine_applied(pg::Session& session, const Target& target, const History& history,
                           const Stop& stop) {
-  return Judge{session, target, stop}.migrations({}, applied_in_order(history, target.folder), true);
+  return Judge{session, target, stop}.migrations({}, applied_in_order(history, target.folder),
+                                                 true);
 }
 
 Hint execute_again(const Migration& migration) {
@@ -90,7 +93,8 @@ std::optional<Failure> not_there(const Judgement& applied) {
     for (const auto& line : one.differences) lines.push_back(one.migration->name + ": " + line);
   }
   if (first == nullptr) return std::nullopt;
-  return with(ExitCode::history, "recorded as applied, but nothing of it is there:", some_of(lines, 20),
+  return with(ExitCode::history,
+              "recorded as applied, but nothing of it is there:", some_of(lines, 20),
               execute_again(*first->migration));
 }
 
@@ -99,18 +103,20 @@ void refuse_other_shapes(pg::Session& session, const Target& target,
                          const Stop& stop) {
   const auto judgement = Judge{session, target, stop}.migrations(before, made, true);
   if (judgement.cannot_tell)
-    log::warn("IF NOT EXISTS left something that was there already; " + cannot_be_told(*judgement.cannot_tell));
+    log::warn("IF NOT EXISTS left something that was there already; " +
+              cannot_be_told(*judgement.cannot_tell));
   std::vector<std::string> lines;
   for (const auto& one : judgement.migrations)
     if (one.kind == Which::mixed || one.kind == Which::absent)
       for (const auto& line : one.differences) lines.push_back(one.migration->name + ": " + line);
   if (lines.empty()) return;
-  throw with(ExitCode::check_failed,
-             "IF NOT EXISTS left something that was there already, in another shape; nothing of it "
-             "was committed:",
-             some_of(lines, 20),
-             "is what was there needed? correct it by hand until it is what the script makes, or let "
-             "the script change it (ALTER), and deploy again");
+  throw with(
+      ExitCode::check_failed,
+      "IF NOT EXISTS left something that was there already, in another shape; nothing of it "
+      "was committed:",
+      some_of(lines, 20),
+      "is what was there needed? correct it by hand until it is what the script makes, or let "
+      "the script change it (ALTER), and deploy again");
 }
 
 // All that stand before the last one, or are recorded already, are meant by --through.
@@ -126,7 +132,8 @@ Hint record_and_run(const Target& target, const History& history,
   }
   std::string names;
   for (const auto* one : there) names += " " + shell_word(one->name);
-  return own_command("baseline" + (is_through ? " --through " + shell_word(last) : names)) + and_run();
+  return own_command("baseline" + (is_through ? " --through " + shell_word(last) : names)) +
+         and_run();
 }
 
 Failure not_baselined(const Target& target, const History& history, const Judgement& judgement) {
@@ -145,31 +152,38 @@ Failure not_baselined(const Target& target, const History& history, const Judgem
       if (one.kind == Which::mixed)
         for (const auto& line : one.differences) lines.push_back(one.migration->name + ": " + line);
     if (!lines.empty()) text += "\n  of others there is a part:";
-    return with(ExitCode::history, text, some_of(lines, 10), record_and_run(target, history, there));
+    return with(ExitCode::history, text, some_of(lines, 10),
+                record_and_run(target, history, there));
   }
   if (judgement.cannot_tell)
-    return {ExitCode::history, text + "\n  " + cannot_be_told(*judgement.cannot_tell),
-            (judgement.cannot_tell->hint == Hint{} ? Hint{} : judgement.cannot_tell->hint + "; ") +
-                "is this the right database? if so, and if the migrations made these tables, record "
-                "them by name: " + own_command("baseline NAME... --force --because \"...\"")};
+    return {
+        ExitCode::history, text + "\n  " + cannot_be_told(*judgement.cannot_tell),
+        (judgement.cannot_tell->hint == Hint{} ? Hint{} : judgement.cannot_tell->hint + "; ") +
+            "is this the right database? if so, and if the migrations made these tables, record "
+            "them by name: " +
+            own_command("baseline NAME... --force --because \"...\"")};
   if (!judgement.fits) {
-    const auto* closest =
-        judgement.closest == 0 ? nullptr : &judgement.migrations[judgement.closest - 1].migration->name;
+    const auto* closest = judgement.closest == 0
+                              ? nullptr
+                              : &judgement.migrations[judgement.closest - 1].migration->name;
     text += closest == nullptr
                 ? "\n  the migrations would start with an empty schema, but:"
-                : fmt::format("\n  it comes closest to what the migrations up to {} make, but:", *closest);
-    return with(ExitCode::history, text, judgement.differences,
-                closest == nullptr
-                    ? "is this the right database? if so, and if nobody needs what is there, a person "
-                      "decides: make by hand what the first migration makes, then: " +
-                          own_command("baseline NAME")
-                    : "is this the right database? if so: correct these by hand, then: " +
-                          own_command("baseline --through " + shell_word(*closest)) + and_run());
+                : fmt::format("\n  it comes closest to what the migrations up to {} make, but:",
+                              *closest);
+    return with(
+        ExitCode::history, text, judgement.differences,
+        closest == nullptr
+            ? "is this the right database? if so, and if nobody needs what is there, a person "
+              "decides: make by hand what the first migration makes, then: " +
+                  own_command("baseline NAME")
+            : "is this the right database? if so: correct these by hand, then: " +
+                  own_command("baseline --through " + shell_word(*closest)) + and_run());
   }
   return {ExitCode::history, text + "\n  none of them is what a migration of this folder makes",
           "is this the right database? if so: give the app a schema of its own (?schema= or "
           "migrations.schema); or, if the tables are to stay beside it, begin a history that holds "
-          "nothing yet: " + own_command("baseline --none")};
+          "nothing yet: " +
+              own_command("baseline --none")};
 }
 
 }  // namespace schemagate

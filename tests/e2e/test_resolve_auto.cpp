@@ -337,7 +337,8 @@ TEST_CASE(
   shop.database().execute(k_two);
   const testing::PgBouncer pooler;
   shop.settings.url = pooler.url(shop.database());
-  CHECK(shop.resolve("1_a", "--auto") == exits(20, "a scratch database cannot be reached through a pooler"));
+  CHECK(shop.resolve("1_a", "--auto") ==
+        exits(20, "a scratch database cannot be reached through a pooler"));
   shop.settings.rest = "scratch: {url: \"" + shop.database().url() + "\"}\n";
   CHECK(shop.resolve("1_a", "--auto") == exits(0, "do not run prisma migrate at the same time"));
   CHECK(joined(shop.history()) == "1_a 0 rolled-back logs, 1_a 0 finished empty-logs");

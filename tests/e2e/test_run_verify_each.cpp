@@ -48,7 +48,8 @@ TEST_CASE("what IF NOT EXISTS left in the right shape, or has made, is committed
   shop.migration("1_users", "CREATE TABLE IF NOT EXISTS users (id int);");
   shop.migration("2_tokens", k_tolerant);
   SUBCASE("it was there") {
-    shop.migration("0_tokens", "CREATE TABLE tokens (id int PRIMARY KEY, token text, expires_at timestamp);");
+    shop.migration("0_tokens",
+                   "CREATE TABLE tokens (id int PRIMARY KEY, token text, expires_at timestamp);");
   }
   SUBCASE("it was not") {}
   CHECK(shop.run() == exits(0));

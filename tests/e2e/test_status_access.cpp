@@ -95,9 +95,7 @@ TEST_CASE("status works for a role that may only read the history, and says what
   shop.database().execute("GRANT SELECT ON _prisma_migrations TO " + role.name());
   // What is there is told by a replay, which needs a scratch database.
   std::string findings = "failed 2_half 20, gate-closed 30, pending 4_next 20";
-  SUBCASE("nothing of our own tables") {
-    findings = "failed 2_half 20, pending 4_next 20";
-  }
+  SUBCASE("nothing of our own tables") { findings = "failed 2_half 20, pending 4_next 20"; }
   SUBCASE("our schema, but no table of it") {
     shop.database().execute("GRANT USAGE ON SCHEMA schemagate TO " + role.name());
     findings = "failed 2_half 20, pending 4_next 20";

@@ -55,7 +55,8 @@ TEST_CASE("each change of a database is told in one line, in the words of Postgr
   };
   constexpr Change k_changes[] = {
       {"DROP TABLE orders", "table orders is missing"},
-      {"CREATE TABLE more (id int, note text NOT NULL)", "table more is there, and no migration made it"},
+      {"CREATE TABLE more (id int, note text NOT NULL)",
+       "table more is there, and no migration made it"},
       {"DROP VIEW names", "view names is missing"},
       {"ALTER TABLE users DROP COLUMN mood", "column users.mood is missing (public.mood)"},
       {"ALTER TABLE users ADD COLUMN age int DEFAULT 7",
@@ -102,10 +103,12 @@ TEST_CASE("each change of a database is told in one line, in the words of Postgr
        "permissive for all to public using (true)"},
       {"GRANT SELECT ON users TO pg_monitor",
        "the grant on table users to pg_monitor is there, and no migration made it (SELECT)"},
-      {"COMMENT ON TABLE users IS 'people'", "comment table users is there, and no migration made it"},
+      {"COMMENT ON TABLE users IS 'people'",
+       "comment table users is there, and no migration made it"},
       {"ALTER SEQUENCE users_id_seq INCREMENT 2", nullptr},
       {"CREATE SCHEMA other", "schema other is there, and no migration made it"},
-      {"CREATE EXTENSION hstore", "extension hstore is there, and no migration made it (in schema public)"},
+      {"CREATE EXTENSION hstore",
+       "extension hstore is there, and no migration made it (in schema public)"},
       {"CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')",
        "table parts_1 is there, and no migration made it"},
       {"CREATE STATISTICS pair ON id, name FROM users", nullptr},
@@ -124,7 +127,8 @@ TEST_CASE("each change of a database is told in one line, in the words of Postgr
   }
 }
 
-TEST_CASE("a snapshot executes nothing that a neighbour has planted, and waits for nobody for long") {
+TEST_CASE(
+    "a snapshot executes nothing that a neighbour has planted, and waits for nobody for long") {
   const testing::TestDatabase database;
   database.execute(k_shop);
   auto session = database.connect();

@@ -1,6 +1,6 @@
 #pragma once
-// What became of migrations whose history rows do not say: judged by a replay. Reads only. `run` settles what is proven, `resolve --auto` what is clear,
-// `status` tells all of it.
+// What became of migrations whose history rows do not say: judged by a replay. Reads only. `run`
+// settles what is proven, `resolve --auto` what is clear, `status` tells all of it.
 
 #include <string>
 #include <vector>
@@ -30,9 +30,11 @@ struct Settlement {
 };
 [[nodiscard]] std::vector<Settlement> examine_failed(pg::Session& session, const Target& target,
                                                      const History& history, const Stop& stop);
-// The same for a migration whatever its rows say, by the evidence alone. `row` may be in no history.
+// The same for a migration whatever its rows say, by the evidence alone. `row` may be in no
+// history.
 [[nodiscard]] Settlement examine(pg::Session& session, const Target& target, const History& history,
-                                 const Migration& migration, const HistoryRow& row, const Stop& stop);
+                                 const Migration& migration, const HistoryRow& row,
+                                 const Stop& stop);
 
 // With the evidence of each. Exit code lease_held while somebody is at work, else history.
 [[nodiscard]] Failure blocked_by(const Target& target, const std::vector<Settlement>& settlements);
