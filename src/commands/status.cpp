@@ -133,21 +133,22 @@ void Inspector::look_at_gate(pg::Session& session) {
     report_.gate_why = "unknown: what this image holds cannot be read";
     return;
   }
-  const bool has_tables = target_.bookkeeping.exists(session);
-  if (has_tables && !target_.bookkeeping.may_read(session, "marker")) {
+  const bool may_read = target_.bookkeeping.may_read(session, "marker");
+  if (target_.bookkeeping.is_current(session) && !may_read) {
     report_.gate_why = "unknown: this role may not read the markers (deploy/sql/status-role.sql)";
     return;
   }
   const auto view = look_through_gate(session, target_, true);
   report_.gate_open = view.state == GateView::State::open;
   report_.gate_why = view.why;
-  if (!has_tables) return;
-  for (const auto& row : session.query(target_.bookkeeping.sql(statements::k_recent_markers),
-                                       {target_.id.app, target_.id.scope}))
-    report_.markers.push_back({.release = row.text(0),
-                               .status = row.text(1),
-                               .completed_at = row.text(3),
-                               .error_code = static_cast<int>(row.number(2))});
+  if (may_read)
+    for (const auto& row : session.query(target_.bookkeeping.sql(statements::k_recent_markers),
+                                         {target_.id.app, target_.id.scope}))
+      report_.markers.push_back({.release = row.text(0),
+                                 .status = row.text(1),
+                                 .completed_at = row.text(3),
+                                 .error_code = static_cast<int>(row.number(2))});
+  if (!may_read && !target_.bookkeeping.exists(session)) return;
   if (view.state == GateView::State::closed)
     add({"gate-closed",
          "",

@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include "schemagate/base/error.hpp"
+#include "schemagate/base/log.hpp"
+#include "schemagate/base/text.hpp"
 #include "schemagate/lease/other_writers.hpp"
 #include "schemagate/lease/statements.hpp"
 #include "schemagate/lease/tables.hpp"
@@ -44,10 +46,11 @@ SELECT string_agg(format('%s on %I.%I', rights, nspname, relname), '; ' ORDER BY
 constexpr const char* k_change_tables =
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = '30s';";
 
-// What default privileges give on new tables.
-constexpr const char* k_keep_from = R"sql(
-REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER
-    ON schemagate.version, schemagate.lock, schemagate.run, schemagate.step, schemagate.marker FROM )sql";
+// $1 our schema
+constexpr const char* k_missing_tables = R"sql(
+SELECT name FROM unnest('{version,lock,run,step,marker}'::text[]) AS name
+ WHERE NOT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+                    WHERE nspname = $1 AND relname = name))sql";
 
 // $1 our schema, $2 the history's, $3 its name, $4 whether this is to work. What can be typed is
 // the third column. A superuser counts as a member of every role: that is no reason to trust one. A
@@ -164,11 +167,11 @@ bool Bookkeeping::is_current(pg::Session& session) const {
 void Bookkeeping::create_if_missing(pg::Session& session) const {
   try {
     refuse_untrusted(session, std::nullopt, Trust::to_work);
-    if (!exists(session)) {
+    if (!exists(session) && !is_current(session)) {
       create(session);
       refuse_untrusted(session, std::nullopt, Trust::to_work);  // another's, in the meantime
     }
-    int version = read_version(session);
+    int version = exists(session) ? read_version(session) : statements::k_tables_version;
     if (version < statements::k_tables_version) {
       upgrade(session, version);
       version = read_version(session);
@@ -182,6 +185,7 @@ void Bookkeeping::create_if_missing(pg::Session& session) const {
               name_, version, statements::k_tables_version),
           "use the newer schemagate for this deploy too"};
     }
+    make_missing_again(session);
   } catch (const pg::Error& e) {
     if (!e.context.empty()) throw;  // somebody's event trigger, whatever it says
     if (e.sqlstate == "42P07" || e.sqlstate == "42P01" || e.sqlstate == "42703") {
@@ -257,15 +261,56 @@ void Bookkeeping::create(pg::Session& session) const {
   const auto schema = session.query("SELECT 1 FROM pg_namespace WHERE nspname = $1", {name_});
   std::string text = std::string{k_change_tables} + pg::k_guard;
   if (schema.empty()) text += "CREATE SCHEMA IF NOT EXISTS " + pg::quote_identifier(name_) + ";";
-  text += sql(statements::k_create_tables);
-  for (const auto* step : statements::k_upgrades) text += sql(step);
-  for (const auto& other : other_writers_of_new_tables(session, name_))
-    text += sql(k_keep_from) + other + ";";
+  text += create_sql();
+  for (const auto* table : {"version", "lock", "run", "step", "marker"})
+    text += keep_from_others_sql(session, table);
   try {
     session.execute(text);
   } catch (const pg::Error&) {
     if (!exists(session)) throw;  // else another runner was first
   }
+}
+
+std::string Bookkeeping::create_sql() const {
+  auto text = sql(statements::k_create_tables);
+  for (const auto* step : statements::k_upgrades) text += sql(step);
+  return text;
+}
+
+// From what default privileges give on new tables.
+std::string Bookkeeping::keep_from_others_sql(pg::Session& session,
+                                              const std::string& table) const {
+  std::string text;
+  for (const auto& other : other_writers_of_new_tables(session, name_))
+    text +=
+        fmt::format("REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON {}{} FROM {};",
+                    schema_, table, other);
+  return text;
+}
+
+// What somebody dropped: as all of them are made aside.
+void Bookkeeping::make_missing_again(pg::Session& session) const {
+  const auto missing = session.query(k_missing_tables, {name_});
+  if (missing.empty()) return;
+  std::string text =
+      std::string{k_change_tables} + pg::k_guard + Bookkeeping{"pg_temp"}.create_sql();
+  std::vector<std::string> names;
+  for (const auto& row : missing) {
+    const auto& name = names.emplace_back(row.text(0));
+    text += fmt::format("CREATE TABLE {0}{1} (LIKE pg_temp.{1} INCLUDING ALL);", schema_, name) +
+            keep_from_others_sql(session, name);
+  }
+  text += "DROP TABLE pg_temp.version, pg_temp.lock, pg_temp.run, pg_temp.step, pg_temp.marker";
+  try {
+    session.execute(text);
+  } catch (const pg::Error&) {
+    if (!session.query(k_missing_tables, {name_}).empty()) throw;  // else another runner was first
+    return;
+  }
+  log::warn(fmt::format(
+      "in schema {} somebody had dropped {}: made again, without rows and without the rights "
+      "that others had (deploy/sql/gate-role.sql)",
+      name_, join(names, ", ")));
 }
 
 }  // namespace schemagate

@@ -43,10 +43,10 @@ class Bookkeeping {
                         Trust trust) const;
   // Whether the tables are those of this version. Asks for no right to read them.
   [[nodiscard]] bool is_current(pg::Session& session) const;
-  // Creates the tables if they do not exist, and brings older ones up to date; any number of
-  // runners may do so at once. Nobody else may write them, whatever default privileges say. Throws
-  // what refuse_untrusted() throws, and Failure (refused) when a newer schemagate made them or the
-  // role may not create them.
+  // Creates the tables if they do not exist, brings older ones up to date, and makes again what
+  // somebody has dropped of them; any number of runners may do so at once. Nobody else may write
+  // them, whatever default privileges say. Throws what refuse_untrusted() throws, and Failure
+  // (refused) when a newer schemagate made them or the role may not create them.
   void create_if_missing(pg::Session& session) const;
   // Throws Failure (refused), with the GRANT, when the role lacks a right on one of our tables or
   // on `history`, a table that it is to write; better now than between two migrations. Where that
@@ -55,6 +55,10 @@ class Bookkeeping {
 
  private:
   void create(pg::Session& session) const;
+  void make_missing_again(pg::Session& session) const;
+  [[nodiscard]] std::string create_sql() const;
+  [[nodiscard]] std::string keep_from_others_sql(pg::Session& session,
+                                                 const std::string& table) const;
   void upgrade(pg::Session& session, int version) const;
   [[nodiscard]] int read_version(pg::Session& session) const;
 
