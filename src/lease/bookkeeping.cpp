@@ -77,22 +77,27 @@ judged AS (
               WHEN is_ours AND relname NOT IN ('', 'version') AND NOT EXISTS (SELECT 1 FROM pg_index WHERE indrelid = member.oid AND indisprimary)
                 THEN 'key'
               WHEN owner IN (SELECT oid FROM trusted) THEN NULL
-              WHEN NOT $4 AND $3 = '' AND EXISTS (SELECT 1 FROM pg_namespace n WHERE nspname = $2 AND has_schema_privilege(owner, n.oid, 'CREATE'))
-                THEN NULL
-              WHEN $4 OR is_ours AND NOT EXISTS (SELECT 1 FROM member h WHERE NOT h.is_ours
-                                                   AND has_table_privilege(member.owner, h.oid, 'INSERT')) THEN 'owner'
+              WHEN $4 OR is_ours AND NOT CASE
+                WHEN EXISTS (SELECT 1 FROM member h WHERE NOT h.is_ours)
+                  THEN EXISTS (SELECT 1 FROM member h WHERE NOT h.is_ours AND has_table_privilege(member.owner, h.oid, 'INSERT'))
+                ELSE EXISTS (SELECT 1 FROM pg_namespace n WHERE nspname = $2 AND has_schema_privilege(owner, n.oid, 'CREATE')) END
+                THEN 'owner'
               WHEN EXISTS (SELECT 1 FROM pg_attribute JOIN pg_type t ON t.oid = atttypid
                             WHERE attrelid = member.oid AND typnamespace <> 'pg_catalog'::regnamespace)
                    OR EXISTS (SELECT 1 FROM pg_index WHERE indrelid = member.oid AND (indexprs IS NOT NULL OR indpred IS NOT NULL))
                    OR EXISTS (SELECT 1 FROM pg_statistic_ext WHERE stxrelid = member.oid)
                    OR EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = member.oid) THEN 'type' END AS problem
     FROM member LEFT JOIN pg_trigger ON tgrelid = member.oid AND NOT tgisinternal
-         LEFT JOIN pg_rewrite ON ev_class = member.oid)
-SELECT CASE what WHEN 'SCHEMA' THEN 'schema ' ELSE '' END || name || CASE problem
+         LEFT JOIN pg_rewrite ON ev_class = member.oid),
+hiding AS (
+  SELECT string_agg(name, ', ' ORDER BY name) AS names,
+         string_agg(format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', name), '; ' ORDER BY name) AS remedy
+    FROM judged WHERE problem = 'policy')
+SELECT CASE WHEN what = 'SCHEMA' THEN 'schema ' ELSE '' END || CASE WHEN problem = 'policy' THEN names ELSE name END || CASE problem
          WHEN 'kind' THEN ' is no ordinary table'
          WHEN 'trigger' THEN format(' has a trigger, %I', tgname)
          WHEN 'rule' THEN format(' has a rule, %I', rulename)
-         WHEN 'policy' THEN format(' hides rows from role %I by row-level security', current_user)
+         WHEN 'policy' THEN format(': rows are hidden from role %I by row-level security', current_user)
          WHEN 'key' THEN ' has no primary key (a copy that left it out?)'
          WHEN 'owner' THEN format(' belongs to %I, whom role %I has no reason to trust', pg_get_userbyid(owner), current_user)
          ELSE format(' may execute code when it is read (by a type, an index, statistics or a child of its own), and belongs to %I, whom role %I has no reason to trust',
@@ -102,14 +107,14 @@ SELECT CASE what WHEN 'SCHEMA' THEN 'schema ' ELSE '' END || name || CASE proble
                           ELSE 'whose is it? a history is a table that the migration tool itself has made' END
          WHEN 'trigger' THEN format('as its owner: DROP TRIGGER %I ON %s', tgname, name)
          WHEN 'rule' THEN format('as its owner: DROP RULE %I ON %s', rulename, name)
-         WHEN 'policy' THEN format('as its owner: ALTER TABLE %s DISABLE ROW LEVEL SECURITY; or as a superuser: ALTER ROLE %I BYPASSRLS', name, current_user)
+         WHEN 'policy' THEN format('as their owner: %s; or as a superuser: ALTER ROLE %I BYPASSRLS', remedy, current_user)
          WHEN 'key' THEN format('as its owner: ALTER TABLE %s ADD PRIMARY KEY (%s)', name,
            CASE relname WHEN 'lock' THEN 'name' WHEN 'run' THEN 'id' WHEN 'step' THEN 'migration_id, segment'
                         WHEN 'marker' THEN 'app, release, scope' ELSE 'version' END)
          ELSE CASE WHEN NOT $4 THEN format('whoever migrates this database looks at it: \d+ %s. A reader cannot mend it: what is ours belongs to the role that runs migrations', name)
               ELSE format('if you know it for ours: run as %I; or as a superuser: ALTER %s %s OWNER TO %I', pg_get_userbyid(owner), what, name, current_user)
               || CASE WHEN is_ours THEN '. If not, choose another schema: database.bookkeeping_schema' ELSE '' END END END
-  FROM judged WHERE problem IS NOT NULL ORDER BY 1 LIMIT 1)sql";
+  FROM judged, hiding WHERE problem IS NOT NULL ORDER BY 1 LIMIT 1)sql";
 
 }  // namespace
 

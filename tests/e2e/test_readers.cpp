@@ -82,6 +82,26 @@ TEST_CASE("a complete release opens its gate for the app's role, whoever owns th
   }
 }
 
+TEST_CASE("a first run that failed before it made a history tells the app's gate why") {
+  for (const auto* match : {"release", "migrations"}) {
+    CAPTURE(match);
+    Readers readers;
+    auto& project = readers.project.set("gate.match", match);
+    project.database.execute("CREATE TABLE legacy (id int)");
+    REQUIRE(project.run() == exits(20, "P3005"));
+    readers.grant_to_app();
+    readers.log_in_as(readers.app.name());
+    CHECK(project.gate({"--once"}) == exits(31, "failed with code 20", "P3005"));
+    // Neither read nor believed is what somebody might have planted.
+    const auto planted = "CREATE INDEX planted ON schemagate.marker ((lower(error)))";
+    project.database.execute(planted);
+    CHECK(project.gate({"--once"}) == exits(30, "may execute code"));
+    project.database.execute("DROP INDEX schemagate.planted");
+    project.database.execute("REVOKE CREATE ON SCHEMA public FROM " + readers.migrator.name());
+    CHECK(project.gate({"--once"}) == exits(30, "no reason to trust"));
+  }
+}
+
 // PostgreSQL computes what is constant in an index or in statistics when it plans a query.
 TEST_CASE("looking at a history executes nothing of a stranger's") {
   for (const std::string trap :

@@ -36,7 +36,7 @@ class Bookkeeping {
   // rows from this role by a policy, or belongs to somebody else, as our schema might. To work: to
   // a role that is neither ours (we are a member of it, and not only as a superuser is of all), nor
   // the database's owner, nor a superuser. To read, where nobody can tell whose it should be: that,
-  // nor one who may write the history or, for a command without one, create in its schema; and
+  // nor one who may write the history or, where there is none, create in its schema; and
   // then its columns are of PostgreSQL's own types.
   enum class Trust { to_work, to_read };
   void refuse_untrusted(pg::Session& session, const std::optional<TableName>& history,
