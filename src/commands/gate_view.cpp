@@ -112,7 +112,12 @@ GateView judged(pg::Session& session, const Target& target, const GateEvidence& 
                               "gone: the schema was emptied, or made anew",
                               id.release),
                   again);
-  if (!evidence.digest || !may_read(session, *table)) return view;
+  if (!may_read(session, *table))
+    view.why =
+        fmt::format("this role may not read the history: that it is still whole is not looked "
+                    "at (it needs SELECT on {})",
+                    table->name.quoted());
+  if (!evidence.digest || !view.why.empty()) return view;
   const auto missing = target.missing_in_history(session);
   if (missing.empty()) return view;
   return closed(fmt::format("release {} was completed, but by now {}", id.release, listed(missing)),
