@@ -84,6 +84,7 @@ Folder Inspector::read_folder_if_possible() {
 void Inspector::look_at_all(pg::Session& session) {
   target_.find_history(session);
   target_.refuse_untrusted(session, Bookkeeping::Trust::to_read);
+  refuse_what_a_run_refuses(session);
   report_.schema = target_.schema();
   look_at_lease(session);
   if (target_.history() != nullptr) look_at_history(session);
@@ -91,6 +92,15 @@ void Inspector::look_at_all(pg::Session& session) {
   look_at_runs(session);
   look_at_gate(session);
   look_at_catalogue(session);
+}
+
+// As far as the role of runs is known: by the last one.
+void Inspector::refuse_what_a_run_refuses(pg::Session& session) {
+  if (!target_.bookkeeping.may_read(session, "lock")) return;
+  const auto worker =
+      session.query(target_.bookkeeping.sql(statements::k_last_worker), {target_.id.app});
+  if (!worker.empty())
+    target_.refuse_untrusted(session, Bookkeeping::Trust::to_work, worker[0].text(0));
 }
 
 void Inspector::look_at_lease(pg::Session& session) {

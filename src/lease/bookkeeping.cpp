@@ -52,10 +52,11 @@ SELECT name FROM unnest('{version,lock,run,step,marker}'::text[]) AS name
  WHERE NOT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
                     WHERE nspname = $1 AND relname = name))sql";
 
-// $1 our schema, $2 the history's, $3 its name, $4 whether this is to work. What can be typed is
-// the third column. A superuser counts as a member of every role: that is no reason to trust one. A
-// type of somebody's may come with a cast, which is somebody's function; and what is constant in an
-// index or in statistics is computed by whoever plans a query.
+// $1 our schema, $2 the history's, $3 its name, $4 whether this is to work, $5 the role that works
+// where it is not this one, or empty. What can be typed is the second column. A superuser counts as
+// a member of every role: that is no reason to trust one. A type of somebody's may come with a
+// cast, which is somebody's function; and what is constant in an index or in statistics is computed
+// by whoever plans a query.
 constexpr const char* k_untrusted = R"sql(
 WITH member AS (
   SELECT c.oid, 'TABLE' AS what, relkind, relowner AS owner, nspname = $1 AS is_ours, relname,
@@ -64,12 +65,13 @@ WITH member AS (
    WHERE nspname = $1 AND relname IN ('version', 'lock', 'run', 'step', 'marker')
       OR nspname = $2 AND relname = $3 AND relkind NOT IN ('i', 'I')
   UNION ALL SELECT 0, 'SCHEMA', 'r', nspowner, true, '', format('%I', nspname) FROM pg_namespace WHERE nspname = $1),
+worker AS (SELECT coalesce(nullif($5, ''), current_user) AS worker),
 trusted AS (
-  SELECT r.oid FROM pg_roles r, pg_roles me
-   WHERE me.rolname = current_user
+  SELECT r.oid FROM pg_roles r, pg_roles me, worker
+   WHERE me.rolname IN (current_user, worker)
      AND (r.rolsuper OR r.rolname = 'pg_database_owner' OR r.oid = (SELECT datdba FROM pg_database WHERE datname = current_database())
           OR CASE WHEN me.rolsuper THEN EXISTS (SELECT 1 FROM pg_auth_members WHERE roleid = r.oid AND member = me.oid)
-                  ELSE pg_has_role(r.oid, 'MEMBER') END)),
+                  ELSE pg_has_role(me.oid, r.oid, 'MEMBER') END)),
 judged AS (
   SELECT member.*, tgname, rulename,
          CASE WHEN relkind <> 'r' THEN 'kind' WHEN tgname IS NOT NULL THEN 'trigger'
@@ -99,9 +101,9 @@ SELECT CASE WHEN what = 'SCHEMA' THEN 'schema ' ELSE '' END || CASE WHEN problem
          WHEN 'rule' THEN format(' has a rule, %I', rulename)
          WHEN 'policy' THEN format(': rows are hidden from role %I by row-level security', current_user)
          WHEN 'key' THEN ' has no primary key (a copy that left it out?)'
-         WHEN 'owner' THEN format(' belongs to %I, whom role %I has no reason to trust', pg_get_userbyid(owner), current_user)
+         WHEN 'owner' THEN format(' belongs to %I, whom role %I has no reason to trust', pg_get_userbyid(owner), worker)
          ELSE format(' may execute code when it is read (by a type, an index, statistics or a child of its own), and belongs to %I, whom role %I has no reason to trust',
-                     pg_get_userbyid(owner), current_user) END,
+                     pg_get_userbyid(owner), worker) END,
        CASE problem
          WHEN 'kind' THEN CASE WHEN is_ours THEN 'choose another schema: database.bookkeeping_schema'
                           ELSE 'whose is it? a history is a table that the migration tool itself has made' END
@@ -112,9 +114,9 @@ SELECT CASE WHEN what = 'SCHEMA' THEN 'schema ' ELSE '' END || CASE WHEN problem
            CASE relname WHEN 'lock' THEN 'name' WHEN 'run' THEN 'id' WHEN 'step' THEN 'migration_id, segment'
                         WHEN 'marker' THEN 'app, release, scope' ELSE 'version' END)
          ELSE CASE WHEN NOT $4 THEN format('whoever migrates this database looks at it: \d+ %s. A reader cannot mend it: what is ours belongs to the role that runs migrations', name)
-              ELSE format('if you know it for ours: run as %I; or as a superuser: ALTER %s %s OWNER TO %I', pg_get_userbyid(owner), what, name, current_user)
+              ELSE format('if you know it for ours: run as %I; or as a superuser: ALTER %s %s OWNER TO %I', pg_get_userbyid(owner), what, name, worker)
               || CASE WHEN is_ours THEN '. If not, choose another schema: database.bookkeeping_schema' ELSE '' END END END
-  FROM judged, hiding WHERE problem IS NOT NULL ORDER BY 1 LIMIT 1)sql";
+  FROM judged, hiding, worker WHERE problem IS NOT NULL ORDER BY 1 LIMIT 1)sql";
 
 }  // namespace
 
@@ -150,10 +152,10 @@ bool Bookkeeping::may_read(pg::Session& session, const std::string& table) const
 }
 
 void Bookkeeping::refuse_untrusted(pg::Session& session, const std::optional<TableName>& history,
-                                   Trust trust) const {
+                                   Trust trust, const std::string& worker) const {
   const auto table = history.value_or(TableName{});
   const auto rows = session.query(
-      k_untrusted, {name_, table.schema, table.name, trust == Trust::to_work ? "t" : "f"});
+      k_untrusted, {name_, table.schema, table.name, trust == Trust::to_work ? "t" : "f", worker});
   if (rows.empty()) return;
   throw Failure{ExitCode::refused,
                 fmt::format("refused: {}: what it says cannot be believed", rows[0].text(0)),

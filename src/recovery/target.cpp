@@ -115,9 +115,10 @@ std::string Target::scope() const {
   return fmt::format("command:{}:{}", schema(), digest_of_command(settings));
 }
 
-void Target::refuse_untrusted(pg::Session& session, Bookkeeping::Trust trust) const {
+void Target::refuse_untrusted(pg::Session& session, Bookkeeping::Trust trust,
+                              const std::string& worker) const {
   bookkeeping.refuse_untrusted(
-      session, history_table_ ? history_table_->name : TableName{schema(), ""}, trust);
+      session, history_table_ ? history_table_->name : TableName{schema(), ""}, trust, worker);
 }
 
 std::vector<std::string> Target::missing_for_gate(pg::Session& session) const {

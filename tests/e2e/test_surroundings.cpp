@@ -186,6 +186,24 @@ TEST_CASE("a table of ours that somebody drops is made again by a run, and until
   }
 }
 
+TEST_CASE("a column that somebody takes from a table is no error of ours, and the hint helps") {
+  const std::pair<std::string, std::string> k_columns[] = {
+      {"lock", "app"}, {"run", "digest"}, {"marker", "digest"}};
+  for (const auto& [table, column] : k_columns) {
+    CAPTURE(table);
+    GateProject project;
+    two_migrations(project);
+    check_a_release(project);
+    project.database.execute("ALTER TABLE schemagate." + table + " DROP COLUMN " + column);
+    project.set("release", "r2");
+    CHECK(project.run() == exits(24, "\"" + column + "\"", "may be dropped by its owner"));
+    CHECK(testing::schemagate(project.arguments("status"), project.options()).exit_code != 1);
+    CHECK(project.look() == 30);
+    project.database.execute("DROP TABLE schemagate." + table);
+    check_a_release(project);
+  }
+}
+
 TEST_CASE("what stands in the way of our tables is told with a statement that takes it away") {
   const struct {
     const char* obstacle;

@@ -37,10 +37,11 @@ class Bookkeeping {
   // a role that is neither ours (we are a member of it, and not only as a superuser is of all), nor
   // the database's owner, nor a superuser. To read, where nobody can tell whose it should be: that,
   // nor one who may write the history or, where there is none, create in its schema; and
-  // then its columns are of PostgreSQL's own types.
+  // then its columns are of PostgreSQL's own types. `worker`: as it is to that role, or to this
+  // one.
   enum class Trust { to_work, to_read };
-  void refuse_untrusted(pg::Session& session, const std::optional<TableName>& history,
-                        Trust trust) const;
+  void refuse_untrusted(pg::Session& session, const std::optional<TableName>& history, Trust trust,
+                        const std::string& worker = {}) const;
   // Whether the tables are those of this version. Asks for no right to read them.
   [[nodiscard]] bool is_current(pg::Session& session) const;
   // Creates the tables if they do not exist, brings older ones up to date, and makes again what

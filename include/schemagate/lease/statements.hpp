@@ -41,6 +41,11 @@ SELECT app, release, host, to_char(acquired_at AT TIME ZONE 'UTC', 'YYYY-MM-DD H
             THEN ceil(extract(epoch FROM expires_at - renewed_at) * 1000)::bigint ELSE 0 END
   FROM schemagate.lock WHERE name = $1)sql";
 
+// $1 app
+inline constexpr const char* k_last_worker = R"sql(
+SELECT rolname FROM schemagate.lock JOIN pg_roles ON rolname = to_jsonb(lock) ->> 'role'
+ WHERE app = $1 ORDER BY acquired_at DESC LIMIT 1)sql";
+
 // $1 name. Needs SELECT on these two columns only.
 inline constexpr const char* k_is_lease_held =
     "SELECT expires_at > clock_timestamp() FROM schemagate.lock WHERE name = $1";

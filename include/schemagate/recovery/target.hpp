@@ -58,7 +58,8 @@ class Target {
   // The history's table, as find_history() found it; nothing where nobody can tell what was done.
   [[nodiscard]] const std::optional<FoundTable>& history_table() const { return history_table_; }
   // Throws what Bookkeeping::refuse_untrusted() throws, for our tables and the history.
-  void refuse_untrusted(pg::Session& session, Bookkeeping::Trust trust) const;
+  void refuse_untrusted(pg::Session& session, Bookkeeping::Trust trust,
+                        const std::string& worker = {}) const;
 
   const Manifest& manifest;
   Folder folder;
