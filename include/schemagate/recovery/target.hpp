@@ -36,6 +36,10 @@ class Target {
   // finds it: along the search_path, and where there is none yet, in the first schema of it.
   void find_history(pg::Session& session);
 
+  // Throws Failure (refused) where url and direct_url lead to different databases, or to different
+  // histories there. After find_history().
+  void check_that_urls_agree(pg::Session& session) const;
+
   // Null: an external command of which nobody can tell what it has done.
   [[nodiscard]] const HistoryTable* history() const { return history_.get(); }
   // Null also where only the tool itself may write it.
