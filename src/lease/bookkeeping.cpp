@@ -40,6 +40,16 @@ SELECT string_agg(format('%s on %I.%I', rights, nspname, relname), '; ' ORDER BY
  WHERE rights IS NOT NULL AND (nspname = $1 AND relname IN ('lock', 'run', 'step', 'marker')
                                OR nspname = $2 AND relname = $3))sql";
 
+// $1 our schema, $2 the history's, $3 its name: what fails, with no row too, where a publication
+// does not let the table be updated.
+constexpr const char* k_try_updates = R"sql(
+SELECT string_agg(format('UPDATE %1$I.%2$I SET %3$I = %3$I WHERE false', nspname, relname, attname), ';')
+  FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace,
+       LATERAL (SELECT attname FROM pg_attribute
+                 WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attidentity = '' AND attgenerated = ''
+                 LIMIT 1) AS a
+ WHERE nspname = $1 AND relname IN ('lock', 'run', 'step', 'marker') OR nspname = $2 AND relname = $3)sql";
+
 // The start of a message that changes the tables. One message is one implicit transaction: a runner
 // that is paused here holds nobody up. Whoever meets another one in it waits for its end (the new
 // schema's name is unique, the version's table is locked first), fails, and looks again.
@@ -220,6 +230,8 @@ void Bookkeeping::check_rights(pg::Session& session,
     throw Failure{ExitCode::refused,
                   fmt::format("refused: the role lacks rights that a run needs: {}", *rights),
                   missing.text(1)};
+  session.execute(std::string{pg::k_guard} +
+                  session.row(k_try_updates, {name_, table.schema, table.name}).text(0));
   if (!history) return;
   const auto grant = session.query(k_may_not_create_history, {table.schema, table.name});
   if (grant.empty()) return;

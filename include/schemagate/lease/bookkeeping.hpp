@@ -51,7 +51,8 @@ class Bookkeeping {
   void create_if_missing(pg::Session& session) const;
   // Throws Failure (refused), with the GRANT, when the role lacks a right on one of our tables or
   // on `history`, a table that it is to write; better now than between two migrations. Where that
-  // does not exist yet, the right to create it.
+  // does not exist yet, the right to create it. Throws pg::Error where somebody's publication lets
+  // one of them not be updated.
   void check_rights(pg::Session& session, const std::optional<TableName>& history) const;
 
  private:
