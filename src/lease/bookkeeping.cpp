@@ -40,6 +40,8 @@ SELECT string_agg(format('%s on %I.%I', rights, nspname, relname), '; ' ORDER BY
  WHERE rights IS NOT NULL AND (nspname = $1 AND relname IN ('lock', 'run', 'step', 'marker')
                                OR nspname = $2 AND relname = $3))sql";
 
+constexpr std::chrono::milliseconds k_try_within{500};
+
 // $1 our schema, $2 the history's, $3 its name: what fails, with no row too, where a publication
 // does not let the table be updated.
 constexpr const char* k_try_updates = R"sql(
@@ -230,8 +232,12 @@ void Bookkeeping::check_rights(pg::Session& session,
     throw Failure{ExitCode::refused,
                   fmt::format("refused: the role lacks rights that a run needs: {}", *rights),
                   missing.text(1)};
-  session.execute(std::string{pg::k_guard} +
-                  session.row(k_try_updates, {name_, table.schema, table.name}).text(0));
+  try {
+    session.query_within(k_try_within,
+                         session.row(k_try_updates, {name_, table.schema, table.name}).text(0));
+  } catch (const pg::Error& e) {  // whoever locks one now is waited for when it is written
+    if (e.sqlstate != "55P03" && e.sqlstate != "57014") throw;
+  }
   if (!history) return;
   const auto grant = session.query(k_may_not_create_history, {table.schema, table.name});
   if (grant.empty()) return;
