@@ -80,7 +80,8 @@ Failure unreadable(const fs::path& file, int error) {
 bool is_uuid(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const bool is_dash = i == 8 || i == 13 || i == 18 || i == 23;
-    if (is_dash ? text[i] != '-' : std::string_view{"0123456789abcdef"}.find(text[i]) == text.npos)
+    if (is_dash ? text[i] != '-'
+                : std::string_view{"0123456789abcdef"}.find(text[i]) == std::string_view::npos)
       return false;
   }
   return text.size() == 36;
