@@ -23,6 +23,7 @@ class Inspector {
   Folder read_folder_if_possible();
 
   void look_at_all(pg::Session& session);
+  void refuse_what_a_run_refuses(pg::Session& session);
   void look_at_lease(pg::Session& session);
   void look_at_runs(pg::Session& session);
   void look_at_gate(pg::Session& session);
