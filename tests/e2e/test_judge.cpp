@@ -151,7 +151,7 @@ TEST_CASE(
   shop.database().execute("ALTER DATABASE " + left.front() + " RENAME TO " + old);
   shop.database().execute("CREATE DATABASE schemagate_scratch_0123456789abcdef_1700000000_1");
   shop.expire_lease();
-  CHECK(shop.run() == exits(20));
+  CHECK(shop.run() == exits(21, "dropped " + old));
   CHECK(joined(scratches(shop)) == "schemagate_scratch_0123456789abcdef_1700000000_1");
   shop.database().execute("DROP DATABASE schemagate_scratch_0123456789abcdef_1700000000_1");
 }
