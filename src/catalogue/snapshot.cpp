@@ -58,7 +58,8 @@ std::string kind_of_relation(const std::string& definition) {
 std::string what_it_is(const Difference& difference) {
   const auto& [kind, name] = difference.object;
   if (kind == "relation")
-    return kind_of_relation((difference.wanted ? difference.wanted : difference.found)->definition) +
+    return kind_of_relation(
+               (difference.wanted ? difference.wanted : difference.found)->definition) +
            " " + name;
   if (kind == "grant") return "the grant on " + name;
   return kind + " " + name;
@@ -127,7 +128,7 @@ std::string snapshot_sql(const Beside& beside, const std::string& select) {
   // Compiling it would take longer than doing it.
   return "SET LOCAL jit = off;" +
          pg::with_values(k_snapshot, {beside.bookkeeping_schema, beside.history_schema,
-                                      beside.history_table}) +
+                                      beside.history_table, beside.only_in}) +
          select;
 }
 

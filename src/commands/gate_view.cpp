@@ -159,7 +159,7 @@ GateView look_through_gate(pg::Session& session, const Target& target, bool has_
     if (!by_history) view.why = "no run has happened on this database yet";
     return view;
   }
-  if (!bookkeeping.is_current(session))
+  if (!bookkeeping.has_scopes(session))
     return closed(
         "schemagate's own tables here are those of an older version, which do not say whose "
         "release is complete",

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "drift_watch.hpp"
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/commands/under_lease.hpp"
@@ -30,7 +31,7 @@ class Run {
 
   void run() {
     if (target_.manifest.mode == Mode::check) return check_only();
-    if (is_done_already()) return tell_nothing_to_do();
+    if (is_done_already() && stands()) return tell_nothing_to_do();
     under_lease(session_, target_, is_native(), stop_, [&](const Lease& lease) {
       try {
         explaining_database_errors(stop_, [&] { work(lease); });
@@ -47,6 +48,7 @@ class Run {
     try {
       session_ = connection.open();
       journal_.begin(session_, lease, is_native() ? std::string{format().name()} : "command");
+      (void)drift_.look(session_, run_id());
       // Another runner of this release may have done it while we waited.
       if (is_done_already()) return end_idle(lease);
       if (is_native()) apply_natively(connection);
@@ -79,9 +81,8 @@ class Run {
                                .stop = stop_,
                                .may_run_alone = may_run_unfenced()};
     if (target_.settings.atomic == Atomic::release && !plan.pending.empty()) {
-      apply_as_release(session_, plan, context, report_.applied, [&](Fenced& transaction) {
-        journal_.complete(transaction, verified(), plan.pending.size());
-      });
+      apply_as_release(session_, plan, context, report_.applied,
+                       [&](Fenced& transaction) { complete(transaction, plan.pending.size()); });
     } else {
       apply_each(session_, plan, context, report_.applied);
       finish(lease);
@@ -108,6 +109,8 @@ class Run {
   void check_only();
   bool is_done_already();
   [[nodiscard]] bool is_allowed(const History& history) const;
+  bool stands();
+  void complete(Fenced& transaction, std::size_t applied) const;
   void tell_nothing_to_do();
   void end_idle(const Lease& lease);
   void reconnect(const ScriptConnection& connection, const std::string& lost);
@@ -119,7 +122,6 @@ class Run {
   void refuse_what_a_pooler_forbids(const Plan& plan);
   std::vector<std::string> missing_after_the_command();
   void refuse_what_the_command_left_out();
-  [[nodiscard]] Verified verified();
   void finish(const Lease& lease);
   void record(const Lease& lease, const Failure& failure);
 
@@ -128,6 +130,7 @@ class Run {
     return {target_.database, lease, target_.settings, target_.search_path_setting(),
             session_.server_major_version()};
   }
+  [[nodiscard]] const std::string& run_id() const { return journal_.record().run_id(); }
   [[nodiscard]] bool is_native() const { return target_.settings.tool != Tool::command; }
   [[nodiscard]] bool may_run_unfenced() const {
     return !target_.database.pooled() || target_.manifest.lease.allow_unfenced;
@@ -141,6 +144,7 @@ class Run {
   Stop& stop_;
   RunReport& report_;
   Journal journal_;
+  DriftWatch drift_{target_};
 };
 
 // mode: check. A deployment that must find everything done already.
@@ -154,7 +158,10 @@ void Run::check_only() {
     for (const auto& one : planned(target_.history()->read(session_)).pending)
       pending.push_back(one.migration->name);
   else pending = target_.missing_in_history(session_);
-  if (pending.empty()) return log::info("mode: check: nothing is pending");
+  if (pending.empty()) {
+    (void)stands();
+    return log::info("mode: check: nothing is pending");
+  }
   throw Failure{ExitCode::history,
                 fmt::format("mode: check: {} pending:\n  {}", counted(pending.size(), "migration"),
                             join(pending, "\n  ")),
@@ -190,6 +197,13 @@ bool Run::is_allowed(const History& history) const {
   });
 }
 
+// What holds for a complete release, too: the schema as it was left, and the manifest's checks.
+bool Run::stands() {
+  if (!drift_.look(session_)) return false;
+  hold_to_checks(session_, target_);
+  return true;
+}
+
 void Run::tell_nothing_to_do() {
   report_.already_done = true;
   journal_.tell_complete();
@@ -200,7 +214,9 @@ void Run::tell_nothing_to_do() {
 }
 
 void Run::end_idle(const Lease& lease) {
-  journal_.end_idle(session_, lease);
+  hold_to_checks(session_, target_);
+  journal_.end_idle(session_, lease,
+                    [&](Fenced& transaction) { drift_.store(transaction, run_id(), false); });
   tell_nothing_to_do();
 }
 
@@ -321,28 +337,25 @@ void Run::refuse_what_the_command_left_out() {
       "pre-deployment command does)"};
 }
 
-Verified Run::verified() {
-  return verify(session_, {.folder = target_.folder,
-                           .history = target_.history(),
-                           .checks = target_.manifest.verify,
-                           .variables = target_.manifest.variables,
-                           .schema = target_.schema(),
-                           .search_path = target_.search_path_setting(),
-                           .edited = target_.settings.edited});
-}
-
 void Run::finish(const Lease& lease) {
-  const auto proof = verified();
   fenced(session_, lease, [&](Fenced& transaction) {
-    journal_.complete(transaction, proof, report_.applied.size());
+    complete(transaction, report_.applied.size());
     stop_.check();
   });
+}
+
+void Run::complete(Fenced& transaction, std::size_t applied) const {
+  journal_.complete(transaction, verify(transaction.session(), expectation_of(target_)), applied);
+  drift_.store(transaction, run_id(), applied > 0 || !is_native());
 }
 
 // Throws when the lease is lost: then the failure is of a successor's making, not of the release's.
 void Run::record(const Lease& lease, const Failure& failure) {
   if (failure.code() == ExitCode::lease_lost) return;
-  const auto write = [&] { journal_.fail(session_, lease, report_.applied.size(), failure); };
+  const auto write = [&] {
+    journal_.fail(session_, lease, report_.applied.size(), failure);
+    if (is_native()) drift_.store_after(failure, session_, lease, run_id());
+  };
   try {
     try {
       write();

@@ -41,8 +41,10 @@ class Bookkeeping {
   enum class Trust { to_work, to_read };
   void refuse_untrusted(pg::Session& session, const std::optional<TableName>& history,
                         Trust trust) const;
-  // Whether the tables are those of this version. Asks for no right to read them.
+  // Whether the tables are those of this version, or their markers say whose they are (version 3).
+  // Ask for no right to read them.
   [[nodiscard]] bool is_current(pg::Session& session) const;
+  [[nodiscard]] bool has_scopes(pg::Session& session) const;
   // Creates the tables if they do not exist, and brings older ones up to date; any number of
   // runners may do so at once. Nobody else may write them, whatever default privileges say. Throws
   // what refuse_untrusted() throws, and Failure (refused) when a newer schemagate made them or the
@@ -56,6 +58,10 @@ class Bookkeeping {
  private:
   void create(pg::Session& session) const;
   void upgrade(pg::Session& session, int version) const;
+  [[nodiscard]] int version_by_columns(pg::Session& session) const;
+  // A table that was made just now is kept from those whom default privileges let write it, and
+  // belongs to whom the others belong to.
+  [[nodiscard]] std::string keep_sql(pg::Session& session, const std::string& tables) const;
   [[nodiscard]] int read_version(pg::Session& session) const;
 
   std::string name_;
