@@ -98,8 +98,9 @@ Trace trace_by_words(const std::string& text) {
   constexpr std::array<std::string_view, 3> k_words = {"create", "alter", "drop"};
   const auto words = words_of(text);
   const auto is_first = [&](std::string_view word) { return is_word(words.front(), word); };
-  return !words.empty() && std::any_of(k_words.begin(), k_words.end(), is_first) ? Trace::catalogue
-                                                                                 : Trace::data;
+  return !words.empty() && std::any_of(k_words.begin(), k_words.end(), is_first)
+             ? Trace::catalogue
+             : Trace::data;
 }
 
 }  // namespace schemagate
