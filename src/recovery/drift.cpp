@@ -110,20 +110,6 @@ std::vector<std::string> schemas_of_others(pg::Session& session, const Target& t
   return others;
 }
 
-// The history's, and those that the scripts name.
-std::vector<std::string> schemas_to_store(pg::Session& session, const Target& target) {
-  auto schemas = own_schemas(target);
-  std::vector<std::string_view> scripts;
-  for (const auto& migration : target.folder.migrations) scripts.emplace_back(migration.sql);
-  const auto others = schemas_of_others(session, target);
-  const auto all = first_column(session.query(k_schemas, {target.bookkeeping.schema_name()}));
-  for (const auto& schema : schemas_named(all, scripts))
-    if (std::find(schemas.begin(), schemas.end(), schema) == schemas.end() &&
-        std::find(others.begin(), others.end(), schema) == others.end())
-      schemas.push_back(schema);
-  return schemas;
-}
-
 std::string snapshots_table(const Target& target) {
   return target.bookkeeping.sql("schemagate.snapshot");
 }
@@ -222,6 +208,23 @@ Drift look_for_drift(pg::Session& session, const Target& target, const std::stri
   return drift;
 }
 
+std::vector<std::string> schemas_of(pg::Session& session, const Target& target) {
+  auto schemas = own_schemas(target);
+  std::vector<std::string_view> scripts;
+  for (const auto& migration : target.folder.migrations) scripts.emplace_back(migration.sql);
+  const auto& bookkeeping = target.bookkeeping;
+  const bool is_known = bookkeeping.is_current(session) &&
+                        bookkeeping.may_read(session, "marker") &&
+                        bookkeeping.may_read(session, "run");
+  const auto others = is_known ? schemas_of_others(session, target) : std::vector<std::string>{};
+  const auto all = first_column(session.query(k_schemas, {target.bookkeeping.schema_name()}));
+  for (const auto& schema : schemas_named(all, scripts))
+    if (std::find(schemas.begin(), schemas.end(), schema) == schemas.end() &&
+        std::find(others.begin(), others.end(), schema) == others.end())
+      schemas.push_back(schema);
+  return schemas;
+}
+
 std::string headline(const Drift& drift) {
   return fmt::format("the schema was changed outside of migrations: {} from the snapshot of {}",
                      counted(drift.lines().size(), "difference"), drift.since);
@@ -241,7 +244,7 @@ Failure failure_of(const Drift& drift) {
 void store_snapshot(Fenced& transaction, const Target& target, const Drift& known,
                     const std::string& run_id) {
   auto& session = transaction.session();
-  const auto schemas = array_of(schemas_to_store(session, target));
+  const auto schemas = array_of(schemas_of(session, target));
   transaction.query(snapshot_sql(
       beside_in(target, schemas),
       fmt::format(k_store, snapshots_table(target), pg::quote_literal(target.id.scope),

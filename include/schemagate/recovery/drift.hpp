@@ -40,6 +40,10 @@ struct Drift {
 [[nodiscard]] Drift look_for_drift(pg::Session& session, const Target& target,
                                    const std::string& run_id = "0");
 
+// Where it is looked for: the history's schema and those that the scripts name, but none that holds
+// another scope's work.
+[[nodiscard]] std::vector<std::string> schemas_of(pg::Session& session, const Target& target);
+
 // "the schema was changed outside of migrations: ..."
 [[nodiscard]] std::string headline(const Drift& drift);
 [[nodiscard]] Hint remedy_of_drift();
