@@ -10,8 +10,7 @@ namespace schemagate::cli {
 namespace {
 
 constexpr const char* k_usual_manifest = "schemagate.yaml";
-constexpr const char* k_no_manifest =
-    "version: 1\nmigrations: {tool: prisma, directory: prisma/migrations}\n";
+constexpr const char* k_no_manifest = "version: 1\nmigrations: {directory: migrations}\n";
 
 class DiffCommand : public Command {
  public:

@@ -17,11 +17,25 @@ bool a_run_can_store(const Drift& drift) {
          drift.look == Look::moved || drift.look == Look::other_server;
 }
 
+// Where the policy says that it must not be let through, it is not.
+Drift look_unless_locked(pg::Session& session, const Target& target, const std::string& run_id) {
+  try {
+    return look_for_drift(session, target, run_id);
+  } catch (const pg::Error& e) {
+    const bool is_locked = e.sqlstate == "55P03" || e.sqlstate == "57014";
+    if (!is_locked || target.manifest.drift.policy == DriftPolicy::fail) throw;
+  }
+  Drift drift;
+  drift.look = Drift::Look::locked;
+  return drift;
+}
+
 }  // namespace
 
 bool DriftWatch::look(pg::Session& session, const std::string& run_id) {
-  drift_ = look_for_drift(session, target_, run_id);
+  drift_ = look_unless_locked(session, target_, run_id);
   has_looked_ = true;
+  if (drift_.look == Drift::Look::locked) log::warn("drift is not looked for: " + drift_.why_not());
   if (!drift_.is_compared()) {
     if (run_id != "0" && !drift_.since.empty())
       log::info("drift is not looked for: " + drift_.why_not());
@@ -36,7 +50,8 @@ bool DriftWatch::look(pg::Session& session, const std::string& run_id) {
 }
 
 void DriftWatch::store(Fenced& transaction, const std::string& run_id, bool changed) const {
-  if (!has_looked_ || !a_run_can_store(drift_)) return;
+  const bool is_locked = drift_.look == Drift::Look::locked;
+  if (!has_looked_ || !(a_run_can_store(drift_) || (is_locked && changed))) return;
   if (changed || !drift_.is_compared()) return store_snapshot(transaction, target_, drift_, run_id);
   if (!drift_.renewed.empty()) renew_guard(transaction, target_, drift_);
 }

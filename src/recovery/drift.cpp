@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/catalogue/drift.hpp"
 #include "schemagate/lease/statements.hpp"
@@ -13,6 +14,10 @@ namespace schemagate {
 namespace {
 
 constexpr std::size_t k_lines_max = 10;
+
+// PostgreSQL prints some objects under a lock of their table, which somebody may hold for long.
+constexpr const char* k_limits =
+    "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '60s';";
 
 // {0} our snapshots' table, {1} the scope, {2} the slot, {3} what is compared, {4} kinds without a
 // schema. What another scope's run has left just so is not ours to tell: schemas may be shared.
@@ -122,10 +127,11 @@ Beside beside_in(const Target& target, const std::string& schemas) {
 
 std::vector<Difference> differences(pg::Session& session, const Target& target, int slot,
                                     const std::string& schemas) {
-  const auto rows = session.query(snapshot_sql(
-      beside_in(target, schemas),
-      fmt::format(k_differences, snapshots_table(target), pg::quote_literal(target.id.scope), slot,
-                  compared_sql(schemas), k_kinds_without_schema)));
+  const auto rows = session.query(
+      k_limits + snapshot_sql(beside_in(target, schemas),
+                              fmt::format(k_differences, snapshots_table(target),
+                                          pg::quote_literal(target.id.scope), slot,
+                                          compared_sql(schemas), k_kinds_without_schema)));
   std::vector<Difference> all;
   for (const auto& row : rows) {
     auto& one = all.emplace_back(Difference{{row.text(0), row.text(1)}, {}, {}});
@@ -180,6 +186,7 @@ std::string Drift::why_not() const {
     case Look::not_allowed:
       return "this role may not read what is needed (deploy/sql/status-role.sql)";
     case Look::mixed: return "schemagate's own tables are in the app's schema";
+    case Look::locked: return "somebody holds a table by an exclusive lock, or it took too long";
   }
   return {};
 }
@@ -245,12 +252,21 @@ void store_snapshot(Fenced& transaction, const Target& target, const Drift& know
                     const std::string& run_id) {
   auto& session = transaction.session();
   const auto schemas = array_of(schemas_of(session, target));
-  transaction.query(snapshot_sql(
+  const auto store = snapshot_sql(
       beside_in(target, schemas),
       fmt::format(k_store, snapshots_table(target), pg::quote_literal(target.id.scope),
                   pg::quote_literal(target.id.app), pg::quote_literal(run_id),
                   state_sql(session, target), pg::quote_literal(schemas), catalogue_guard_sql(),
-                  compared_sql(schemas), rows_of(known.differences))));
+                  compared_sql(schemas), rows_of(known.differences)));
+  try {
+    transaction.execute("SAVEPOINT schemagate_store;" + std::string{k_limits} + store +
+                        "; RELEASE SAVEPOINT schemagate_store");
+  } catch (const pg::Error& e) {
+    transaction.execute("ROLLBACK TO SAVEPOINT schemagate_store");
+    log::warn(fmt::format("what this run leaves could not be stored, so that the next one cannot "
+                          "tell what somebody changes meanwhile: {}",
+                          e.message));
+  }
 }
 
 void renew_guard(Fenced& transaction, const Target& target, const Drift& drift) {

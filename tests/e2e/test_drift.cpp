@@ -334,6 +334,15 @@ TEST_CASE("status does not take the work of a run for drift") {
   running.kill();
 }
 
+TEST_CASE("a run with nothing to do does not wait for whoever holds a table") {
+  Applied shop;
+  shop.by_hand("ALTER TABLE orders ALTER id SET DEFAULT 1");
+  const OpenTransaction holder{shop.database(), "LOCK TABLE orders IN ACCESS EXCLUSIVE MODE"};
+  CHECK(shop.run() == exits(0, "somebody holds a table", "nothing to do"));
+  shop.settings.rest = "policy: {drift: fail}";
+  CHECK(shop.run() == exits(13));
+}
+
 TEST_CASE("mode: check tells drift by the policy, and stores nothing") {
   Applied shop;
   shop.by_hand("DROP VIEW names");
@@ -356,7 +365,6 @@ TEST_CASE("a command's history has drift, too") {
     shop.settings.rest = "release: " + name;
     return shop.run();
   };
-  shop.settings.environment["PGDATABASE"] = shop.database().url();
   CHECK(release("r1", "CREATE TABLE t (a int);") == exits(0));
   CHECK(shop.run() == exits(0, "nothing to do"));
   shop.database().execute("ALTER TABLE t ADD b int");

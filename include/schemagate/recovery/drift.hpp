@@ -21,6 +21,7 @@ struct Drift {
     other_server,  // of another major version, which prints things otherwise
     not_allowed,   // this role may not read it
     mixed,         // our own tables are in the app's schema, which is left out
+    locked,        // somebody holds a table, or it took too long; only a run says so
   } look = Look::no_snapshot;
   std::string since;        // the snapshot, by the server's clock
   std::string fingerprint;  // of the objects in it
@@ -51,7 +52,7 @@ struct Drift {
 
 // Stores what is there now, but keeps of `known` what it was before it was changed outside of
 // migrations: it stays told until somebody settles it. What a migration has changed further since
-// is as the migration made it.
+// is as the migration made it. A release does not fail because this does: it is told.
 void store_snapshot(Fenced& transaction, const Target& target, const Drift& known,
                     const std::string& run_id);
 // For a snapshot that still fits: it will be seen by the guard alone.
