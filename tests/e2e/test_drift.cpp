@@ -357,9 +357,9 @@ TEST_CASE("mode: check tells drift by the policy, and stores nothing") {
 
 TEST_CASE("a command's history has drift, too") {
   Deployment shop;
-  shop.settings.migrations =
-      "allow_empty: true, tool: command, command: [psql, -qX, -v, ON_ERROR_STOP=1, -f, "
-      "migrations/do.sql]";
+  shop.settings.migrations = "allow_empty: true, tool: command, command: [psql, -qX, \"" +
+                             shop.database().url() +
+                             "\", -v, ON_ERROR_STOP=1, -f, migrations/do.sql]";
   const auto release = [&](const std::string& name, const std::string& sql) {
     shop.dir().write("migrations/do.sql", sql);
     shop.settings.rest = "release: " + name;
