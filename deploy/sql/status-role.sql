@@ -4,7 +4,7 @@
 --
 -- Run it in the app's database after the first `schemagate run`, as the role that ran it or as a
 -- superuser. It may be repeated. If there is no role of that name, it is created without LOGIN.
--- Without the rights on schema schemagate, status leaves lease, runs and markers out; who executes
+-- Without the rights on schema schemagate, status leaves lease, runs, markers and drift out; who executes
 -- a migration right now it sees only with pg_monitor (granted here if this session may), or as the
 -- same role.
 --
@@ -28,7 +28,7 @@ BEGIN;
 SELECT format('CREATE ROLE %I', :'role') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \gexec
 SELECT format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), :'role') \gexec
 GRANT USAGE ON SCHEMA :"schema", :"history" TO :"role";
-GRANT SELECT ON :"schema".lock, :"schema".run, :"schema".step, :"schema".marker TO :"role";
+GRANT SELECT ON :"schema".lock, :"schema".run, :"schema".step, :"schema".marker, :"schema".snapshot TO :"role";
 GRANT SELECT ON :"history"._prisma_migrations TO :"role";
 SELECT format('GRANT pg_monitor TO %I', :'role')
  WHERE pg_has_role(current_user, 'pg_monitor', 'MEMBER WITH ADMIN OPTION') \gexec

@@ -118,6 +118,7 @@ std::string line_about(const Difference& difference) {
 
 // The first name of a line, after the word for its kind: "table public.users is missing".
 std::string without_schema(std::string line, const std::string& home) {
+  if (home.empty()) return line;
   const auto at = line.find(" " + home + ".");
   const auto verb = std::min({line.find(" is "), line.find(" should "), line.find(" has ")});
   if (at != std::string::npos && at < verb) line.erase(at + 1, home.size() + 1);
@@ -136,8 +137,8 @@ bool comes_or_goes(const Difference& difference) {
 std::string snapshot_sql(const Beside& beside, const std::string& select) {
   // Compiling it would take longer than doing it.
   return "SET LOCAL jit = off; SET LOCAL lock_timeout = '2s';" +
-         pg::with_values(k_snapshot,
-                         {beside.bookkeeping_schema, beside.history_schema, beside.history_table}) +
+         pg::with_values(k_snapshot, {beside.bookkeeping_schema, beside.history_schema,
+                                      beside.history_table, beside.only_in}) +
          select;
 }
 

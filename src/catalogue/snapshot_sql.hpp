@@ -4,7 +4,8 @@
 // chapter 53). To be executed with search_path = pg_catalog, so that every other name is printed
 // with its schema. "parent" is the relation that it goes away with.
 //
-// $1 a schema that is left out; $2, $3 schema and name of a table that is.
+// $1 a schema that is left out; $2, $3 schema and name of a table that is; $4 the schemas that are
+// looked into, or NULL: all.
 //
 // Left out as well: what an extension made, owners, statistics, an extension's version, what the
 // owner of a thing may do with it, and default privileges: they differ between servers and roles
@@ -16,7 +17,7 @@ inline constexpr const char* k_snapshot = R"sql(
 WITH extended AS MATERIALIZED (SELECT classid, objid FROM pg_depend WHERE deptype = 'e'),
 space AS MATERIALIZED (
   SELECT n.oid, nspname, quote_ident(nspname) AS schema, nspacl, nspowner FROM pg_namespace n
-   WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND nspname <> $1
+   WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND nspname <> $1 AND ($4::text[] IS NULL OR nspname = ANY ($4::text[]))
      AND NOT EXISTS (SELECT 1 FROM extended WHERE classid = 'pg_namespace'::regclass AND objid = n.oid)),
 relation AS MATERIALIZED (
   SELECT c.*, schema || '.' || quote_ident(c.relname) AS q FROM pg_class c JOIN space n ON n.oid = c.relnamespace

@@ -19,11 +19,15 @@ std::string document_of(const Command& command, const Outcome& outcome, ExitCode
 
 }  // namespace
 
+Manifest Command::manifest(const std::string& file) const {
+  return read_manifest(file, process_environment());
+}
+
 int perform(Command& command, const Invocation& invocation) {
   const bool becomes_program = !invocation.program.empty();
   const auto outcome = guarded(invocation.manifest, [&](Stop& stop) {
     if (becomes_program) (void)find_program(invocation.program.front());
-    command.execute(read_manifest(invocation.manifest, process_environment()), stop);
+    command.execute(command.manifest(invocation.manifest), stop);
   });
   const bool is_done = outcome.code == ExitCode::done;
   const auto code = is_done ? command.verdict() : outcome.code;

@@ -4,7 +4,7 @@ namespace schemagate::cli {
 
 // Each is made in its own file. A new one is that file, its name here, and its line below.
 std::unique_ptr<Command> run_command(), gate_command(), status_command(), resolve_command(),
-    baseline_command();
+    baseline_command(), verify_command(), diff_command();
 
 namespace {
 
@@ -13,7 +13,10 @@ constexpr CommandEntry k_commands[] = {
      "migrate deploy up apply upgrade update latest db:migrate migrate:latest", run_command},
     {"gate", "wait for this release's marker", true, "wait wait-for check", gate_command},
     {"status", "tell what is applied, what is wrong, and what settles it", false,
-     "info list show pending plan verify history", status_command},
+     "info list show pending plan history", status_command},
+    {"verify", "fail unless all is there and nothing was changed past the migrations", false,
+     "validate test assert drift", verify_command},
+    {"diff", "compare two databases: history and structure", false, "compare", diff_command},
     {"resolve", "correct a migration's history: applied, or rolled back", false, "repair fix mark",
      resolve_command},
     {"baseline", "record as applied what the database has already", false, "stamp fake",

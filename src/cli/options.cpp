@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "schemagate/base/password.hpp"
 #include "schemagate/manifest/manifest.hpp"
 
 namespace schemagate::cli {
@@ -142,7 +143,9 @@ std::string as_word(const std::string& word) {
 
 // Nearly always the program, without the dashes before it.
 Failure Parse::unexpected(std::size_t at) const {
-  if (!options_.takes_program()) return mistake(fmt::format("unexpected \"{}\"", words_[at]));
+  if (!options_.takes_program())
+    return mistake(
+        fmt::format("unexpected \"{}\"", without_password(words_[at], words_[at].size())));
   auto typed = "schemagate " + options_.command();
   for (std::size_t i = 0; i < words_.size(); ++i)
     typed += (i == at ? " -- " : " ") + as_word(words_[i]);

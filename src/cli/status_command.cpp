@@ -1,47 +1,12 @@
-#include <unistd.h>
-
-#include "schemagate/base/text.hpp"
+#include "looking.hpp"
 #include "schemagate/cli/commands.hpp"
-#include "schemagate/cli/status_report.hpp"
 
 namespace schemagate::cli {
 namespace {
 
-// A terminal gets it: what was read in a database may hold anything.
-StatusReport shown(StatusReport report) {
-  const auto show = [](auto&... texts) { ((texts = printable(log::redact(texts))), ...); };
-  show(report.app, report.release, report.database, report.schema, report.folder, report.gate_why);
-  for (auto& one : report.migrations) show(one.name, one.state, one.at);
-  for (auto& finding : report.findings) {
-    show(finding.subject, finding.what);
-    for (auto& evidence : finding.evidence) show(evidence);
-  }
-  if (auto& lease = report.lease)
-    show(lease->name, lease->app, lease->release, lease->host, lease->since);
-  for (auto& run : report.runs)
-    show(run.release, run.mode, run.status, run.error, run.note, run.host, run.started_at);
-  for (auto& marker : report.markers) show(marker.release, marker.status, marker.completed_at);
-  return report;
-}
-
-class StatusCommand : public Command {
+class StatusCommand : public LookingCommand {
  public:
   void execute(const Manifest& manifest, Stop& stop) override { report_ = status(manifest, stop); }
-
-  void describe(Json& document, ExitCode code) const override {
-    document.set("healthy", code == ExitCode::done && report_->exit_code() == ExitCode::done);
-    if (report_) add_status(document, *report_);
-  }
-
-  [[nodiscard]] std::string text() const override {
-    const bool colour = ::isatty(STDOUT_FILENO) != 0 && !process_environment()("NO_COLOR");
-    return as_text(shown(*report_), colour);
-  }
-
-  [[nodiscard]] ExitCode verdict() const override { return report_->exit_code(); }
-
- private:
-  std::optional<StatusReport> report_;
 };
 
 }  // namespace

@@ -35,6 +35,15 @@ Json document_of(const StatusReport::Lease& lease) {
   return document;
 }
 
+Json document_of(const StatusReport::Drift& drift) {
+  Json document;
+  document.set("looked", drift.why_not.empty());
+  if (!drift.why_not.empty()) return std::move(document.set("why_not", drift.why_not));
+  document.set("since", drift.since).set("fingerprint", drift.fingerprint);
+  document.set("differences", drift.differences);
+  return document;
+}
+
 std::vector<Json> runs_of(const StatusReport& report) {
   std::vector<Json> runs;
   for (const auto& one : report.runs)
@@ -72,6 +81,7 @@ void add_status(Json& document, const StatusReport& report) {
   document.set("migrations", migrations_of(report)).set("findings", findings_of(report));
   if (report.lease) document.set("lease", document_of(*report.lease));
   document.set("runs", runs_of(report)).set("markers", markers_of(report));
+  if (report.drift) document.set("drift", document_of(*report.drift));
   if (report.gate_open)
     document.set("gate", Json{}.set("open", *report.gate_open).set("why", report.gate_why));
 }

@@ -44,6 +44,7 @@ class TextReport {
     lease();
     runs();
     gate();
+    drift();
     conclusion();
     return std::move(text_);
   }
@@ -60,6 +61,7 @@ class TextReport {
   void lease();
   void runs();
   void gate();
+  void drift();
   void conclusion();
 
   [[nodiscard]] bool is_migration(const std::string& name) const {
@@ -173,10 +175,24 @@ void TextReport::gate() {
   for (std::size_t i = 1; i < lines.size(); ++i) line("          " + lines[i]);
 }
 
+void TextReport::drift() {
+  if (!report_.drift) return;
+  const auto& drift = *report_.drift;
+  if (!drift.why_not.empty()) return line("drift   not looked for: " + drift.why_not);
+  line(fmt::format("drift   {} since {}",
+                   drift.differences.empty()
+                       ? paint_.good("none")
+                       : paint_.warning(counted(drift.differences.size(), "difference")),
+                   drift.since));
+}
+
 void TextReport::conclusion() {
   const auto code = report_.exit_code();
   line("");
-  if (code == ExitCode::done) return line(paint_.good("healthy and up to date"));
+  if (code == ExitCode::done)
+    return line(paint_.good("healthy and up to date") +
+                (report_.drift && report_.drift->why_not.empty() ? "" : ", drift not looked for") +
+                (report_.drift && !report_.drift->differences.empty() ? ", but drifted" : ""));
   const auto count = std::count_if(report_.findings.begin(), report_.findings.end(),
                                    [](const auto& one) { return one.code != ExitCode::done; });
   line(paint_.bad(fmt::format("{} to be settled; exit code {}",

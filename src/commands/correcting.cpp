@@ -8,6 +8,7 @@
 #include "schemagate/formats/tool_lock.hpp"
 #include "schemagate/postgres/cancel_on_stop.hpp"
 #include "schemagate/postgres/readiness.hpp"
+#include "schemagate/recovery/drift.hpp"
 
 namespace schemagate {
 namespace {
@@ -56,7 +57,9 @@ void Correcting::write(const std::string& mode, const Lease& lease,
     RunRecord record;
     record.begin(transaction, target_.bookkeeping, target_.id, mode, target_.folder.digest,
                  lease.fence());
+    const auto before = state_of_history(session_, target_);
     schemagate::write(transaction, *target_.writable_history(), corrections, record);
+    keep_comparable(transaction, target_, before);
     record.complete(transaction, 0);
     stop_.check();
   });

@@ -159,13 +159,13 @@ GateView look_through_gate(pg::Session& session, const Target& target, bool has_
   if (has_folder) evidence.digest = target.folder.digest;
   const bool by_history = target.manifest.gate.match == GateMatch::migrations;
   if (by_history) evidence.missing = target.missing_for_gate(session);
-  const bool is_current = bookkeeping.is_current(session);
-  if (!is_current && !bookkeeping.exists(session)) {
+  const bool has_scopes = bookkeeping.has_scopes(session);
+  if (!has_scopes && !bookkeeping.exists(session)) {
     auto view = gate_view(target.id, evidence);
     if (!by_history) view.why = "no run has happened on this database yet";
     return view;
   }
-  if (!is_current)
+  if (!has_scopes)
     return closed(
         "schemagate's own tables here are those of an older version, or not all there any more, and "
         "do not say whose release is complete",

@@ -117,7 +117,10 @@ void Inspector::look_at_applied() {
 
 void Inspector::look_at_marked(pg::Session& session) {
   std::set<std::string> hollow;
-  for (const auto& one : examine_applied(session, target_, history_, stop_).migrations) {
+  const auto applied = drift_.may_miss_something()
+                           ? examine_applied(session, target_, history_, stop_)
+                           : Judgement{};
+  for (const auto& one : applied.migrations) {
     const bool is_absent = one.kind == MigrationState::Kind::absent;
     if (!is_absent && one.kind != MigrationState::Kind::mixed) continue;
     const auto name = one.migration->name;

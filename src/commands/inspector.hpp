@@ -1,11 +1,13 @@
 #pragma once
 // The work of status: one look at everything, each problem told with its evidence and what settles
-// it. What the history says of the migrations is in history_inspector.cpp, all else in status.cpp.
+// it. What the history says of the migrations is in history_inspector.cpp, what of
+// the schema in schema_inspector.cpp, all else in status.cpp.
 
 #include <map>
 #include <string>
 
 #include "schemagate/commands/status.hpp"
+#include "schemagate/recovery/drift.hpp"
 #include "schemagate/recovery/judge.hpp"
 #include "schemagate/recovery/target.hpp"
 
@@ -13,8 +15,9 @@ namespace schemagate {
 
 class Inspector {
  public:
-  Inspector(const Manifest& manifest, Stop& stop)
-      : manifest_{manifest}, stop_{stop}, target_{manifest, read_folder_if_possible()} {}
+  Inspector(const Manifest& manifest, Stop& stop, Look look)
+      : manifest_{manifest}, stop_{stop}, look_{look},
+        target_{manifest, read_folder_if_possible()} {}
 
   StatusReport inspect();
 
@@ -28,6 +31,8 @@ class Inspector {
   void look_at_runs(pg::Session& session);
   void look_at_gate(pg::Session& session);
   void look_at_catalogue(pg::Session& session);
+  void look_at_drift();
+  void look_at_checks(pg::Session& session);
   void look_at_history(pg::Session& session);
   void look_at_writers(pg::Session& session);
   void look_at_failed(pg::Session& session);
@@ -43,10 +48,12 @@ class Inspector {
 
   const Manifest& manifest_;
   Stop& stop_;
+  Look look_;
   StatusReport report_;
   bool folder_is_readable_ = true;
   Target target_;
   History history_;
+  Drift drift_;
   std::map<std::string, std::string> states_;  // of migrations that are not simply applied
 };
 

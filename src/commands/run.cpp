@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "drift_watch.hpp"
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/commands/under_lease.hpp"
@@ -16,6 +17,7 @@
 #include "schemagate/recovery/existing.hpp"
 #include "schemagate/recovery/settle.hpp"
 #include "schemagate/recovery/target.hpp"
+#include "refusals.hpp"
 #include "warnings.hpp"
 
 namespace schemagate {
@@ -31,7 +33,7 @@ class Run {
 
   void run() {
     if (target_.manifest.mode == Mode::check) return check_only();
-    if (is_done_already()) return tell_nothing_to_do();
+    if (is_done_already() && stands()) return tell_nothing_to_do();
     under_lease(session_, target_, is_native(), stop_, [&](const Lease& lease) {
       try {
         explaining_database_errors(stop_, [&] { work(lease); });
@@ -49,8 +51,15 @@ class Run {
       session_ = connection.open();
       if (!target_.database.pooled()) drop_scratches_left(session_, scratch_key(target_));
       journal_.begin(session_, lease, is_native() ? std::string{format().name()} : "command");
+      (void)drift_.look(session_, run_id());
       // Another runner of this release may have done it while we waited.
-      if (is_done_already()) return end_idle(lease);
+      if (is_done_already()) {
+        if (const auto failure = ghost()) {
+          journal_.close_gates(session_, lease);
+          throw *failure;
+        }
+        return end_idle(lease);
+      }
       if (is_native()) apply_natively(connection);
       else apply_with_command(lease);
     } catch (const pg::ConnectionLost& e) {
@@ -70,7 +79,7 @@ class Run {
     tool_lock.acquire();
     const auto history = settled_history(lease);
     const auto plan = planned(history);
-    refuse_what_a_pooler_forbids(plan);
+    refuse_what_a_pooler_forbids(target_, plan);
     if (!plan.pending.empty()) journal_.close_gates(session_, lease);
     tell_who_else_may_write(session_, target_);
     create_history(lease, history);
@@ -79,12 +88,11 @@ class Run {
                                .history = *target_.writable_history(),
                                .tool_lock = tool_lock,
                                .stop = stop_,
-                               .may_run_alone = may_run_unfenced(),
+                               .may_run_alone = may_run_unfenced(target_),
                                .compare = comparison(history)};
     if (target_.settings.atomic == Atomic::release && !plan.pending.empty()) {
-      apply_as_release(session_, plan, context, report_.applied, [&](Fenced& transaction) {
-        journal_.complete(transaction, verified(), plan.pending.size());
-      });
+      apply_as_release(session_, plan, context, report_.applied,
+                       [&](Fenced& transaction) { complete(transaction, plan.pending.size()); });
     } else {
       apply_each(session_, plan, context, report_.applied);
       finish(lease);
@@ -96,13 +104,13 @@ class Run {
   }
 
   void apply_with_command(const Lease& lease) {
-    refuse_unfenced("an external migration command");
+    refuse_unfenced(target_, "an external migration command");
     if (target_.history() != nullptr)  // a mistake in its description shows before, too
-      refuse_lost_folder(target_.history()->read(session_));
+      refuse_lost_folder(target_, target_.history()->read(session_));
     journal_.close_gates(session_, lease);
     tell_who_else_may_write(session_, target_);
     run_command(target_.manifest, target_.id.release, target_.database, lease, stop_);
-    refuse_what_the_command_left_out();
+    refuse_what_the_command_left_out(session_, target_);
     finish(lease);
     journal_.tell_complete();
     log::info(fmt::format("release {} is complete", target_.id.release));
@@ -111,20 +119,16 @@ class Run {
   void check_only();
   bool is_done_already();
   [[nodiscard]] bool is_allowed(const History& history) const;
+  bool stands();
+  [[nodiscard]] std::optional<Failure> ghost();
+  void complete(Fenced& transaction, std::size_t applied) const;
   void tell_nothing_to_do();
   void end_idle(const Lease& lease);
   void reconnect(const ScriptConnection& connection, const std::string& lost);
   History settled_history(const Lease& lease);
   Plan planned(const History& history);
   std::function<void(const Judge::Migrations&)> comparison(const History& history);
-  void refuse_what_is_not_there(const History& history);
-  void refuse_lost_folder(const History& history) const;
   void create_history(const Lease& lease, const History& history);
-  void refuse_unfenced(const std::string& what) const;
-  void refuse_what_a_pooler_forbids(const Plan& plan);
-  std::vector<std::string> missing_after_the_command();
-  void refuse_what_the_command_left_out();
-  [[nodiscard]] Verified verified();
   void finish(const Lease& lease);
   void record(const Lease& lease, const Failure& failure);
 
@@ -133,10 +137,8 @@ class Run {
     return {target_.database, lease, target_.settings, target_.search_path_setting(),
             session_.server_major_version()};
   }
+  [[nodiscard]] const std::string& run_id() const { return journal_.record().run_id(); }
   [[nodiscard]] bool is_native() const { return target_.settings.tool != Tool::command; }
-  [[nodiscard]] bool may_run_unfenced() const {
-    return !target_.database.pooled() || target_.manifest.lease.allow_unfenced;
-  }
   [[nodiscard]] std::string count_of_all() const {
     return counted(target_.folder.migrations.size(), "migration");
   }
@@ -146,6 +148,7 @@ class Run {
   Stop& stop_;
   RunReport& report_;
   Journal journal_;
+  DriftWatch drift_{target_};
 };
 
 // mode: check. A deployment that must find everything done already.
@@ -159,7 +162,10 @@ void Run::check_only() {
     for (const auto& one : planned(target_.history()->read(session_)).pending)
       pending.push_back(one.migration->name);
   else pending = target_.missing_in_history(session_);
-  if (pending.empty()) return log::info("mode: check: nothing is pending");
+  if (pending.empty()) {
+    (void)stands();
+    return log::info("mode: check: nothing is pending");
+  }
   throw Failure{ExitCode::history,
                 fmt::format("mode: check: {} pending:\n  {}", counted(pending.size(), "migration"),
                             join(pending, "\n  ")),
@@ -195,6 +201,19 @@ bool Run::is_allowed(const History& history) const {
   });
 }
 
+// What holds for a complete release, too: the schema as it was left, and the manifest's checks.
+bool Run::stands() {
+  if (!drift_.look(session_) || ghost()) return false;
+  hold_to_checks(session_, target_);
+  return true;
+}
+
+// A complete release, of which something is gone.
+std::optional<Failure> Run::ghost() {
+  if (target_.writable_history() == nullptr || !drift_.seen().is_compared()) return std::nullopt;
+  return claims_nothing(session_, target_, target_.history()->read(session_), drift_.seen(), stop_);
+}
+
 void Run::tell_nothing_to_do() {
   report_.already_done = true;
   journal_.tell_complete();
@@ -205,7 +224,9 @@ void Run::tell_nothing_to_do() {
 }
 
 void Run::end_idle(const Lease& lease) {
-  journal_.end_idle(session_, lease);
+  hold_to_checks(session_, target_);
+  journal_.end_idle(session_, lease,
+                    [&](Fenced& transaction) { drift_.store(transaction, run_id(), false); });
   tell_nothing_to_do();
 }
 
@@ -247,7 +268,8 @@ History Run::settled_history(const Lease& lease) {
 Plan Run::planned(const History& history) {
   if (!history.foreign_tables.empty())
     throw not_baselined(target_, history, examine_pending(session_, target_, history, stop_));
-  refuse_what_is_not_there(history);
+  if (const auto failure = claims_nothing(session_, target_, history, drift_.seen(), stop_))
+    throw *failure;
   auto plan = make_plan(target_.folder, history, target_.settings);
   if (!plan.blocking.empty())
     throw blocked_by(target_, examine_failed(session_, target_, history, stop_));
@@ -256,7 +278,7 @@ Plan Run::planned(const History& history) {
     log::info(fmt::format("{} of {} to apply to {}, schema {}", plan.pending.size(), count_of_all(),
                           target_.database.address().display(), target_.schema()));
   if (!history.exists() && !target_.folder.migrations.empty()) tell_no_history(session_, target_);
-  refuse_lost_folder(history);
+  refuse_lost_folder(target_, history);
   return plan;
 }
 
@@ -270,105 +292,31 @@ std::function<void(const Judge::Migrations&)> Run::comparison(const History& his
   };
 }
 
-// A row that a person wrote, or had written, may claim what was never done.
-void Run::refuse_what_is_not_there(const History& history) {
-  const auto is_claim = [](const auto& row) { return row.applied() && row.steps == 0; };
-  if (target_.writable_history() == nullptr ||
-      std::none_of(history.rows.begin(), history.rows.end(), is_claim))
-    return;
-  if (auto failure = not_there(examine_applied(session_, target_, history, stop_))) throw *failure;
-}
-
-void Run::refuse_lost_folder(const History& history) const {
-  if (!target_.folder.migrations.empty()) return;
-  const auto lost = not_applied(target_.folder, history, target_.settings.edited);
-  if (lost.empty()) return;
-  throw Failure{ExitCode::history, fmt::format("schema {}: {}", target_.schema(), lost.front()),
-                "does the image hold them (COPY)? is it the right database?"};
-}
-
 void Run::create_history(const Lease& lease, const History& history) {
   if (history.exists()) return;
   fenced(session_, lease,
          [&](Fenced& transaction) { target_.writable_history()->create_if_missing(transaction); });
 }
 
-void Run::refuse_unfenced(const std::string& what) const {
-  if (may_run_unfenced()) return;
-  throw Failure{
-      ExitCode::refused,
-      fmt::format(
-          "refused: {} cannot be fenced through a pooler ({}): if this runner lost its lease, nobody "
-          "could end it",
-          what, target_.database.address().display()),
-      "set database.direct_url to the server's own address; or accept the risk with lease.unfenced: allow"};
-}
-
-// Outside of transactions a SET would stay on a pooled backend, which is another client's next.
-void Run::refuse_what_a_pooler_forbids(const Plan& plan) {
-  if (!plan.needs_direct_connection()) return;
-  refuse_unfenced("a statement that PostgreSQL does not run in a transaction");
-  if (!target_.database.pooled()) return;
-  const bool other_schema =
-      target_.search_path_setting() != target_.database.surroundings().search_path;
-  if (!plan.sets_outside_transactions() && !other_schema) return;
-  throw Failure{
-      ExitCode::refused,
-      fmt::format("refused: {} cannot be set through a pooler ({}) for a statement that PostgreSQL "
-                  "does not run in a transaction",
-                  other_schema ? "the search_path" : "what the script SETs",
-                  target_.database.address().display()),
-      "set database.direct_url to the server's own address"};
-}
-
-// What was wrong with the description of a table that the command has only just made is no mistake
-// before anything was done: the gates have to know.
-std::vector<std::string> Run::missing_after_the_command() {
-  try {
-    return target_.missing_in_history(session_);
-  } catch (const Failure& failure) {
-    if (failure.code() != ExitCode::usage) throw;
-    throw Failure{ExitCode::command_failed,
-                  fmt::format("the migration command ended with exit code 0, but what it has done "
-                              "cannot be read: {}",
-                              failure.what()),
-                  failure.hint()};
-  }
-}
-
-void Run::refuse_what_the_command_left_out() {
-  const auto missing = missing_after_the_command();
-  if (missing.empty()) return;
-  throw Failure{
-      ExitCode::command_failed,
-      "the migration command ended with exit code 0, but the history does not hold what this image holds:\n  " +
-          join(missing, "\n  "),
-      "does the command run in an older container or another folder than this manifest's? (Coolify's "
-      "pre-deployment command does)"};
-}
-
-Verified Run::verified() {
-  return verify(session_, {.folder = target_.folder,
-                           .history = target_.history(),
-                           .checks = target_.manifest.verify,
-                           .variables = target_.manifest.variables,
-                           .schema = target_.schema(),
-                           .search_path = target_.search_path_setting(),
-                           .edited = target_.settings.edited});
-}
-
 void Run::finish(const Lease& lease) {
-  const auto proof = verified();
   fenced(session_, lease, [&](Fenced& transaction) {
-    journal_.complete(transaction, proof, report_.applied.size());
+    complete(transaction, report_.applied.size());
     stop_.check();
   });
+}
+
+void Run::complete(Fenced& transaction, std::size_t applied) const {
+  journal_.complete(transaction, verify(transaction.session(), expectation_of(target_)), applied);
+  drift_.store(transaction, run_id(), applied > 0 || !is_native());
 }
 
 // Throws when the lease is lost: then the failure is of a successor's making, not of the release's.
 void Run::record(const Lease& lease, const Failure& failure) {
   if (failure.code() == ExitCode::lease_lost) return;
-  const auto write = [&] { journal_.fail(session_, lease, report_.applied.size(), failure); };
+  const auto write = [&] {
+    journal_.fail(session_, lease, report_.applied.size(), failure);
+    if (is_native()) drift_.store_after(failure, session_, lease, run_id());
+  };
   try {
     try {
       write();

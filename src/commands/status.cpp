@@ -10,37 +10,6 @@
 #include "schemagate/postgres/readiness.hpp"
 
 namespace schemagate {
-namespace {
-
-// $1 schema. An index that is being built is INVALID until it is ready.
-constexpr const char* k_invalid_indexes = R"sql(
-SELECT c.relname, t.relname, coalesce((SELECT pid::text FROM pg_stat_progress_create_index p
-                                        WHERE p.index_relid = c.oid), '')
-  FROM pg_index i JOIN pg_class c ON c.oid = indexrelid JOIN pg_class t ON t.oid = indrelid
-       JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE NOT indisvalid AND c.relkind = 'i' AND nspname = $1 ORDER BY 1)sql";
-
-// PostgreSQL 18 also knows constraints that are NOT ENFORCED: nothing to validate there. Older ones
-// have no such column.
-constexpr const char* k_not_validated = R"sql(
-SELECT conname, relname FROM pg_constraint JOIN pg_class c ON c.oid = conrelid
-       JOIN pg_namespace n ON n.oid = relnamespace
- WHERE NOT convalidated AND coalesce(to_jsonb(pg_constraint) ->> 'conenforced', 'true') = 'true'
-   AND nspname = $1 ORDER BY 1)sql";
-
-// REINDEX CONCURRENTLY builds a copy under such a name, and leaves it when it is interrupted
-// (PostgreSQL manual, REINDEX).
-Hint repair_of_index(const std::string& index, const std::string& quoted_name) {
-  const bool is_copy =
-      index.find("_ccnew") != std::string::npos || index.find("_ccold") != std::string::npos;
-  const auto drop = "DROP INDEX CONCURRENTLY " + quoted_name;
-  if (is_copy) return drop;
-  return "REINDEX INDEX CONCURRENTLY " + quoted_name + "; if it was to be dropped: " + drop +
-         "; if its migration has not ended: " + own_command("run");
-}
-
-}  // namespace
-
 StatusReport Inspector::inspect() {
   auto session = connect_to_read(target_.database, manifest_.database, stop_);
   report_.manifest = manifest_.file;
@@ -90,11 +59,14 @@ void Inspector::look_at_all(pg::Session& session) {
   refuse_what_a_run_refuses(session);
   report_.schema = target_.schema();
   look_at_lease(session);
+  if (!run_is_at_work()) drift_ = look_for_drift(session, target_);
   if (target_.history() != nullptr) look_at_history(session);
   look_at_writers(session);
   look_at_runs(session);
   look_at_gate(session);
   look_at_catalogue(session);
+  look_at_drift();
+  if (look_ == Look::verify) look_at_checks(session);
 }
 
 // As far as the role of runs is known: by the last one.
@@ -178,41 +150,6 @@ void Inspector::look_at_gate(pg::Session& session) {
          view.code});
 }
 
-void Inspector::look_at_catalogue(pg::Session& session) {
-  const auto& schema = target_.schema();
-  for (const auto& row : session.query(k_invalid_indexes, {schema})) {
-    const auto index = row.text(0);
-    const auto pid = row.text(2);
-    const auto name = pg::quote_identifier(schema) + "." + pg::quote_identifier(index);
-    if (!pid.empty()) {
-      add({"index-being-built",
-           index,
-           fmt::format("index {} of {} is being built by pid {}", index, row.text(1), pid),
-           {},
-           "",
-           ExitCode::done});
-      continue;
-    }
-    add({"invalid-index",
-         index,
-         fmt::format("index {} of {} is INVALID: a CREATE, REINDEX or DROP INDEX CONCURRENTLY did "
-                     "not come to its end, and queries do not use it",
-                     index, row.text(1)),
-         {},
-         repair_of_index(index, name),
-         ExitCode::history});
-  }
-  for (const auto& row : session.query(k_not_validated, {schema}))
-    add({"not-validated",
-         row.text(0),
-         fmt::format("constraint {} of {} is NOT VALID: rows from before it was made may break it",
-                     row.text(0), row.text(1)),
-         {},
-         fmt::format("ALTER TABLE {}.{} VALIDATE CONSTRAINT {}", pg::quote_identifier(schema),
-                     pg::quote_identifier(row.text(1)), pg::quote_identifier(row.text(0))),
-         ExitCode::done});
-}
-
 ExitCode StatusReport::exit_code() const {
   auto worst = ExitCode::done;
   for (const auto& finding : findings)
@@ -221,11 +158,11 @@ ExitCode StatusReport::exit_code() const {
   return worst;
 }
 
-StatusReport status(const Manifest& manifest, Stop& stop) {
+StatusReport status(const Manifest& manifest, Stop& stop, Look look) {
   StatusReport report;
   explaining_database_errors(stop, [&] {
     try {
-      report = Inspector{manifest, stop}.inspect();
+      report = Inspector{manifest, stop, look}.inspect();
     } catch (const pg::Error& e) {
       if (e.sqlstate != "42501") throw;
       throw Failure{ExitCode::refused,

@@ -14,7 +14,7 @@ SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespac
  WHERE relkind = 'r' AND nspname = $1
    AND lower(relname) NOT IN ('spatial_ref_sys', 'geometry_columns', 'geography_columns', 'raster_columns',
                               'raster_overviews')
-   AND NOT (nspname = $2 AND relname IN ('lock', 'run', 'step', 'marker', 'version'))
+   AND NOT (nspname = $2 AND relname IN ('lock', 'run', 'step', 'marker', 'snapshot', 'version'))
  ORDER BY relname)sql";
 
 // Only what somebody asks for: the logs of what was applied are kept for ever, and so is each

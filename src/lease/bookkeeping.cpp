@@ -37,7 +37,7 @@ SELECT string_agg(format('%s on %I.%I', rights, nspname, relname), '; ' ORDER BY
   FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace,
        LATERAL (SELECT string_agg(name, ', ') AS rights FROM unnest('{SELECT,INSERT,UPDATE}'::text[]) AS name
                  WHERE NOT has_table_privilege(c.oid, name)) AS missing
- WHERE rights IS NOT NULL AND (nspname = $1 AND relname IN ('lock', 'run', 'step', 'marker')
+ WHERE rights IS NOT NULL AND (nspname = $1 AND relname IN ('lock', 'run', 'step', 'marker', 'snapshot')
                                OR nspname = $2 AND relname = $3))sql";
 
 constexpr std::chrono::milliseconds k_try_within{500};
@@ -50,7 +50,7 @@ SELECT string_agg(format('UPDATE %1$I.%2$I SET %3$I = %3$I WHERE false', nspname
        LATERAL (SELECT attname FROM pg_attribute
                  WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attidentity = '' AND attgenerated = ''
                  LIMIT 1) AS a
- WHERE nspname = $1 AND relname IN ('lock', 'run', 'step', 'marker') OR nspname = $2 AND relname = $3)sql";
+ WHERE nspname = $1 AND relname IN ('lock', 'run', 'step', 'marker', 'snapshot') OR nspname = $2 AND relname = $3)sql";
 
 // The start of a message that changes the tables. One message is one implicit transaction: a runner
 // that is paused here holds nobody up. Whoever meets another one in it waits for its end (the new
@@ -60,9 +60,14 @@ constexpr const char* k_change_tables =
 
 // $1 our schema
 constexpr const char* k_missing_tables = R"sql(
-SELECT name FROM unnest('{version,lock,run,step,marker}'::text[]) AS name
+SELECT name FROM unnest('{version,lock,run,step,marker,snapshot}'::text[]) AS name
  WHERE NOT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
                     WHERE nspname = $1 AND relname = name))sql";
+
+// $1 our schema: whose tables are another's than whoever would make one now
+constexpr const char* k_other_owner = R"sql(
+SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+ WHERE nspname = $1 AND relname = 'version' AND pg_get_userbyid(relowner) <> current_user)sql";
 
 // $1 our schema, $2 the history's, $3 its name, $4 whether this is to work, $5 the role that works
 // where it is not this one, or empty. What can be typed is the second column. A superuser counts as
@@ -74,7 +79,7 @@ WITH member AS (
   SELECT c.oid, 'TABLE' AS what, relkind, relowner AS owner, nspname = $1 AS is_ours, relname,
          format('%I.%I', nspname, relname) AS name
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-   WHERE nspname = $1 AND relname IN ('version', 'lock', 'run', 'step', 'marker')
+   WHERE nspname = $1 AND relname IN ('version', 'lock', 'run', 'step', 'marker', 'snapshot')
       OR nspname = $2 AND relname = $3 AND relkind NOT IN ('i', 'I')
   UNION ALL SELECT 0, 'SCHEMA', 'r', nspowner, true, '', format('%I', nspname) FROM pg_namespace WHERE nspname = $1),
 worker AS (SELECT coalesce(nullif($5, ''), current_user) AS worker),
@@ -124,7 +129,7 @@ SELECT CASE WHEN what = 'SCHEMA' THEN 'schema ' ELSE '' END || CASE WHEN problem
          WHEN 'policy' THEN format('as their owner: %s; or as a superuser: ALTER ROLE %I BYPASSRLS', remedy, current_user)
          WHEN 'key' THEN format('as its owner: ALTER TABLE %s ADD PRIMARY KEY (%s)', name,
            CASE relname WHEN 'lock' THEN 'name' WHEN 'run' THEN 'id' WHEN 'step' THEN 'migration_id, segment'
-                        WHEN 'marker' THEN 'app, release, scope' ELSE 'version' END)
+                        WHEN 'marker' THEN 'app, release, scope' WHEN 'snapshot' THEN 'scope, slot' ELSE 'version' END)
          ELSE CASE WHEN NOT $4 THEN format('whoever migrates this database looks at it: \d+ %s. A reader cannot mend it: what is ours belongs to the role that runs migrations', name)
               ELSE format('if you know it for ours: run as %I; or as a superuser: ALTER %s %s OWNER TO %I', pg_get_userbyid(owner), what, name, worker)
               || CASE WHEN is_ours THEN '. If not, choose another schema: database.bookkeeping_schema' ELSE '' END END END
@@ -175,12 +180,24 @@ void Bookkeeping::refuse_untrusted(pg::Session& session, const std::optional<Tab
 }
 
 bool Bookkeeping::is_current(pg::Session& session) const {
-  return !session
-              .query(
-                  "SELECT 1 FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n "
-                  "ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'marker' AND attname = $2",
-                  {name_, statements::k_newest_column_of_marker})
-              .empty();
+  return version_by_columns(session) == statements::k_tables_version;
+}
+
+bool Bookkeeping::has_scopes(pg::Session& session) const {
+  return version_by_columns(session) >= 3;
+}
+
+// 0: an older one, or none.
+int Bookkeeping::version_by_columns(pg::Session& session) const {
+  const auto columns = session.query(
+      "SELECT c.relname || '.' || attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid "
+      "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname IN "
+      "('marker', 'snapshot') AND attname IN ('scope', 'fingerprint')",
+      {name_});
+  for (const auto& [version, table, column] : statements::k_signs)
+    for (const auto& row : columns)
+      if (row.text(0) == fmt::format("{}.{}", table, column)) return version;
+  return 0;
 }
 
 void Bookkeeping::create_if_missing(pg::Session& session) const {
@@ -251,9 +268,9 @@ void Bookkeeping::check_rights(pg::Session& session,
 // A copy of the tables without their rows is as new as its columns.
 int Bookkeeping::read_version(pg::Session& session) const {
   auto rows = session.query(sql(statements::k_read_version));
-  if (rows.empty() && is_current(session))
-    rows = session.query(sql(statements::k_write_version),
-                         {std::to_string(statements::k_tables_version)});
+  if (rows.empty())
+    if (const auto version = version_by_columns(session); version > 0)
+      rows = session.query(sql(statements::k_write_version), {std::to_string(version)});
   if (rows.empty())
     throw Failure{
         ExitCode::refused,
@@ -267,6 +284,9 @@ void Bookkeeping::upgrade(pg::Session& session, int version) const {
   std::string text = std::string{k_change_tables} + pg::k_guard;
   for (auto from = static_cast<std::size_t>(version); from <= statements::k_upgrades.size(); ++from)
     text += sql(statements::k_upgrades.at(from - 1));
+  text += keep_from_others_sql(session, "snapshot");
+  for (const auto& row : session.query(k_other_owner, {name_}))
+    text += sql("ALTER TABLE schemagate.snapshot OWNER TO ") + row.text(0) + ";";
   try {
     session.execute(text);
   } catch (const pg::Error& e) {
@@ -287,7 +307,7 @@ void Bookkeeping::create(pg::Session& session) const {
   std::string text = std::string{k_change_tables} + pg::k_guard;
   if (schema.empty()) text += "CREATE SCHEMA IF NOT EXISTS " + pg::quote_identifier(name_) + ";";
   text += create_sql();
-  for (const auto* table : {"version", "lock", "run", "step", "marker"})
+  for (const auto* table : {"version", "lock", "run", "step", "marker", "snapshot"})
     text += keep_from_others_sql(session, table);
   try {
     session.execute(text);
@@ -325,7 +345,8 @@ void Bookkeeping::make_missing_again(pg::Session& session) const {
     text += fmt::format("CREATE TABLE {0}{1} (LIKE pg_temp.{1} INCLUDING ALL);", schema_, name) +
             keep_from_others_sql(session, name);
   }
-  text += "DROP TABLE pg_temp.version, pg_temp.lock, pg_temp.run, pg_temp.step, pg_temp.marker";
+  text += "DROP TABLE pg_temp.version, pg_temp.lock, pg_temp.run, pg_temp.step, pg_temp.marker, "
+          "pg_temp.snapshot";
   try {
     session.execute(text);
   } catch (const pg::Error&) {

@@ -32,8 +32,12 @@ void Journal::close_gates(pg::Session& session, const Lease& lease) {
   });
 }
 
-void Journal::end_idle(pg::Session& session, const Lease& lease) {
-  fenced(session, lease, [&](Fenced& transaction) { record_.complete(transaction, 0); });
+void Journal::end_idle(pg::Session& session, const Lease& lease,
+                       const std::function<void(Fenced&)>& more) {
+  fenced(session, lease, [&](Fenced& transaction) {
+    record_.complete(transaction, 0);
+    more(transaction);
+  });
 }
 
 void Journal::complete(Fenced& transaction, const Verified& verified, std::size_t applied) const {

@@ -11,7 +11,7 @@ constexpr const char* k_writers = R"sql(
 WITH believed AS (
   SELECT c.oid, relowner, relacl, format('%I.%I', nspname, relname) AS name
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-   WHERE c.oid = $1 OR nspname = $2 AND relname IN ('version', 'lock', 'run', 'step', 'marker')),
+   WHERE c.oid = $1 OR nspname = $2 AND relname IN ('version', 'lock', 'run', 'step', 'marker', 'snapshot')),
 granted AS (
   SELECT b.oid, grantee FROM believed b, aclexplode(relacl)
    WHERE privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE') AND grantee <> relowner

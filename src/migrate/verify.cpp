@@ -53,12 +53,23 @@ std::string answer_against(pg::Session& session, const Check& check,
   return {};
 }
 
+// A check is a question: whatever it calls can write nothing, and its failure ends nothing else.
+constexpr const char* k_before_check =
+    "SAVEPOINT schemagate_check; SET LOCAL transaction_read_only = on; "
+    "SET LOCAL statement_timeout = '5min'";
+constexpr const char* k_after_check =
+    "ROLLBACK TO SAVEPOINT schemagate_check; RELEASE SAVEPOINT schemagate_check";
+
 std::string why_not(pg::Session& session, const Check& check, const Expectation& expectation) {
+  std::string why;
+  session.execute(k_before_check);
   try {
-    return answer_against(session, check, expectation);
+    why = answer_against(session, check, expectation);
   } catch (const pg::Error& e) {
-    return fmt::format("check fails with {}: {}: {}", e.sqlstate, e.message, check.text);
+    why = fmt::format("check fails with {}: {}: {}", e.sqlstate, e.message, check.text);
   }
+  session.execute(k_after_check);
+  return why;
 }
 
 }  // namespace
@@ -85,6 +96,15 @@ std::vector<std::string> not_applied(const Folder& folder, const History& histor
   return missing;
 }
 
+std::vector<std::string> failed_checks(pg::Session& session, const Expectation& expectation) {
+  std::vector<std::string> problems;
+  for (const auto& check : expectation.checks)
+    if (const auto problem = why_not(session, check, expectation); !problem.empty())
+      problems.push_back(
+          shortened(log::redact(as_written(problem, expectation.variables)), k_problem_size_max));
+  return problems;
+}
+
 Verified verify(pg::Session& session, const Expectation& expectation) {
   std::vector<std::string> problems;
   std::int64_t history_oid = 0;
@@ -93,11 +113,7 @@ Verified verify(pg::Session& session, const Expectation& expectation) {
     history_oid = history.oid;
     problems = not_applied(expectation.folder, history, expectation.edited);
   }
-  for (const auto& check : expectation.checks) {
-    if (const auto problem = why_not(session, check, expectation); !problem.empty())
-      problems.push_back(
-          shortened(log::redact(as_written(problem, expectation.variables)), k_problem_size_max));
-  }
+  for (auto& problem : failed_checks(session, expectation)) problems.push_back(std::move(problem));
   if (problems.empty()) return Verified{expectation.folder.digest, history_oid};
   throw Failure{
       ExitCode::check_failed,

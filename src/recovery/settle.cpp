@@ -10,14 +10,10 @@
 #include "schemagate/base/text.hpp"
 
 namespace schemagate {
-namespace {
-
 std::string this_user() {
   const auto* entry = ::getpwuid(::geteuid());
   return (entry != nullptr ? entry->pw_name : std::to_string(::geteuid())) + "@" + this_host();
 }
-
-}  // namespace
 
 void settle(Fenced& transaction, const WritableHistory& history,
             const std::vector<Settlement>& proven, const RunRecord& record) {

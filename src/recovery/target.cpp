@@ -6,7 +6,6 @@
 
 #include "schemagate/base/hash.hpp"
 #include "schemagate/base/text.hpp"
-#include "schemagate/migrate/verify.hpp"
 
 namespace schemagate {
 namespace {
@@ -164,6 +163,16 @@ LeaseRequest Target::lease_request() const {
           .release = id.release,
           .ttl = manifest.lease.ttl,
           .wait = manifest.lease.wait};
+}
+
+Expectation expectation_of(const Target& target) {
+  return {.folder = target.folder,
+          .history = target.history(),
+          .checks = target.manifest.verify,
+          .variables = target.manifest.variables,
+          .schema = target.schema(),
+          .search_path = target.search_path_setting(),
+          .edited = target.settings.edited};
 }
 
 }  // namespace schemagate

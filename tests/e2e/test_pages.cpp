@@ -61,11 +61,13 @@ TEST_CASE("the page of the JSON documents shows exactly what the commands print"
     CHECK(missing_line(seen.out, one.blocks[1].lines) == "");
     CHECK(split(trim(seen.out), '\n').size() == one.blocks[1].lines.size());
   }
-  CHECK(headings == std::vector<std::string>{"run", "gate", "status", "resolve and baseline"});
+  CHECK(headings ==
+        std::vector<std::string>{"run", "gate", "status", "resolve and baseline", "diff"});
 }
 
 TEST_CASE("the page of the JSON documents names every state of a finding, and no other") {
-  const auto source = page("src/commands/status.cpp") + page("src/commands/history_inspector.cpp");
+  const auto source = page("src/commands/status.cpp") + page("src/commands/history_inspector.cpp") +
+                      page("src/commands/schema_inspector.cpp");
   std::set<std::string> states;
   // The first word of a finding, and what state_of returns.
   const std::regex word{

@@ -114,7 +114,7 @@ TEST_CASE("a schema may have any name, ours and the app's") {
                 "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relkind = "
                 "'r' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = '" +
                 quoted + "')") ==
-            (key[0] == 'm' ? "_prisma_migrations item" : "lock marker run step version"));
+            (key[0] == 'm' ? "_prisma_migrations item" : "lock marker run snapshot step version"));
     }
   }
 }
@@ -130,7 +130,7 @@ TEST_CASE("a copy of a database that lost something else than its rows is worked
        "evidence DROP DEFAULT; ALTER TABLE schemagate.marker ALTER changed_at DROP DEFAULT",
        "ALTER TABLE _prisma_migrations ALTER started_at DROP DEFAULT, ALTER applied_steps_count DROP DEFAULT",
        // all of our rows, by replication of the app's tables alone
-       "TRUNCATE schemagate.version, schemagate.lock, schemagate.run, schemagate.step, schemagate.marker",
+       "TRUNCATE schemagate.version, schemagate.lock, schemagate.run, schemagate.step, schemagate.marker, schemagate.snapshot",
        "DROP SCHEMA schemagate CASCADE",
        // some of our tables
        "DROP TABLE schemagate.lock", "DROP TABLE schemagate.run", "DROP TABLE schemagate.step",

@@ -52,8 +52,9 @@ constexpr const char* k_refused =
 TEST_CASE(
     "a run that lacks any right on any table of the bookkeeping is refused before it applies anything, with the GRANT") {
   int times = 0;
-  for (const std::string table : {"schemagate.lock", "schemagate.run", "schemagate.step",
-                                  "schemagate.marker", "public._prisma_migrations"}) {
+  for (const std::string table :
+       {"schemagate.lock", "schemagate.run", "schemagate.step", "schemagate.marker",
+        "schemagate.snapshot", "public._prisma_migrations"}) {
     const Granted case_{"table"};
     for (const std::string right : {"SELECT", "INSERT", "UPDATE"}) {
       CAPTURE(table);

@@ -117,7 +117,8 @@ TEST_CASE(
   bookkeeping.create_if_missing(session);
   CHECK(bookkeeping.exists(session));
   CHECK(database.value("SELECT string_agg(tablename, ' ' ORDER BY tablename) FROM pg_tables"
-                       " WHERE schemaname = 'Deploy \"x\"'") == "lock marker run step version");
+                       " WHERE schemaname = 'Deploy \"x\"'") ==
+        "lock marker run snapshot step version");
 }
 
 TEST_CASE("tables that a newer schemagate made are refused") {

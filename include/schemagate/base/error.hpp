@@ -22,6 +22,7 @@ enum class ExitCode : int {
   connection_lost = 14,
   history = 20,
   migration_failed = 21,
+  drift = 22,
   check_failed = 23,
   refused = 24,
   command_failed = 25,

@@ -33,6 +33,7 @@ struct Beside {
   std::string bookkeeping_schema;
   std::string history_schema;
   std::string history_table;
+  pg::Value only_in = {};  // these schemas, as PostgreSQL writes an array; nothing: all
 };
 
 // One statement, behind settings for its transaction; the session must be guarded. `select` reads

@@ -22,6 +22,7 @@ class Command {
 
   // Its own options, beside those that all have.
   virtual void declare(Options&) {}
+  [[nodiscard]] virtual Manifest manifest(const std::string& file) const;
   // Throws Failure, or the Stop's reason; what was done until then is told nevertheless.
   virtual void execute(const Manifest& manifest, Stop& stop) = 0;
   // Its members of the --json document (docs/json.md). `code`: how execute() ended.

@@ -50,6 +50,12 @@ struct StatusReport {
     int error_code = 0;
   };
 
+  struct Drift {
+    std::string since, fingerprint;        // of the snapshot that was compared with
+    std::vector<std::string> differences;  // sentences
+    std::string why_not;                   // empty: it was looked for
+  };
+
   std::filesystem::path manifest;  // that the commands of hints are to find
   std::string app, release, database, schema;
   std::string folder;
@@ -58,6 +64,7 @@ struct StatusReport {
   std::optional<Lease> lease;     // nothing: nobody ever took it, or this role may not know
   std::vector<Run> runs;          // the last ones first
   std::vector<Marker> markers;    // the last ones first
+  std::optional<Drift> drift;     // nothing: it did not come to that
   std::optional<bool> gate_open;  // nothing: this role may not know
   std::string gate_why;
 
@@ -65,7 +72,10 @@ struct StatusReport {
   [[nodiscard]] ExitCode exit_code() const;
 };
 
+// verify: what the manifest's policies let pass by is told as status tells it, but drift, which
+// counts, and so does what could not be looked at; and the manifest's checks are asked.
+enum class Look { status, verify };
 // Throws Failure (not_ready, refused, usage) when nothing can be looked at.
-[[nodiscard]] StatusReport status(const Manifest& manifest, Stop& stop);
+[[nodiscard]] StatusReport status(const Manifest& manifest, Stop& stop, Look look = Look::status);
 
 }  // namespace schemagate

@@ -42,8 +42,10 @@ class Bookkeeping {
   enum class Trust { to_work, to_read };
   void refuse_untrusted(pg::Session& session, const std::optional<TableName>& history, Trust trust,
                         const std::string& worker = {}) const;
-  // Whether the tables are those of this version. Asks for no right to read them.
+  // Whether the tables are those of this version, or their markers say whose they are (version 3).
+  // Ask for no right to read them.
   [[nodiscard]] bool is_current(pg::Session& session) const;
+  [[nodiscard]] bool has_scopes(pg::Session& session) const;
   // Creates the tables if they do not exist, brings older ones up to date, and makes again what
   // somebody has dropped of them; any number of runners may do so at once. Nobody else may write
   // them, whatever default privileges say. Throws what refuse_untrusted() throws, and Failure
@@ -62,6 +64,7 @@ class Bookkeeping {
   [[nodiscard]] std::string keep_from_others_sql(pg::Session& session,
                                                  const std::string& table) const;
   void upgrade(pg::Session& session, int version) const;
+  [[nodiscard]] int version_by_columns(pg::Session& session) const;
   [[nodiscard]] int read_version(pg::Session& session) const;
 
   std::string name_;

@@ -3,6 +3,7 @@
 // gates wait for, and the marker's file if the manifest asks for one. The file follows the row: it
 // never says complete before the COMMIT.
 
+#include <functional>
 #include <string>
 
 #include "schemagate/lease/marker.hpp"
@@ -20,8 +21,8 @@ class Journal {
   void begin(pg::Session& session, const Lease& lease, const std::string& mode);
   // From here on gates of this release are closed.
   void close_gates(pg::Session& session, const Lease& lease);
-  // Another runner had done everything.
-  void end_idle(pg::Session& session, const Lease& lease);
+  // Another runner had done everything. `more` is done in the same transaction.
+  void end_idle(pg::Session& session, const Lease& lease, const std::function<void(Fenced&)>& more);
   // In the transaction that makes it true; tell_complete() after its COMMIT.
   void complete(Fenced& transaction, const Verified& verified, std::size_t applied) const;
   void tell_complete() const { write_file(Marker::Status::complete, 0, {}); }

@@ -167,6 +167,34 @@ SELECT release, status, coalesce(error_code, 0),
   FROM schemagate.marker WHERE app = $1 AND coalesce(to_jsonb(marker) ->> 'scope', '') IN ('', $2)
  ORDER BY run_id DESC LIMIT 5)sql";
 
+// --- snapshots: what the last good runs left
+// ------------------------------------------------------------------------
+
+// $1 scope, $2 the run that asks. The last column: a command was at work since, of which nobody can
+// tell what it changed.
+inline constexpr const char* k_last_snapshot = R"sql(
+SELECT slot, to_char(taken_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), server_major, history,
+       schemas, guard, fingerprint,
+       EXISTS (SELECT 1 FROM schemagate.run r
+                WHERE r.scope = s.scope AND r.id > s.run_id AND mode = 'command' AND status <> 'complete'
+                  AND coalesce(error_code, 0) <> 22 AND r.id::text <> $2)
+  FROM schemagate.snapshot s WHERE scope = $1 ORDER BY taken_at DESC LIMIT 1)sql";
+
+// $1 scope, $2 slot, $3 guard
+inline constexpr const char* k_renew_guard =
+    "UPDATE schemagate.snapshot SET guard = $3 WHERE scope = $1 AND slot = $2::integer";
+
+// $1 scope, $2 the history's state before, $3 and after what changed nothing but the history
+inline constexpr const char* k_history_was_corrected =
+    "UPDATE schemagate.snapshot SET history = $3 WHERE scope = $1 AND history = $2";
+
+// $1 scope: schemas that hold what belongs to others, by their scopes ("FORMAT:SCHEMA" and more).
+inline constexpr const char* k_schemas_of_others = R"sql(
+SELECT DISTINCT nspname
+  FROM pg_namespace, (SELECT scope FROM schemagate.marker UNION SELECT scope FROM schemagate.run) AS known
+ WHERE scope <> $1 AND scope <> ''
+   AND starts_with(substr(scope, strpos(scope, ':') + 1) || ':', nspname || ':'))sql";
+
 // --- steps of migrations that cannot be one transaction
 // ---------------------------------------------
 

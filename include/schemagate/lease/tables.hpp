@@ -6,8 +6,15 @@
 
 namespace schemagate::statements {
 
-inline constexpr int k_tables_version = 3;
-inline constexpr const char* k_newest_column_of_marker = "scope";  // it came with that version
+inline constexpr int k_tables_version = 4;
+// What came with each version that can be told by its columns, the newest first.
+struct Sign {
+  int version;
+  const char* table;
+  const char* column;
+};
+inline constexpr std::array k_signs = {Sign{4, "snapshot", "fingerprint"},
+                                       Sign{3, "marker", "scope"}};
 
 inline constexpr const char* k_create_tables = R"sql(
 CREATE TABLE schemagate.lock (
@@ -68,6 +75,8 @@ INSERT INTO schemagate.version VALUES (1);
 //
 // A marker of version 2 does not say which history it was written for: where only one of its kind
 // was ever worked on, that one; else it is nobody's, and its release is run again.
+//
+// Snapshots are kept in three places a scope, so that no right to delete is needed.
 inline constexpr std::array k_upgrades = {
     R"sql(
 ALTER TABLE schemagate.version REPLICA IDENTITY FULL;
@@ -86,6 +95,24 @@ UPDATE schemagate.marker SET scope = coalesce((SELECT scope FROM schemagate.run 
                              changed_at = coalesce(completed_at, clock_timestamp());
 ALTER TABLE schemagate.marker DROP CONSTRAINT marker_pkey, ADD PRIMARY KEY (app, release, scope);
 UPDATE schemagate.version SET version = 3;
+)sql",
+    R"sql(
+ALTER TABLE schemagate.version REPLICA IDENTITY FULL;
+CREATE TABLE schemagate.snapshot (
+  scope        text NOT NULL,
+  slot         integer NOT NULL,
+  app          text NOT NULL,
+  run_id       bigint NOT NULL,
+  taken_at     timestamptz NOT NULL,
+  server_major integer NOT NULL,
+  history      text NOT NULL,
+  schemas      text[] NOT NULL,
+  guard        text NOT NULL,
+  fingerprint  text NOT NULL,
+  objects      jsonb NOT NULL,
+  PRIMARY KEY (scope, slot)
+);
+UPDATE schemagate.version SET version = 4;
 )sql",
 };
 

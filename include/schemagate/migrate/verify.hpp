@@ -23,8 +23,13 @@ struct Expectation {
 
 // Reads the history again: every migration of the folder is applied, with this content. Then the
 // manifest's checks, of whose answers only a truth value, a count or the check's own words are
-// told. Works inside a transaction too. Throws Failure (check_failed) naming all that is missing.
+// told. Inside a transaction, in which the checks are read-only and have five minutes each. Throws
+// Failure (check_failed) naming all that is missing.
 [[nodiscard]] Verified verify(pg::Session& session, const Expectation& expectation);
+
+// What the checks miss, a line each, without what may be anybody's.
+[[nodiscard]] std::vector<std::string> failed_checks(pg::Session& session,
+                                                     const Expectation& expectation);
 
 // The migrations of `folder` that `history` does not hold as applied with this content, with why;
 // or that the folder holds none at all, where the history holds some.

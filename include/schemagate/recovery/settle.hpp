@@ -16,6 +16,9 @@ void settle(Fenced& transaction, const WritableHistory& history,
 // The history as it will be then.
 [[nodiscard]] History as_settled(History history, const std::vector<Settlement>& proven);
 
+// Who corrects, for the notes: USER@HOST.
+[[nodiscard]] std::string this_user();
+
 // What is written for one migration by a command.
 struct Correction {
   std::string name = {};

@@ -12,6 +12,7 @@
 #include "schemagate/lease/lease.hpp"
 #include "schemagate/lease/marker.hpp"
 #include "schemagate/manifest/manifest.hpp"
+#include "schemagate/migrate/verify.hpp"
 #include "schemagate/postgres/database.hpp"
 
 namespace schemagate {
@@ -81,5 +82,8 @@ class Target {
   std::vector<std::string> search_path_;
   std::string search_path_setting_;
 };
+
+// What a complete release must be like. `target` must outlive it.
+[[nodiscard]] Expectation expectation_of(const Target& target);
 
 }  // namespace schemagate

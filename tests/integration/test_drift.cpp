@@ -1,0 +1,185 @@
+// The guard: what changes it, and what does not.
+
+#include <doctest/doctest.h>
+
+#include "schemagate/catalogue/drift.hpp"
+#include "schemagate/lease/bookkeeping.hpp"
+#include "schemagate/lease/tables.hpp"
+#include "support/server.hpp"
+#include "support/server_version.hpp"
+#include "support/text.hpp"
+
+using namespace testing;
+
+namespace {
+
+std::string guard(const TestDatabase& database) {
+  return database.value("SELECT " + schemagate::catalogue_guard_sql());
+}
+
+constexpr const char* k_made = R"sql(
+CREATE SCHEMA other;
+CREATE TYPE mood AS ENUM ('sad', 'ok');
+CREATE TYPE pair AS (a int, b text);
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE SEQUENCE s;
+CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE FUNCTION one(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';
+CREATE TABLE t (id serial PRIMARY KEY, a text NOT NULL, b varchar(10), c int DEFAULT 3);
+CREATE TABLE child (x int REFERENCES t);
+CREATE TABLE parts (a int) PARTITION BY LIST (a);
+CREATE TABLE part_1 PARTITION OF parts FOR VALUES IN (1);
+CREATE INDEX t_a ON t (a);
+CREATE VIEW v AS SELECT a FROM t;
+CREATE TRIGGER trg BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f();
+CREATE POLICY p ON t USING (true);
+INSERT INTO t (a) SELECT 'x' FROM generate_series(1, 100);
+)sql";
+
+}  // namespace
+
+TEST_CASE("whatever changes a table, a column or what belongs to them changes the guard") {
+  const TestDatabase database;
+  database.execute(k_made);
+  for (const std::string change : {"ALTER TABLE t ADD COLUMN d text",
+                                   "ALTER TABLE t ALTER a DROP NOT NULL",
+                                   "ALTER TABLE t ALTER a SET NOT NULL",
+                                   "ALTER TABLE t ALTER b TYPE varchar(20)",
+                                   "ALTER TABLE t ALTER b TYPE text",
+                                   "ALTER TABLE t ALTER c DROP DEFAULT",
+                                   "ALTER TABLE t ALTER c SET DEFAULT 4",
+                                   "ALTER TABLE t ALTER c SET DEFAULT 5",
+                                   "ALTER TABLE t RENAME b TO bb",
+                                   "ALTER TABLE t DROP COLUMN bb",
+                                   "ALTER TABLE t ALTER c SET STATISTICS 7",
+                                   "ALTER TABLE t ALTER a SET STORAGE EXTERNAL",
+                                   "ALTER TABLE t RENAME TO tt",
+                                   "ALTER TABLE tt RENAME TO t",
+                                   "ALTER TABLE t ADD CONSTRAINT k CHECK (c > 0) NOT VALID",
+                                   "ALTER TABLE t VALIDATE CONSTRAINT k",
+                                   "ALTER TABLE t DROP CONSTRAINT k",
+                                   "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+                                   "ALTER TABLE t SET (fillfactor = 70)",
+
+                                   "ALTER TABLE t REPLICA IDENTITY FULL",
+                                   "ALTER TABLE t SET SCHEMA other",
+                                   "ALTER TABLE other.t SET SCHEMA public",
+                                   "CREATE UNIQUE INDEX t_c ON t (id, c)",
+                                   "ALTER INDEX t_c RENAME TO t_d",
+                                   "DROP INDEX t_d",
+                                   "CLUSTER t USING t_a",
+                                   "ALTER TABLE child DROP CONSTRAINT child_x_fkey",
+                                   "ALTER TABLE t DISABLE TRIGGER trg",
+                                   "DROP TRIGGER trg ON t",
+                                   "ALTER POLICY p ON t USING (false)",
+                                   "DROP POLICY p ON t",
+                                   "CREATE RULE r AS ON DELETE TO t DO INSTEAD NOTHING",
+                                   "DROP RULE r ON t",
+                                   "CREATE OR REPLACE VIEW v AS SELECT a, c FROM t",
+                                   "DROP VIEW v",
+                                   "CREATE STATISTICS st ON a, c FROM t",
+                                   "DROP STATISTICS st",
+                                   "GRANT SELECT ON t TO PUBLIC",
+                                   "REVOKE SELECT ON t FROM PUBLIC",
+                                   "GRANT UPDATE (a) ON t TO PUBLIC",
+                                   "CREATE TABLE part_2 PARTITION OF parts FOR VALUES IN (2)",
+                                   "ALTER TABLE parts DETACH PARTITION part_2",
+                                   "DROP TABLE part_2",
+                                   "DROP TABLE child",
+                                   "ALTER TABLE t ALTER id DROP DEFAULT",
+                                   "ALTER SEQUENCE t_id_seq OWNED BY NONE",
+                                   "ALTER TABLE t ALTER c DROP DEFAULT, ALTER c SET NOT NULL",
+                                   "ALTER TABLE t ALTER c ADD GENERATED BY DEFAULT AS IDENTITY"}) {
+    CAPTURE(change);
+    const auto before = guard(database);
+    database.execute(change);
+    CHECK(guard(database) != before);
+  }
+}
+
+TEST_CASE("whatever changes a type, a function or what is in no schema changes the guard") {
+  const TestDatabase database;
+  database.execute(k_made);
+  for (const std::string change :
+       {"ALTER TYPE mood ADD VALUE 'good'",
+        "ALTER TYPE mood RENAME VALUE 'good' TO 'fine'",
+        "ALTER TYPE pair ADD ATTRIBUTE c int",
+        "ALTER DOMAIN positive SET NOT NULL",
+        "ALTER DOMAIN positive ADD CONSTRAINT small CHECK (VALUE < 9)",
+        "ALTER DOMAIN positive DROP CONSTRAINT small",
+        "ALTER DOMAIN positive SET DEFAULT 1",
+        "ALTER SEQUENCE s INCREMENT 7",
+        "ALTER SEQUENCE s MAXVALUE 1000",
+        "DROP SEQUENCE s",
+        "CREATE OR REPLACE FUNCTION one(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2'",
+        "ALTER FUNCTION one(int) STABLE",
+        "DROP FUNCTION one(int)",
+        "CREATE SCHEMA third",
+        "DROP SCHEMA third",
+        "CREATE PUBLICATION pub FOR TABLE t",
+        "ALTER PUBLICATION pub DROP TABLE t",
+        "DROP PUBLICATION pub",
+        "CREATE FUNCTION et() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'",
+        "CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION et()",
+        "DROP EVENT TRIGGER e",
+        "CREATE AGGREGATE agg (int) (sfunc = int4pl, stype = int)",
+        "CREATE TYPE span AS RANGE (subtype = int)",
+        "CREATE CAST (mood AS text) WITH INOUT",
+        "DROP CAST (mood AS text)",
+        "CREATE COLLATION coll FROM \"C\"",
+        "CREATE TEXT SEARCH CONFIGURATION ts (COPY = simple)",
+        "ALTER TEXT SEARCH CONFIGURATION ts DROP MAPPING FOR word"}) {
+    CAPTURE(change);
+    const auto before = guard(database);
+    database.execute(change);
+    CHECK(guard(database) != before);
+  }
+}
+
+TEST_CASE("what PostgreSQL and an app do all the time leaves the guard as it is") {
+  const TestDatabase database;
+  database.execute(k_made);
+  const auto before = guard(database);
+  for (const std::string work :
+       {"INSERT INTO t (a) SELECT 'y' FROM generate_series(1, 1000)", "UPDATE t SET a = 'z'",
+        "DELETE FROM t WHERE id % 3 = 0", "ANALYZE", "ANALYZE t", "VACUUM", "VACUUM FREEZE",
+        "VACUUM ANALYZE t", "SELECT nextval('s')", "SELECT setval('s', 100)",
+        "INSERT INTO part_1 VALUES (1)", "SELECT txid_current()", "CHECKPOINT",
+        "VACUUM FREEZE pg_class", "VACUUM FREEZE pg_attribute", "VACUUM FULL pg_attribute",
+        "BEGIN; ALTER TABLE t ADD COLUMN gone int; ROLLBACK",
+        "SET search_path = other; SELECT 1"}) {
+    CAPTURE(work);
+    auto session = database.connect();
+    session.execute(work);
+    CHECK(guard(database) == before);
+  }
+}
+
+TEST_CASE("tables of version 3 get a table for snapshots, which belongs to whom they belong to") {
+  const TestDatabase database;
+  const schemagate::Bookkeeping bookkeeping{"schemagate"};
+  const auto owner = "sg_owner_" + database.name();
+  const auto member = "sg_member_" + database.name();
+  const auto app = "sg_app_" + database.name();
+  std::string tables = bookkeeping.sql(schemagate::statements::k_create_tables);
+  for (std::size_t step = 0; step < 2; ++step)
+    tables += bookkeeping.sql(schemagate::statements::k_upgrades.at(step));
+  database.execute("CREATE ROLE " + owner + "; CREATE ROLE " + app + "; CREATE ROLE " + member +
+                   " LOGIN; GRANT " + owner + " TO " + member +
+                   "; CREATE SCHEMA schemagate AUTHORIZATION " + owner + "; SET ROLE " + owner +
+                   ";" + tables + "RESET ROLE; ALTER DEFAULT PRIVILEGES FOR ROLE " + member +
+                   " GRANT ALL ON TABLES TO " + app);
+  {
+    schemagate::pg::Session session{database.url_as(member)};
+    bookkeeping.create_if_missing(session);
+    CHECK(bookkeeping.is_current(session));
+    bookkeeping.check_rights(session, std::nullopt);
+  }
+  CHECK(database.value("SELECT version FROM schemagate.version") == "4");
+  CHECK(database.value("SELECT relowner::regrole FROM pg_class WHERE oid = "
+                       "'schemagate.snapshot'::regclass") == owner);
+  CHECK(database.value("SELECT has_table_privilege('" + app +
+                       "', 'schemagate.snapshot', 'INSERT, UPDATE, DELETE, TRUNCATE')") == "f");
+  for (const auto& role : {member, owner, app})
+    database.execute("DROP OWNED BY " + role + " CASCADE; DROP ROLE " + role);
+}
