@@ -34,10 +34,9 @@ bool is_claim(const HistoryRow& row) { return row.applied() && row.steps == 0; }
 std::optional<Failure> claims_nothing(pg::Session& session, const Target& target,
                                       const History& history, const Drift& drift,
                                       const Stop& stop) {
-  const bool has_doubt =
-      drift.is_compared()
-          ? drift.may_miss_something()
-          : std::any_of(history.rows.begin(), history.rows.end(), is_claim);
+  const bool has_doubt = drift.is_compared()
+                             ? drift.may_miss_something()
+                             : std::any_of(history.rows.begin(), history.rows.end(), is_claim);
   if (target.writable_history() == nullptr || !has_doubt) return std::nullopt;
   return not_there(examine_applied(session, target, history, stop));
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "drift_watch.hpp"
+#include "refusals.hpp"
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/commands/under_lease.hpp"
@@ -17,7 +18,6 @@
 #include "schemagate/recovery/existing.hpp"
 #include "schemagate/recovery/settle.hpp"
 #include "schemagate/recovery/target.hpp"
-#include "refusals.hpp"
 #include "warnings.hpp"
 
 namespace schemagate {
