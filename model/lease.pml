@@ -213,8 +213,8 @@ end:
   }
 }
 
-/* A connection with an older fence in its name, or with the same one and another nonce (0: no nonce is another). */
-#define older(c, f, n) (fence_of[c] < (f) || fence_of[c] == (f) && (n) != 0 && nonce_of[c] != (n))
+/* A connection with another nonce than this in its name; 0: with an older fence. */
+#define older(c, f, n) (fence_of[c] != NONE && ((n) == 0 -> fence_of[c] < (f) : nonce_of[c] != (n)))
 #ifdef NAME_CHANGED
 bool renamed[CONNECTIONS];
 #define found(c, f, n) (older(c, f, n) && !renamed[c])
@@ -223,7 +223,7 @@ bool renamed[CONNECTIONS];
 #endif
 #define untold(c, f, n) (found(c, f, n) && !told[c])
 /* Nonces grow here, which only the model may know. */
-#define orphan(c, f, n) (nonce_of[c] < (n) && fence_of[c] <= (f))
+#define orphan(c, f, n) (nonce_of[c] < (n))
 #if RUNNERS == 2
 #define ANY(what, f, n) (what(0, f, n) || what(1, f, n) || what(2, f, n) || what(3, f, n))
 #else
@@ -235,6 +235,11 @@ bool renamed[CONNECTIONS];
 #define SWEPT_NONCE 0
 #else
 #define SWEPT_NONCE my_nonce
+#endif
+#ifdef SWEEP_UNASKED
+#define SWEEPS true
+#else
+#define SWEEPS (nonce == my_nonce) /* whose is the row now? */
 #endif
 #ifdef NONCE_IN_SWEEP_BEFORE
 #define SWEPT_NONCE_BEFORE NONE
@@ -430,7 +435,8 @@ clear_the_way:
 #if !defined(NO_SWEEP) && !defined(NO_SWEEP_AFTER)
     do
     :: on != server -> goto over
-    :: atomic { ANY(untold, mine, SWEPT_NONCE) && on == server -> end_older(mine, SWEPT_NONCE) }
+    :: atomic { on == server && !SWEEPS -> break } /* taken meanwhile: the fence check will say so */
+    :: atomic { ANY(untold, mine, SWEPT_NONCE) && on == server && SWEEPS -> end_older(mine, SWEPT_NONCE) }
 #ifdef NO_WAIT
     :: !ANY(untold, mine, SWEPT_NONCE) && on == server -> break
 #else

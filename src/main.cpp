@@ -39,8 +39,8 @@ int main(int argc, char** argv) {
   }
   try {
     const auto line = cli::read_command_line({argv + 1, argv + argc});
-    if (line.command == nullptr) return std::fputs(line.answer.c_str(), stdout) < 0 ? 1 : 0;
     log::configure(line.invocation.log);
+    if (line.command == nullptr) return cli::print(line.answer) ? 0 : 1;
     return cli::perform(*line.command, line.invocation);
   } catch (const Failure& mistake) {  // on the command line: it did not come to a log
     log::configure({});

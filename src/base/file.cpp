@@ -1,5 +1,6 @@
 #include "schemagate/base/file.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/stat.h>
@@ -7,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <system_error>
 
 #include "schemagate/base/error.hpp"
@@ -16,6 +18,9 @@ namespace schemagate {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr time_t k_leftover_after_s = 600;
+constexpr int k_entries_max = 10'000;
 
 class Descriptor {
  public:
@@ -71,6 +76,40 @@ Failure unreadable(const fs::path& file, int error) {
           fmt::format("check its permissions: ls -l {}", file.string())};
 }
 
+// As random_uuid() makes it.
+bool is_uuid(std::string_view text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool is_dash = i == 8 || i == 13 || i == 18 || i == 23;
+    if (is_dash ? text[i] != '-'
+                : std::string_view{"0123456789abcdef"}.find(text[i]) == std::string_view::npos)
+      return false;
+  }
+  return text.size() == 36;
+}
+
+// What writers left that were killed half-way; `written`: when we have written, by the file
+// system's clock. Others may write to the directory, too: only what has such a name, is ours and is
+// a file goes, and a directory without end is not read to its end.
+void take_away_leftovers(int in, const std::string& prefix, const timespec& written) {
+  const int fd = ::dup(in);
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries{::fdopendir(fd), ::closedir};
+  if (!entries) {
+    ::close(fd);
+    return;
+  }
+  for (int i = 0; i < k_entries_max; ++i) {
+    const auto* entry = ::readdir(entries.get());
+    if (entry == nullptr) return;
+    const std::string_view name{entry->d_name};
+    struct stat status{};
+    if (name.starts_with(prefix) && is_uuid(name.substr(prefix.size())) &&
+        ::fstatat(in, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISREG(status.st_mode) && status.st_uid == ::geteuid() &&
+        status.st_mtim.tv_sec + k_leftover_after_s < written.tv_sec)
+      ::unlinkat(in, entry->d_name, 0);
+  }
+}
+
 [[noreturn]] void fail_by_errno(int error = errno) {
   throw std::system_error{error, std::generic_category()};
 }
@@ -107,19 +146,22 @@ std::optional<std::string> read_shared_file(const fs::path& file, std::size_t si
 void replace_shared_file(const fs::path& file, std::string_view content) {
   const auto directory = file.parent_path().empty() ? fs::path{"."} : file.parent_path();
   const auto name = file.filename().string();
-  const auto written_as = "." + name + "." + random_uuid();
+  const auto prefix = "." + name + ".";
+  const auto written_as = prefix + random_uuid();
   // All by its descriptor: nobody can put another directory in its place half-way.
   const auto in = opened(directory, O_DIRECTORY);
   if (!in.is_open()) fail_by_errno();
   const Descriptor fd{
       ::openat(in, written_as.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644)};
   if (!fd.is_open()) fail_by_errno();
-  if (!write_all(fd, content) || ::fsync(fd) != 0 ||
+  struct stat status{};
+  if (!write_all(fd, content) || ::fsync(fd) != 0 || ::fstat(fd, &status) != 0 ||
       ::renameat(in, written_as.c_str(), in, name.c_str()) != 0) {
     const int error = errno;
     ::unlinkat(in, written_as.c_str(), 0);
     fail_by_errno(error);
   }
+  take_away_leftovers(in, prefix, status.st_mtim);
   // EINVAL: a file system that cannot.
   if (::fsync(in) != 0 && errno != EINVAL) fail_by_errno();
 }

@@ -81,12 +81,15 @@ void Scratch::create(pg::Session& live) {
   const auto row = live.row(k_encoding_and_locale);
   const auto begin = fmt::format("CREATE DATABASE {} TEMPLATE template0 ENCODING {}",
                                  pg::quote_identifier(name_), pg::quote_literal(row.text(0)));
-  auto with_locale = begin + fmt::format(" LC_COLLATE {} LC_CTYPE {}", pg::quote_literal(row.text(1)),
-                                         pg::quote_literal(row.text(2)));
+  auto with_locale =
+      begin + fmt::format(" LC_COLLATE {} LC_CTYPE {}", pg::quote_literal(row.text(1)),
+                          pg::quote_literal(row.text(2)));
   if (row.text(3) == "i")
-    with_locale += fmt::format(" LOCALE_PROVIDER icu ICU_LOCALE {}", pg::quote_literal(row.text(4)));
+    with_locale +=
+        fmt::format(" LOCALE_PROVIDER icu ICU_LOCALE {}", pg::quote_literal(row.text(4)));
   else if (row.text(3) == "b")
-    with_locale += fmt::format(" LOCALE_PROVIDER builtin BUILTIN_LOCALE {}", pg::quote_literal(row.text(4)));
+    with_locale +=
+        fmt::format(" LOCALE_PROVIDER builtin BUILTIN_LOCALE {}", pg::quote_literal(row.text(4)));
   try {
     server_->execute(with_locale);
   } catch (const pg::Error& e) {
@@ -109,11 +112,13 @@ void Scratch::copy_environment(pg::Session& live, const std::vector<std::string>
   };
   const auto settings = live.query(k_settings);
   for (const auto& row : settings)
-    tolerantly(*server_, fmt::format("ALTER DATABASE {} SET {} TO {}", pg::quote_identifier(name_),
-                                     pg::quote_identifier(row.text(0)), pg::quote_literal(row.text(1))));
+    tolerantly(*server_,
+               fmt::format("ALTER DATABASE {} SET {} TO {}", pg::quote_identifier(name_),
+                           pg::quote_identifier(row.text(0)), pg::quote_literal(row.text(1))));
   if (!settings.empty()) *session_ = open_(name_);
   for (const auto& row : live.query(k_extensions)) {
-    if (std::find(made_by_scripts.begin(), made_by_scripts.end(), row.text(0)) != made_by_scripts.end())
+    if (std::find(made_by_scripts.begin(), made_by_scripts.end(), row.text(0)) !=
+        made_by_scripts.end())
       continue;
     const auto schema = pg::quote_identifier(row.text(1));
     const auto make = fmt::format("CREATE EXTENSION IF NOT EXISTS {} SCHEMA {}",

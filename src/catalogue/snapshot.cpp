@@ -15,6 +15,7 @@ namespace schemagate {
 namespace {
 
 constexpr std::size_t k_definition_max = 80;
+constexpr std::size_t k_words_before = 30;  // bytes
 
 const Object* pointer_to(const std::optional<Object>& object) {
   return object ? &*object : nullptr;
@@ -35,9 +36,8 @@ std::pair<std::string, std::string> where_they_differ(const std::string& a, cons
   if (one.size() > k_definition_max || other.size() > k_definition_max) {
     const auto [first, second] = std::mismatch(one.begin(), one.end(), other.begin(), other.end());
     auto at = static_cast<std::size_t>(first - one.begin());
-    at = at < 20 ? 0 : at - 20;
-    while (at > 0 && (static_cast<unsigned char>(one[at]) & 0xC0U) == 0x80U) --at;
-    if (at > 0) {
+    at = one.rfind(' ', at < k_words_before ? 0 : at - k_words_before);
+    if (at != std::string::npos) {
       one = "…" + one.substr(at);
       other = "…" + other.substr(at);
     }
@@ -78,7 +78,8 @@ bool is_shown(const Difference& difference) {
 
 std::string in_brackets(const Difference& difference, const Object& object) {
   const auto text = shortened(on_one_line(object.definition), k_definition_max);
-  return !is_shown(difference) || difference.object.kind == "relation" || text.empty()
+  const auto& kind = difference.object.kind;
+  return !is_shown(difference) || kind == "relation" || kind == "schema" || text.empty()
              ? ""
              : " (" + text + ")";
 }
@@ -115,6 +116,14 @@ std::string line_about(const Difference& difference) {
   return fmt::format("{} should be {}, is {}", what, wanted, found);
 }
 
+// The first name of a line, after the word for its kind: "table public.users is missing".
+std::string without_schema(std::string line, const std::string& home) {
+  const auto at = line.find(" " + home + ".");
+  const auto verb = std::min({line.find(" is "), line.find(" should "), line.find(" has ")});
+  if (at != std::string::npos && at < verb) line.erase(at + 1, home.size() + 1);
+  return line;
+}
+
 // Of a table as a whole, or of a column.
 bool comes_or_goes(const Difference& difference) {
   const auto& kind = difference.object.kind;
@@ -126,7 +135,7 @@ bool comes_or_goes(const Difference& difference) {
 
 std::string snapshot_sql(const Beside& beside, const std::string& select) {
   // Compiling it would take longer than doing it.
-  return "SET LOCAL jit = off;" +
+  return "SET LOCAL jit = off; SET LOCAL lock_timeout = '2s';" +
          pg::with_values(k_snapshot, {beside.bookkeeping_schema, beside.history_schema,
                                       beside.history_table, beside.only_in}) +
          select;
@@ -140,7 +149,7 @@ Snapshot snapshot_of(const pg::Rows& all_objects) {
 }
 
 Snapshot take_snapshot(pg::Session& session, const Beside& beside) {
-  return snapshot_of(session.query(snapshot_sql(beside, k_all_objects)));
+  return snapshot_of(session.query_aside(snapshot_sql(beside, k_all_objects)));
 }
 
 bool is_as_wanted(const ObjectName& name, const Object* wanted, const Object* found) {
@@ -160,7 +169,8 @@ bool is_as_wanted(const ObjectName& name, const Object* wanted, const Object* fo
   });
 }
 
-std::vector<std::string> describe(const std::vector<Difference>& differences) {
+std::vector<std::string> describe(const std::vector<Difference>& differences,
+                                  const std::string& home) {
   std::set<std::string> whole;
   for (const auto& one : differences)
     if (comes_or_goes(one)) whole.insert(one.object.name);
@@ -172,7 +182,7 @@ std::vector<std::string> describe(const std::vector<Difference>& differences) {
   };
   std::vector<std::string> lines;
   for (const auto& one : differences)
-    if (!is_below(one)) lines.push_back(line_about(one));
+    if (!is_below(one)) lines.push_back(without_schema(line_about(one), home));
   return lines;
 }
 

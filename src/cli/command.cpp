@@ -1,7 +1,5 @@
 #include "schemagate/cli/command.hpp"
 
-#include <cstdio>
-
 #include "become.hpp"
 #include "schemagate/base/child.hpp"
 #include "schemagate/cli/ending.hpp"
@@ -10,13 +8,13 @@ namespace schemagate::cli {
 namespace {
 
 // The one shape of all documents: how it ended, why, and then what the command has to tell.
-void print_document(const Command& command, const Outcome& outcome, ExitCode code) {
+std::string document_of(const Command& command, const Outcome& outcome, ExitCode code) {
   Json document;
   document.set("exit_code", static_cast<int>(code));
   if (outcome.code != ExitCode::done)
     document.set("error", outcome.summary).set("hint", outcome.hint);
   command.describe(document, outcome.code);
-  std::puts(document.pretty().c_str());
+  return document.pretty() + "\n";
 }
 
 }  // namespace
@@ -34,11 +32,13 @@ int perform(Command& command, const Invocation& invocation) {
   const bool is_done = outcome.code == ExitCode::done;
   const auto code = is_done ? command.verdict() : outcome.code;
   // With a program, stdout is the program's.
-  if (!becomes_program && invocation.json) print_document(command, outcome, code);
+  bool is_told = true;
+  if (!becomes_program && invocation.json) is_told = print(document_of(command, outcome, code));
   if (!is_done) return hold(finish(outcome), invocation.hold);
-  if (!becomes_program && !invocation.json) std::fputs(log::redact(command.text()).c_str(), stdout);
+  if (!becomes_program && !invocation.json) is_told = print(log::redact(command.text()));
   note_success(command.good_news());
-  return becomes_program ? become(invocation.program) : static_cast<int>(code);
+  if (becomes_program) return become(invocation.program);
+  return static_cast<int>(is_told || code != ExitCode::done ? code : ExitCode::internal);
 }
 
 }  // namespace schemagate::cli

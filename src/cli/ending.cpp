@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <thread>
@@ -79,6 +80,13 @@ Outcome guarded(const std::string& manifest, const std::function<void(Stop&)>& w
     return {ExitCode::internal, fmt::format("internal error: {}", log::redact(e.what())),
             "please report this with the log"};
   }
+}
+
+bool print(const std::string& text) {
+  if ((std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) || errno == EPIPE)
+    return true;
+  log::error(fmt::format("cannot write to stdout: {}", std::strerror(errno)));
+  return false;
 }
 
 int finish(const Outcome& failure) {

@@ -8,15 +8,24 @@
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/postgres/database_errors.hpp"
+#include "schemagate/recovery/existing.hpp"
 
 namespace schemagate {
 namespace {
+
+using Which = MigrationState::Kind;
+
+constexpr std::size_t k_differences_max = 6;
 
 class Baseline : Correcting {
  public:
   using Correcting::Correcting;
 
   void baseline(const BaselineOptions& options) {
+    if (options.force == options.because.empty())
+      throw Failure{ExitCode::usage, "--force and --because go together",
+                    "give both: --force --because \"why it is right all the same\""};
+    if (options.none) return begin_history();
     (void)chosen(options);  // before anything is created for a typing error
     work("baseline", [&] { return decide(options); });
   }
@@ -24,6 +33,8 @@ class Baseline : Correcting {
  private:
   [[nodiscard]] std::vector<const Migration*> chosen(const BaselineOptions& options) const;
   std::vector<Correction> decide(const BaselineOptions& options);
+  void check(std::vector<Correction>& corrections, const Judge::Migrations& all,
+             const BaselineOptions& options);
 };
 
 std::vector<const Migration*> Baseline::chosen(const BaselineOptions& options) const {
@@ -46,7 +57,7 @@ std::vector<const Migration*> Baseline::chosen(const BaselineOptions& options) c
 
 std::vector<Correction> Baseline::decide(const BaselineOptions& options) {
   std::vector<Correction> corrections;
-  std::vector<const Migration*> all;  // as they will be recorded afterwards, in order
+  Judge::Migrations all;  // as they will be recorded afterwards, in order
   const auto asked = chosen(options);
   for (const auto& one : target_.folder.migrations) {
     const bool is_asked = std::find(asked.begin(), asked.end(), &one) != asked.end();
@@ -64,24 +75,43 @@ std::vector<Correction> Baseline::decide(const BaselineOptions& options) {
                     own_command("resolve " + shell_word(one.name) + " --auto")};
     corrections.push_back(as_applied(one.name, "baseline: what it makes was there already"));
   }
-  std::string problems;
-  for (const auto& one : remainders_of(session_, target_, all)) {
-    const auto is_new = [&](const auto& other) { return other.name == one.migration->name; };
-    if (std::none_of(corrections.begin(), corrections.end(), is_new)) continue;
-    if (!one.missing.empty())
-      problems += fmt::format("\n  {}: {}", one.migration->name, missing_list(one));
-    else if (one.changes_data)
-      log::warn(
-          fmt::format("migration {} changes data, too, and whether that was done cannot be seen",
-                      one.migration->name));
-  }
-  if (!problems.empty())
-    throw Failure{
-        ExitCode::history, "these are not there, so nothing was recorded:" + problems,
-        "leave these migrations out, and a run applies them; or make what is missing by hand; or, "
-        "if you are sure that they are done all the same: " +
-            own_command("resolve NAME --applied")};
+  check(corrections, all, options);
   return corrections;
+}
+
+// What these make, with what is recorded already, in the folder's order: is it there?
+void Baseline::check(std::vector<Correction>& corrections, const Judge::Migrations& all,
+                     const BaselineOptions& options) {
+  if (corrections.empty()) return;
+  const auto judgement = Judge{session_, target_, stop_}.migrations({}, all, true);
+  std::string problems;
+  for (const auto& one : corrections) {
+    const auto& state = *judgement.find(one.name);
+    const auto lines = join(some_of(state.differences, k_differences_max), "; ");
+    if (state.kind == Which::untold)
+      problems += fmt::format("\n  {}: {}", one.name, cannot_be_told(judgement.why_untold(state)));
+    else if (state.kind == Which::absent || state.kind == Which::mixed)
+      problems += fmt::format("\n  {}: {}", one.name, lines);
+    else if (state.changes_data)
+      log::warn(fmt::format(
+          "migration {} changes data, too, and whether that was done cannot be seen", one.name));
+  }
+  if (problems.empty()) return;
+  if (options.force) {
+    log::warn("recorded against the evidence:" + problems);
+    for (auto& one : corrections)
+      one.because = fmt::format("baseline --force, against the evidence ({}), because: {}",
+                                trim(problems), options.because);
+    return;
+  }
+  throw Failure{
+      ExitCode::history,
+      "the database is not exactly as these make it, so nothing was recorded:" + problems,
+      (judgement.cannot_tell && judgement.cannot_tell->hint != Hint{}
+           ? judgement.cannot_tell->hint + "; or "
+           : Hint{}) +
+          "leave these migrations out, and a run applies them; or correct by hand what differs; or, "
+          "if you are sure that they are done all the same, the same command with: --force --because \"...\""};
 }
 
 }  // namespace

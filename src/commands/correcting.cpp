@@ -13,8 +13,6 @@
 namespace schemagate {
 namespace {
 
-constexpr std::size_t k_missing_max = 6;
-
 pg::Session ready(Target& target, Stop& stop) {
   auto session = wait_until_ready(target.database, target.manifest.database, stop);
   target.find_history(session);
@@ -45,6 +43,14 @@ void Correcting::work(const std::string& mode,
   });
 }
 
+void Correcting::begin_history() {
+  if (history_.exists()) return log::info("there is a history already; nothing to do");
+  under_lease(session_, target_, true, stop_, [&](const Lease& lease) {
+    write("baseline", lease, {});
+    log::info("a history begins that holds no migration: the next run applies all of them");
+  });
+}
+
 void Correcting::write(const std::string& mode, const Lease& lease,
                        const std::vector<Correction>& corrections) {
   fenced(session_, lease, [&](Fenced& transaction) {
@@ -58,8 +64,10 @@ void Correcting::write(const std::string& mode, const Lease& lease,
     stop_.check();
   });
   for (const auto& one : corrections) {
-    log::info(fmt::format("migration {} marked as {}", one.name,
-                          one.applied ? "applied" : "rolled back"));
+    log::info(fmt::format("migration {} {}", one.name,
+                          !one.edited_id.empty() ? "accepted as its file is now"
+                          : one.applied          ? "marked as applied"
+                                                 : "marked as rolled back"));
     settled_.push_back(one);
   }
 }
@@ -105,25 +113,19 @@ std::vector<std::string> Correcting::failed_rows(const std::string& name) const 
 
 Correction Correcting::as_applied(const std::string& name, const std::string& because) const {
   const auto* found = migration(name);
-  return {name, true, found != nullptr ? found->checksum : last_row(name, false)->checksum,
-          failed_rows(name), because};
+  return {.name = name,
+          .applied = true,
+          .checksum = found != nullptr ? found->checksum : last_row(name, false)->checksum,
+          .row_ids = failed_rows(name),
+          .because = because};
 }
 
 Correction Correcting::as_rolled_back(const std::string& name, const std::string& because) const {
-  return {name, false, {}, failed_rows(name), because};
+  return {.name = name, .row_ids = failed_rows(name), .because = because};
 }
 
 void Correcting::nothing(const std::string& name, const std::string& why) {
   log::info(fmt::format("migration {} {}; nothing to settle", name, why));
-}
-
-std::string Correcting::missing_list(const Remainder& remainder) {
-  auto some = remainder.missing;
-  if (some.size() > k_missing_max) {
-    some.resize(k_missing_max);
-    some.push_back(fmt::format("and {} more", remainder.missing.size() - k_missing_max));
-  }
-  return join(some, "; ");
 }
 
 }  // namespace schemagate

@@ -20,6 +20,8 @@ class Correcting {
   // `decide` sees the history as it is under the lease.
   void work(const std::string& mode, const std::function<std::vector<Correction>()>& decide);
 
+  void begin_history();  // where there is none
+
   [[nodiscard]] Correction as_applied(const std::string& name, const std::string& because) const;
   [[nodiscard]] Correction as_rolled_back(const std::string& name,
                                           const std::string& because) const;
@@ -29,7 +31,6 @@ class Correcting {
   [[nodiscard]] Failure unknown(const std::string& name) const;
   [[nodiscard]] Failure no_script(const Migration& migration) const;
   static void nothing(const std::string& name, const std::string& why);
-  [[nodiscard]] static std::string missing_list(const Remainder& remainder);
 
   Stop& stop_;
   Target target_;

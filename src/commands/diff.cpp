@@ -112,9 +112,9 @@ DiffReport compared(const Side& a, const Side& b) {
   report.b = b.name;
   report.applied_in_a_only = only_in_first(a.applied, b.applied);
   report.applied_in_b_only = only_in_first(b.applied, a.applied);
-  report.missing_in_b = describe(missing_in_second(a.objects, b.objects));
-  report.missing_in_a = describe(missing_in_second(b.objects, a.objects));
-  report.different = describe(otherwise_in_second(a.objects, b.objects));
+  report.missing_in_b = describe(missing_in_second(a.objects, b.objects), {});
+  report.missing_in_a = describe(missing_in_second(b.objects, a.objects), {});
+  report.different = describe(otherwise_in_second(a.objects, b.objects), {});
   if (a.major != b.major)
     report.remarks.push_back(
         fmt::format("A is PostgreSQL {}, B {}: they may print the same thing with other words",

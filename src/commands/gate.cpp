@@ -49,6 +49,7 @@ class Gate {
     for (;;) {
       stop_.check();
       const auto view = look();
+      if (view.state == State::open && !view.why.empty()) log::info(view.why);
       if (view.state == State::open)
         return log::info(fmt::format("gate open: {}", placed("release " + id_.release)));
       if (view.state == State::failed) throw failed(view);

@@ -112,7 +112,12 @@ GateView judged(pg::Session& session, const Target& target, const GateEvidence& 
                               "gone: the schema was emptied, or made anew",
                               id.release),
                   again);
-  if (!evidence.digest || !may_read(session, *table)) return view;
+  if (!may_read(session, *table))
+    view.why =
+        fmt::format("this role may not read the history: that it is still whole is not looked "
+                    "at (it needs SELECT on {})",
+                    table->name.quoted());
+  if (!evidence.digest || !view.why.empty()) return view;
   const auto missing = target.missing_in_history(session);
   if (missing.empty()) return view;
   return closed(fmt::format("release {} was completed, but by now {}", id.release, listed(missing)),
@@ -154,15 +159,16 @@ GateView look_through_gate(pg::Session& session, const Target& target, bool has_
   if (has_folder) evidence.digest = target.folder.digest;
   const bool by_history = target.manifest.gate.match == GateMatch::migrations;
   if (by_history) evidence.missing = target.missing_for_gate(session);
-  if (!bookkeeping.exists(session)) {
+  const bool has_scopes = bookkeeping.has_scopes(session);
+  if (!has_scopes && !bookkeeping.exists(session)) {
     auto view = gate_view(target.id, evidence);
     if (!by_history) view.why = "no run has happened on this database yet";
     return view;
   }
-  if (!bookkeeping.has_scopes(session))
+  if (!has_scopes)
     return closed(
-        "schemagate's own tables here are those of an older version, which do not say whose "
-        "release is complete",
+        "schemagate's own tables here are those of an older version, or not all there any more, and "
+        "do not say whose release is complete",
         "a run of this version brings them up to date: " + own_command("run"));
   evidence.marker = find_marker(session, bookkeeping, target.id);
   evidence.is_run_at_work = is_lease_held(session, target);

@@ -8,11 +8,14 @@
 #include "schemagate/lease/other_writers.hpp"
 #include "schemagate/migrate/plan.hpp"
 #include "schemagate/recovery/diagnosis.hpp"
+#include "schemagate/recovery/existing.hpp"
 
 namespace schemagate {
 namespace {
 
 using Outcome = Settlement::Outcome;
+
+constexpr std::size_t k_differences_max = 10;
 
 const char* state_of(Outcome outcome) {
   switch (outcome) {
@@ -38,7 +41,7 @@ void Inspector::look_at_history(pg::Session& session) {
   history_ = target_.history()->read(session, HistoryTable::Times::all);
   if (!history_.foreign_tables.empty()) {
     const auto failure =
-        not_baselined(target_, history_, examine_pending(session, target_, history_));
+        not_baselined(target_, history_, examine_pending(session, target_, history_, stop_));
     add({"not-baselined", "", failure.what(), {}, failure.hint(), failure.code()});
   } else if (target_.writable_history() != nullptr) {
     look_at_failed(session);
@@ -61,7 +64,7 @@ void Inspector::look_at_writers(pg::Session& session) {
 }
 
 void Inspector::look_at_failed(pg::Session& session) {
-  for (const auto& settlement : examine_failed(session, target_, history_)) {
+  for (const auto& settlement : examine_failed(session, target_, history_, stop_)) {
     const bool is_ours_at_work = run_is_at_work() && history_.steps.contains(settlement.row->id);
     const bool is_running = settlement.outcome == Outcome::running || is_ours_at_work;
     const bool by_itself = settlement.proven && target_.settings.repair == Repair::automatic &&
@@ -114,17 +117,19 @@ void Inspector::look_at_applied() {
 
 void Inspector::look_at_marked(pg::Session& session) {
   std::set<std::string> hollow;
-  for (const auto& one : examine_marked(session, target_, history_)) {
+  for (const auto& one : examine_applied(session, target_, history_, stop_).migrations) {
+    const bool is_absent = one.kind == MigrationState::Kind::absent;
+    if (!is_absent && one.kind != MigrationState::Kind::mixed) continue;
     const auto name = one.migration->name;
+    if (states_.contains(name)) continue;  // edited: that is told
     hollow.insert(name);
     states_[name] = "not-there";
     add({"not-there", name,
-         one.is_nothing() ? "is recorded as applied, but nothing of it is there"
-                          : "is recorded as applied, but part of it is missing",
-         one.missing,
-         one.is_nothing()
-             ? own_command("resolve " + shell_word(name) + " --auto") + " && " + own_command("run")
-             : "make what is missing by hand, or by a new migration",
+         is_absent ? "is recorded as applied, but nothing of it is there"
+                   : "is recorded as applied, but not all of it is there",
+         some_of(one.differences, k_differences_max),
+         is_absent ? execute_again(*one.migration)
+                   : "make what is missing by hand, or by a new migration",
          ExitCode::history});
   }
   for (const auto& row : history_.rows) {
@@ -141,10 +146,27 @@ void Inspector::look_at_marked(pg::Session& session) {
   }
 }
 
+void Inspector::tell_what_is_there(Finding& finding, const MigrationState& state,
+                                   const Judgement& judgement) const {
+  using Kind = MigrationState::Kind;
+  if (state.kind == Kind::there) {
+    finding.what = fmt::format("is not applied, but everything it makes is there already, exactly: "
+                               "{}, or by hand",
+                               target_.folder.format->way_around());
+    finding.hint = record_and_run(target_, history_, judgement.there());
+  } else if (state.kind == Kind::mixed) {
+    finding.what = "is not applied, but a part of what it makes is there, or in another shape";
+    for (const auto& line : some_of(state.differences, k_differences_max))
+      finding.evidence.push_back(line);
+    finding.hint = own_command("resolve " + shell_word(state.migration->name) + " --auto") +
+                   " tells what can be done about it";
+  }
+}
+
 void Inspector::look_at_pending(pg::Session& session) {
-  const auto existing = examine_pending(session, target_, history_);
-  std::size_t number = 0;
-  for (const auto* migration : existing.pending) {
+  const auto existing =
+      history_.exists() ? examine_pending(session, target_, history_, stop_) : Judgement{};
+  for (const auto* migration : pending_of(target_.folder, history_)) {
     if (states_.contains(migration->name)) continue;
     Finding finding{"pending", migration->name,    "is not applied",
                     {},        own_command("run"), ExitCode::history};
@@ -158,14 +180,8 @@ void Inspector::look_at_pending(pg::Session& session) {
       finding.hint = "wait for the run at work";
       finding.code = ExitCode::lease_held;
     }
-    if (history_.exists() && number++ < existing.there) {
-      finding.what =
-          fmt::format("is not applied, but everything it makes is there already, in the same "
-                      "shape: {}, or by hand",
-                      target_.folder.format->way_around());
-      finding.hint = own_command("resolve " + shell_word(migration->name) + " --auto") + " && " +
-                     own_command("run");
-    }
+    if (const auto* state = existing.find(migration->name))
+      tell_what_is_there(finding, *state, existing);
     states_.try_emplace(migration->name, "pending");
     add(std::move(finding));
   }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "schemagate/commands/status.hpp"
+#include "schemagate/recovery/judge.hpp"
 #include "schemagate/recovery/target.hpp"
 
 namespace schemagate {
@@ -24,6 +25,7 @@ class Inspector {
   Folder read_folder_if_possible();
 
   void look_at_all(pg::Session& session);
+  void refuse_what_a_run_refuses(pg::Session& session);
   void look_at_lease(pg::Session& session);
   void look_at_runs(pg::Session& session);
   void look_at_gate(pg::Session& session);
@@ -34,6 +36,8 @@ class Inspector {
   void look_at_writers(pg::Session& session);
   void look_at_failed(pg::Session& session);
   void look_at_pending(pg::Session& session);
+  void tell_what_is_there(Finding& finding, const MigrationState& state,
+                          const Judgement& judgement) const;
   void look_at_applied();
   void look_at_marked(pg::Session& session);
   void list_migrations();

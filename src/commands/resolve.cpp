@@ -6,12 +6,20 @@
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/postgres/database_errors.hpp"
+#include "schemagate/recovery/existing.hpp"
 
 namespace schemagate {
 namespace {
 
 using Outcome = Settlement::Outcome;
 using Corrections = std::vector<Correction>;
+using Which = MigrationState::Kind;
+
+constexpr std::size_t k_differences_max = 6;
+
+std::string some_differences(const MigrationState& state) {
+  return join(some_of(state.differences, k_differences_max), "; ");
+}
 
 void tell(const Settlement& settlement) {
   for (const auto& line : describe(settlement)) log::info(line);
@@ -45,11 +53,17 @@ class Resolve : Correcting {
   Corrections decide_applied(const std::string& name);
   Corrections decide_rolled_back(const std::string& name);
   Corrections decide_by_evidence(const std::string& name);
-  Corrections decide_marked(const HistoryRow& row, Decision decision);
-  [[nodiscard]] std::optional<MigrationRemainder> remainder(const std::string& name);
+  Corrections decide_claim(const HistoryRow& row, Decision decision);
+  Corrections decide_edited(const HistoryRow& row, Decision decision);
+  Corrections decide_pending(const std::string& name);
+  void add_others_there(Corrections& corrections, const Migration& settled);
+  [[nodiscard]] bool is_edited(const HistoryRow& row) const;
+  // What is really there of one that is recorded as applied.
+  [[nodiscard]] MigrationState claim(const std::string& name);
   [[nodiscard]] Settlement settlement_of(const std::string& name, const HistoryRow* failed);
 
   HistoryRow none_{};  // for a migration without a row
+  std::optional<Judgement> applied_;
 };
 
 Settlement Resolve::settlement_of(const std::string& name, const HistoryRow* failed) {
@@ -57,17 +71,23 @@ Settlement Resolve::settlement_of(const std::string& name, const HistoryRow* fai
     none_.name = name;
     none_.checksum = migration(name)->checksum;
     none_.steps = 0;
-    return examine(session_, target_, *migration(name), none_);
+    return examine(session_, target_, history_, *migration(name), none_, stop_);
   }
-  for (auto& settlement : examine_failed(session_, target_, history_))
+  for (auto& settlement : examine_failed(session_, target_, history_, stop_))
     if (settlement.row == failed) return settlement;
   throw std::logic_error{"a failed row without settlement"};
 }
 
-std::optional<MigrationRemainder> Resolve::remainder(const std::string& name) {
-  for (auto& one : examine_marked(session_, target_, history_))
-    if (one.migration->name == name) return one;
-  return std::nullopt;
+MigrationState Resolve::claim(const std::string& name) {
+  if (!applied_) applied_ = examine_applied(session_, target_, history_, stop_);
+  const auto* state = applied_->find(name);
+  return state == nullptr ? MigrationState{} : *state;
+}
+
+bool Resolve::is_edited(const HistoryRow& row) const {
+  const auto* found = migration(row.name);
+  return found != nullptr && !row.checksum.empty() &&
+         !target_.folder.has_content(*found, row.checksum);
 }
 
 Corrections Resolve::decide(const std::string& name, Decision decision) {
@@ -81,7 +101,8 @@ Corrections Resolve::decide(const std::string& name, Decision decision) {
 }
 
 Corrections Resolve::decide_applied(const std::string& name) {
-  if (history_.applied(name) != nullptr) {
+  if (const auto* row = history_.applied(name)) {
+    if (is_edited(*row)) return decide_edited(*row, Decision::applied);
     nothing(name, "is already recorded as applied" + target_.folder.code_of(Problem::is_applied));
     return {};
   }
@@ -112,11 +133,16 @@ Corrections Resolve::decide_rolled_back(const std::string& name) {
     return {as_rolled_back(name, "a person said so (--rolled-back)")};
   }
   if (const auto* row = history_.applied(name)) {
-    if (remainder(name)) return decide_marked(*row, Decision::rolled_back);
-    throw Failure{ExitCode::history,
-                  fmt::format("migration {} is applied and did not fail{}", name,
-                              target_.folder.code_of(Problem::did_not_fail)),
-                  "what it did is undone by a new migration"};
+    const auto state = claim(name);
+    if (state.kind == Which::absent) return decide_claim(*row, Decision::rolled_back);
+    const bool is_part = state.kind == Which::mixed;
+    throw Failure{
+        ExitCode::history,
+        fmt::format("migration {} is applied and did not fail{}{}", name,
+                    target_.folder.code_of(Problem::did_not_fail),
+                    is_part ? "; but not all of it is there: " + some_differences(state) : ""),
+        is_part ? "make what is missing by hand, or by a new migration"
+                : "what it did is undone by a new migration"};
   }
   if (last_row(name, false) == nullptr)
     throw Failure{ExitCode::history,
@@ -127,51 +153,143 @@ Corrections Resolve::decide_rolled_back(const std::string& name) {
   return {};
 }
 
-// Recorded by hand or by `resolve --applied`: true? Whether its data was written cannot be seen.
-Corrections Resolve::decide_marked(const HistoryRow& row, Decision decision) {
-  const auto left = remainder(row.name);
-  if (!left) {
-    nothing(row.name, "is recorded as applied, and what it makes is there as far as can be seen");
-    return {};
-  }
+// Recorded as applied: true? Whether its data was written cannot be seen.
+Corrections Resolve::decide_claim(const HistoryRow& row, Decision decision) {
+  const auto state = claim(row.name);
   const auto refused = [&](const std::string& why, const Hint& hint) {
-    return Failure{
-        ExitCode::history,
-        fmt::format("migration {} is recorded as applied, but {}: {}; nothing was changed",
-                    row.name, why, missing_list(*left)),
-        hint};
+    return Failure{ExitCode::history,
+                   fmt::format("migration {} is recorded as applied, but {}; nothing was changed",
+                               row.name, why),
+                   hint};
   };
-  if (!left->is_nothing())
-    throw refused("part of it is missing", "make what is missing by hand, or by a new migration");
-  if (decision == Decision::automatic && left->changes_data)
-    throw refused("nothing of it is there as far as can be seen, and it changes data, too",
+  const auto missing = some_differences(state);
+  switch (state.kind) {
+    case Which::there:
+      nothing(row.name, "is recorded as applied, and all of it is there");
+      return {};
+    case Which::no_trace:
+      nothing(row.name, "is recorded as applied, and the catalogue shows nothing of it either way");
+      return {};
+    case Which::untold:
+      throw refused(cannot_be_told(applied_->why_untold(state)), applied_->why_untold(state).hint);
+    case Which::mixed:
+      throw refused("not all of it is there: " + missing,
+                    "make what is missing by hand, or by a new migration");
+    case Which::absent: break;
+  }
+  if (decision == Decision::automatic && state.changes_data)
+    throw refused("nothing of it is there as far as can be seen, and it changes data, too: " +
+                      missing,
                   "if its data was not changed either: " +
                       own_command("resolve " + shell_word(row.name) + " --rolled-back"));
-  log::info(fmt::format("{} is recorded as applied, but {}", row.name, missing_list(*left)));
-  return {{row.name, false, {}, {row.id}, "recorded as applied, but nothing of it is there"}};
+  log::info(
+      fmt::format("{} is recorded as applied, but nothing of it is there: {}", row.name, missing));
+  return {{.name = row.name,
+           .row_ids = {row.id},
+           .because = "recorded as applied, but nothing of it is there"}};
+}
+
+// The file says something else than what was applied. The row takes its checksum over where the
+// database is as the file makes it, or where a person says so of this one file.
+Corrections Resolve::decide_edited(const HistoryRow& row, Decision decision) {
+  const auto accepted = [&](const std::string& because) {
+    return Corrections{{.name = row.name,
+                        .applied = true,
+                        .checksum = migration(row.name)->checksum,
+                        .edited_id = row.id,
+                        .because = because}};
+  };
+  const auto state = claim(row.name);
+  if (decision == Decision::applied) {
+    for (const auto& line : some_of(state.differences, k_differences_max))
+      log::warn(fmt::format("migration {}: {}", row.name, line));
+    return accepted("edited after it was applied; a person accepts the file as it is (--applied)");
+  }
+  if (state.kind == Which::there && !state.changes_data)
+    return accepted("edited after it was applied; the database is as the file makes it now");
+  const auto why = state.kind == Which::untold ? cannot_be_told(applied_->why_untold(state))
+                   : state.differences.empty()
+                       ? "what its file does now cannot all be seen in the database"
+                       : "the database is not as its file makes it now: " + some_differences(state);
+  throw Failure{
+      ExitCode::history,
+      fmt::format("migration {} was edited after it was applied, and {}; nothing was changed",
+                  row.name, why),
+      "undo the edit, and write a new migration that does what it should do; or, if you know that "
+      "the database is as it should be, accept this one file: " +
+          own_command("resolve " + shell_word(row.name) + " --applied")};
+}
+
+// Made past the history? Then also those beside it that are proven to be.
+Corrections Resolve::decide_pending(const std::string& name) {
+  const auto judgement = examine_pending(session_, target_, history_, stop_);
+  const auto* state = judgement.find(name);
+  const auto refused = [&](const std::string& why, const Hint& hint) {
+    return Failure{ExitCode::history,
+                   fmt::format("migration {} is not settled, nothing was changed: {}", name, why),
+                   hint};
+  };
+  const auto by_person = "look at what is there; if all of it is done: " +
+                         own_command("resolve " + shell_word(name) + " --applied") +
+                         "; to have it executed: " + own_command("run");
+  switch (state->kind) {
+    case Which::absent:
+      nothing(name, "is pending, and nothing of it is there: schemagate run applies it");
+      return {};
+    case Which::untold:
+      throw refused(cannot_be_told(judgement.why_untold(*state)),
+                    judgement.why_untold(*state).hint == Hint{}
+                        ? by_person
+                        : judgement.why_untold(*state).hint + "; or: " + by_person);
+    case Which::no_trace: throw refused("the catalogue shows nothing of it either way", by_person);
+    case Which::mixed:
+      throw refused("a part of it is there, or in another shape:\n  " +
+                        join(some_of(state->differences, k_differences_max), "\n  "),
+                    "make the rest by hand; then: " +
+                        own_command("resolve " + shell_word(name) + " --applied") +
+                        "; or undo what is there; then: " + own_command("run"));
+    case Which::there: break;
+  }
+  if (state->changes_data)
+    throw refused(
+        "what it makes is there, but it changes data, too, and whether that was done cannot be seen",
+        by_person);
+  Corrections corrections{as_applied(name, "all of it is there")};
+  for (const auto& one : judgement.migrations)
+    if (one.kind == Which::there && one.migration->name != name && !one.changes_data)
+      corrections.push_back(as_applied(one.migration->name, "all of it is there, too"));
+  return corrections;
+}
+
+void Resolve::add_others_there(Corrections& corrections, const Migration& settled) {
+  auto before = applied_in_order(history_, target_.folder);
+  before.push_back(&settled);
+  const auto judgement = Judge{session_, target_, stop_}.migrations(
+      before, pending_of(target_.folder, history_), false);
+  for (const auto& one : judgement.migrations)
+    if (one.kind == Which::there && !one.changes_data)
+      corrections.push_back(as_applied(one.migration->name, "all of it is there, too"));
 }
 
 Corrections Resolve::decide_by_evidence(const std::string& name) {
   const auto* failed = last_row(name, true);
   const auto* done = history_.applied(name);
-  if (failed == nullptr && done != nullptr) {
-    if (done->steps == 0 && migration(name) != nullptr)
-      return decide_marked(*done, Decision::automatic);
-    nothing(name, "is applied");
-    return {};
-  }
+  if (failed == nullptr && done != nullptr)
+    return is_edited(*done) ? decide_edited(*done, Decision::automatic)
+                            : decide_claim(*done, Decision::automatic);
   if (failed == nullptr && migration(name) == nullptr) {
     nothing(name, "is rolled back, and its directory is gone");
     return {};
   }
+  if (failed == nullptr) return decide_pending(name);
   const auto settlement = settlement_of(name, failed);
-  if (settlement.outcome == Outcome::running) throw undecided(settlement);
-  if (failed == nullptr && settlement.outcome == Outcome::rolled_back) {
-    nothing(name, "is pending, and nothing of it is there: schemagate run applies it");
-    return {};
-  }
   switch (settlement.outcome) {
-    case Outcome::applied: tell(settlement); return {as_applied(name, settlement.because)};
+    case Outcome::applied: {
+      tell(settlement);
+      Corrections corrections{as_applied(name, settlement.because)};
+      if (settlement.migration != nullptr) add_others_there(corrections, *settlement.migration);
+      return corrections;
+    }
     case Outcome::rolled_back: tell(settlement); return {as_rolled_back(name, settlement.because)};
     case Outcome::resumable: nothing(name, "is continued by the next run"); return {};
     default: throw undecided(settlement);

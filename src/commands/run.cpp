@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "drift_watch.hpp"
+#include "pooler_limits.hpp"
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/commands/under_lease.hpp"
@@ -14,6 +15,7 @@
 #include "schemagate/migrate/verify.hpp"
 #include "schemagate/postgres/database_errors.hpp"
 #include "schemagate/postgres/readiness.hpp"
+#include "schemagate/recovery/existing.hpp"
 #include "schemagate/recovery/settle.hpp"
 #include "schemagate/recovery/target.hpp"
 #include "warnings.hpp"
@@ -47,6 +49,7 @@ class Run {
     const ScriptConnection connection = script_connection(lease);
     try {
       session_ = connection.open();
+      if (!target_.database.pooled()) drop_scratches_left(session_, scratch_key(target_));
       journal_.begin(session_, lease, is_native() ? std::string{format().name()} : "command");
       (void)drift_.look(session_, run_id());
       // Another runner of this release may have done it while we waited.
@@ -70,7 +73,7 @@ class Run {
     tool_lock.acquire();
     const auto history = settled_history(lease);
     const auto plan = planned(history);
-    refuse_what_a_pooler_forbids(plan);
+    refuse_what_a_pooler_forbids(target_, plan);
     if (!plan.pending.empty()) journal_.close_gates(session_, lease);
     tell_who_else_may_write(session_, target_);
     create_history(lease, history);
@@ -79,7 +82,8 @@ class Run {
                                .history = *target_.writable_history(),
                                .tool_lock = tool_lock,
                                .stop = stop_,
-                               .may_run_alone = may_run_unfenced()};
+                               .may_run_alone = may_run_unfenced(target_),
+                               .compare = comparison(history)};
     if (target_.settings.atomic == Atomic::release && !plan.pending.empty()) {
       apply_as_release(session_, plan, context, report_.applied,
                        [&](Fenced& transaction) { complete(transaction, plan.pending.size()); });
@@ -94,7 +98,7 @@ class Run {
   }
 
   void apply_with_command(const Lease& lease) {
-    refuse_unfenced("an external migration command");
+    refuse_unfenced(target_, "an external migration command");
     if (target_.history() != nullptr)  // a mistake in its description shows before, too
       refuse_lost_folder(target_.history()->read(session_));
     journal_.close_gates(session_, lease);
@@ -116,10 +120,10 @@ class Run {
   void reconnect(const ScriptConnection& connection, const std::string& lost);
   History settled_history(const Lease& lease);
   Plan planned(const History& history);
+  std::function<void(const Judge::Migrations&)> comparison(const History& history);
+  void refuse_what_is_not_there(const History& history);
   void refuse_lost_folder(const History& history) const;
   void create_history(const Lease& lease, const History& history);
-  void refuse_unfenced(const std::string& what) const;
-  void refuse_what_a_pooler_forbids(const Plan& plan);
   std::vector<std::string> missing_after_the_command();
   void refuse_what_the_command_left_out();
   void finish(const Lease& lease);
@@ -132,9 +136,6 @@ class Run {
   }
   [[nodiscard]] const std::string& run_id() const { return journal_.record().run_id(); }
   [[nodiscard]] bool is_native() const { return target_.settings.tool != Tool::command; }
-  [[nodiscard]] bool may_run_unfenced() const {
-    return !target_.database.pooled() || target_.manifest.lease.allow_unfenced;
-  }
   [[nodiscard]] std::string count_of_all() const {
     return counted(target_.folder.migrations.size(), "migration");
   }
@@ -240,7 +241,7 @@ History Run::settled_history(const Lease& lease) {
   auto history = target_.history()->read(session_);
   std::vector<Settlement> proven;
   std::vector<Settlement> open;
-  for (auto& settlement : examine_failed(session_, target_, history)) {
+  for (auto& settlement : examine_failed(session_, target_, history, stop_)) {
     if (settlement.outcome == Settlement::Outcome::resumable) continue;
     (settlement.proven && target_.settings.repair == Repair::automatic ? proven : open)
         .push_back(std::move(settlement));
@@ -257,9 +258,11 @@ History Run::settled_history(const Lease& lease) {
 
 Plan Run::planned(const History& history) {
   if (!history.foreign_tables.empty())
-    throw not_baselined(target_, history, examine_pending(session_, target_, history));
+    throw not_baselined(target_, history, examine_pending(session_, target_, history, stop_));
+  refuse_what_is_not_there(history);
   auto plan = make_plan(target_.folder, history, target_.settings);
-  if (!plan.blocking.empty()) throw blocked_by(target_, examine_failed(session_, target_, history));
+  if (!plan.blocking.empty())
+    throw blocked_by(target_, examine_failed(session_, target_, history, stop_));
   for (const auto& warning : plan.warnings) log::warn(warning);
   if (!plan.pending.empty())
     log::info(fmt::format("{} of {} to apply to {}, schema {}", plan.pending.size(), count_of_all(),
@@ -267,6 +270,25 @@ Plan Run::planned(const History& history) {
   if (!history.exists() && !target_.folder.migrations.empty()) tell_no_history(session_, target_);
   refuse_lost_folder(history);
   return plan;
+}
+
+std::function<void(const Judge::Migrations&)> Run::comparison(const History& history) {
+  const auto& settings = target_.settings;
+  if (settings.atomic != Atomic::release && !settings.verify_each) return {};
+  return [this, &history](const Judge::Migrations& made) {
+    auto before = applied_in_order(history, target_.folder);
+    for (const auto& name : report_.applied) before.push_back(target_.folder.find(name));
+    refuse_other_shapes(session_, target_, before, made, stop_);
+  };
+}
+
+// A row that a person wrote, or had written, may claim what was never done.
+void Run::refuse_what_is_not_there(const History& history) {
+  const auto is_claim = [](const auto& row) { return row.applied() && row.steps == 0; };
+  if (target_.writable_history() == nullptr ||
+      std::none_of(history.rows.begin(), history.rows.end(), is_claim))
+    return;
+  if (auto failure = not_there(examine_applied(session_, target_, history, stop_))) throw *failure;
 }
 
 void Run::refuse_lost_folder(const History& history) const {
@@ -281,34 +303,6 @@ void Run::create_history(const Lease& lease, const History& history) {
   if (history.exists()) return;
   fenced(session_, lease,
          [&](Fenced& transaction) { target_.writable_history()->create_if_missing(transaction); });
-}
-
-void Run::refuse_unfenced(const std::string& what) const {
-  if (may_run_unfenced()) return;
-  throw Failure{
-      ExitCode::refused,
-      fmt::format(
-          "refused: {} cannot be fenced through a pooler ({}): if this runner lost its lease, nobody "
-          "could end it",
-          what, target_.database.address().display()),
-      "set database.direct_url to the server's own address; or accept the risk with lease.unfenced: allow"};
-}
-
-// Outside of transactions a SET would stay on a pooled backend, which is another client's next.
-void Run::refuse_what_a_pooler_forbids(const Plan& plan) {
-  if (!plan.needs_direct_connection()) return;
-  refuse_unfenced("a statement that PostgreSQL does not run in a transaction");
-  if (!target_.database.pooled()) return;
-  const bool other_schema =
-      target_.search_path_setting() != target_.database.surroundings().search_path;
-  if (!plan.sets_outside_transactions() && !other_schema) return;
-  throw Failure{
-      ExitCode::refused,
-      fmt::format("refused: {} cannot be set through a pooler ({}) for a statement that PostgreSQL "
-                  "does not run in a transaction",
-                  other_schema ? "the search_path" : "what the script SETs",
-                  target_.database.address().display()),
-      "set database.direct_url to the server's own address"};
 }
 
 // What was wrong with the description of a table that the command has only just made is no mistake

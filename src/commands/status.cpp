@@ -22,7 +22,10 @@ StatusReport Inspector::inspect() {
   const pg::Transaction look{
       session,
       std::string{pg::k_guard} +
-          "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '60s';",
+          "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '60s';" +
+          // It may be idle while a replay is at work.
+          "SET LOCAL idle_in_transaction_session_timeout = 0;" +
+          (session.server_major_version() >= 17 ? "SET LOCAL transaction_timeout = 0;" : ""),
       pg::Transaction::Kind::snapshot};
   try {
     look_at_all(session);
@@ -53,6 +56,7 @@ Folder Inspector::read_folder_if_possible() {
 void Inspector::look_at_all(pg::Session& session) {
   target_.find_history(session);
   target_.refuse_untrusted(session, Bookkeeping::Trust::to_read);
+  refuse_what_a_run_refuses(session);
   report_.schema = target_.schema();
   look_at_lease(session);
   if (target_.history() != nullptr) look_at_history(session);
@@ -62,6 +66,15 @@ void Inspector::look_at_all(pg::Session& session) {
   look_at_catalogue(session);
   look_at_drift(session);
   if (look_ == Look::verify) look_at_checks(session);
+}
+
+// As far as the role of runs is known: by the last one.
+void Inspector::refuse_what_a_run_refuses(pg::Session& session) {
+  if (!target_.bookkeeping.may_read(session, "lock")) return;
+  const auto worker =
+      session.query(target_.bookkeeping.sql(statements::k_last_worker), {target_.id.app});
+  if (!worker.empty())
+    target_.refuse_untrusted(session, Bookkeeping::Trust::to_work, worker[0].text(0));
 }
 
 void Inspector::look_at_lease(pg::Session& session) {
@@ -104,21 +117,22 @@ void Inspector::look_at_gate(pg::Session& session) {
     report_.gate_why = "unknown: what this image holds cannot be read";
     return;
   }
-  const bool has_tables = target_.bookkeeping.exists(session);
-  if (has_tables && !target_.bookkeeping.may_read(session, "marker")) {
+  const bool may_read = target_.bookkeeping.may_read(session, "marker");
+  if (target_.bookkeeping.is_current(session) && !may_read) {
     report_.gate_why = "unknown: this role may not read the markers (deploy/sql/status-role.sql)";
     return;
   }
   const auto view = look_through_gate(session, target_, true);
   report_.gate_open = view.state == GateView::State::open;
   report_.gate_why = view.why;
-  if (!has_tables) return;
-  for (const auto& row : session.query(target_.bookkeeping.sql(statements::k_recent_markers),
-                                       {target_.id.app, target_.id.scope}))
-    report_.markers.push_back({.release = row.text(0),
-                               .status = row.text(1),
-                               .completed_at = row.text(3),
-                               .error_code = static_cast<int>(row.number(2))});
+  if (may_read)
+    for (const auto& row : session.query(target_.bookkeeping.sql(statements::k_recent_markers),
+                                         {target_.id.app, target_.id.scope}))
+      report_.markers.push_back({.release = row.text(0),
+                                 .status = row.text(1),
+                                 .completed_at = row.text(3),
+                                 .error_code = static_cast<int>(row.number(2))});
+  if (!may_read && !target_.bookkeeping.exists(session)) return;
   if (view.state == GateView::State::closed)
     add({"gate-closed",
          "",

@@ -21,7 +21,7 @@ class GiveBack {
 
 void under_lease(pg::Session& session, const Target& target, bool writes_history, Stop& stop,
                  const std::function<void(const Lease&)>& work) {
-  target.database.check_that_urls_agree(session);
+  target.check_that_urls_agree(session);
   target.bookkeeping.create_if_missing(session);
   target.refuse_untrusted(session, Bookkeeping::Trust::to_work);
   std::optional<TableName> history;

@@ -185,6 +185,12 @@ void Table::mark_rolled_back(Fenced& transaction, const std::string& id) const {
       fmt::format("UPDATE {} SET rolled_back_at = clock_timestamp() WHERE id = $1", table_), {id});
 }
 
+void Table::set_checksum(Fenced& transaction, const std::string& id,
+                         const std::string& checksum) const {
+  transaction.query(fmt::format("UPDATE {} SET checksum = $2 WHERE id = $1", table_),
+                    {id, checksum});
+}
+
 bool Table::is_finished(pg::Session& session, const std::string& id) const {
   return !session
               .query(

@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include "schemagate/base/error.hpp"
+#include "schemagate/base/log.hpp"
+#include "schemagate/base/text.hpp"
 #include "schemagate/lease/other_writers.hpp"
 #include "schemagate/lease/statements.hpp"
 #include "schemagate/lease/tables.hpp"
@@ -38,25 +40,40 @@ SELECT string_agg(format('%s on %I.%I', rights, nspname, relname), '; ' ORDER BY
  WHERE rights IS NOT NULL AND (nspname = $1 AND relname IN ('lock', 'run', 'step', 'marker', 'snapshot')
                                OR nspname = $2 AND relname = $3))sql";
 
+constexpr std::chrono::milliseconds k_try_within{500};
+
+// $1 our schema, $2 the history's, $3 its name: what fails, with no row too, where a publication
+// does not let the table be updated.
+constexpr const char* k_try_updates = R"sql(
+SELECT string_agg(format('UPDATE %1$I.%2$I SET %3$I = %3$I WHERE false', nspname, relname, attname), ';')
+  FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace,
+       LATERAL (SELECT attname FROM pg_attribute
+                 WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attidentity = '' AND attgenerated = ''
+                 LIMIT 1) AS a
+ WHERE nspname = $1 AND relname IN ('lock', 'run', 'step', 'marker', 'snapshot') OR nspname = $2 AND relname = $3)sql";
+
 // The start of a message that changes the tables. One message is one implicit transaction: a runner
 // that is paused here holds nobody up. Whoever meets another one in it waits for its end (the new
 // schema's name is unique, the version's table is locked first), fails, and looks again.
 constexpr const char* k_change_tables =
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = '30s';";
 
-constexpr const char* k_all_tables =
-    "schemagate.version, schemagate.lock, schemagate.run, schemagate.step, schemagate.marker, "
-    "schemagate.snapshot";
-
 // $1 our schema: whose tables are another's than whoever would make one now
 constexpr const char* k_other_owner = R"sql(
 SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
  WHERE nspname = $1 AND relname = 'version' AND pg_get_userbyid(relowner) <> current_user)sql";
 
-// $1 our schema, $2 the history's, $3 its name, $4 whether this is to work. What can be typed is
-// the third column. A superuser counts as a member of every role: that is no reason to trust one. A
-// type of somebody's may come with a cast, which is somebody's function; and what is constant in an
-// index or in statistics is computed by whoever plans a query.
+// $1 our schema
+constexpr const char* k_missing_tables = R"sql(
+SELECT name FROM unnest('{version,lock,run,step,marker,snapshot}'::text[]) AS name
+ WHERE NOT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+                    WHERE nspname = $1 AND relname = name))sql";
+
+// $1 our schema, $2 the history's, $3 its name, $4 whether this is to work, $5 the role that works
+// where it is not this one, or empty. What can be typed is the second column. A superuser counts as
+// a member of every role: that is no reason to trust one. A type of somebody's may come with a
+// cast, which is somebody's function; and what is constant in an index or in statistics is computed
+// by whoever plans a query.
 constexpr const char* k_untrusted = R"sql(
 WITH member AS (
   SELECT c.oid, 'TABLE' AS what, relkind, relowner AS owner, nspname = $1 AS is_ours, relname,
@@ -65,12 +82,13 @@ WITH member AS (
    WHERE nspname = $1 AND relname IN ('version', 'lock', 'run', 'step', 'marker', 'snapshot')
       OR nspname = $2 AND relname = $3 AND relkind NOT IN ('i', 'I')
   UNION ALL SELECT 0, 'SCHEMA', 'r', nspowner, true, '', format('%I', nspname) FROM pg_namespace WHERE nspname = $1),
+worker AS (SELECT coalesce(nullif($5, ''), current_user) AS worker),
 trusted AS (
-  SELECT r.oid FROM pg_roles r, pg_roles me
-   WHERE me.rolname = current_user
+  SELECT r.oid FROM pg_roles r, pg_roles me, worker
+   WHERE me.rolname IN (current_user, worker)
      AND (r.rolsuper OR r.rolname = 'pg_database_owner' OR r.oid = (SELECT datdba FROM pg_database WHERE datname = current_database())
           OR CASE WHEN me.rolsuper THEN EXISTS (SELECT 1 FROM pg_auth_members WHERE roleid = r.oid AND member = me.oid)
-                  ELSE pg_has_role(r.oid, 'MEMBER') END)),
+                  ELSE pg_has_role(me.oid, r.oid, 'MEMBER') END)),
 judged AS (
   SELECT member.*, tgname, rulename,
          CASE WHEN relkind <> 'r' THEN 'kind' WHEN tgname IS NOT NULL THEN 'trigger'
@@ -78,39 +96,44 @@ judged AS (
               WHEN is_ours AND relname NOT IN ('', 'version') AND NOT EXISTS (SELECT 1 FROM pg_index WHERE indrelid = member.oid AND indisprimary)
                 THEN 'key'
               WHEN owner IN (SELECT oid FROM trusted) THEN NULL
-              WHEN NOT $4 AND $3 = '' AND EXISTS (SELECT 1 FROM pg_namespace n WHERE nspname = $2 AND has_schema_privilege(owner, n.oid, 'CREATE'))
-                THEN NULL
-              WHEN $4 OR is_ours AND NOT EXISTS (SELECT 1 FROM member h WHERE NOT h.is_ours
-                                                   AND has_table_privilege(member.owner, h.oid, 'INSERT')) THEN 'owner'
+              WHEN $4 OR is_ours AND NOT CASE
+                WHEN EXISTS (SELECT 1 FROM member h WHERE NOT h.is_ours)
+                  THEN EXISTS (SELECT 1 FROM member h WHERE NOT h.is_ours AND has_table_privilege(member.owner, h.oid, 'INSERT'))
+                ELSE EXISTS (SELECT 1 FROM pg_namespace n WHERE nspname = $2 AND has_schema_privilege(owner, n.oid, 'CREATE')) END
+                THEN 'owner'
               WHEN EXISTS (SELECT 1 FROM pg_attribute JOIN pg_type t ON t.oid = atttypid
                             WHERE attrelid = member.oid AND typnamespace <> 'pg_catalog'::regnamespace)
                    OR EXISTS (SELECT 1 FROM pg_index WHERE indrelid = member.oid AND (indexprs IS NOT NULL OR indpred IS NOT NULL))
                    OR EXISTS (SELECT 1 FROM pg_statistic_ext WHERE stxrelid = member.oid)
                    OR EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = member.oid) THEN 'type' END AS problem
     FROM member LEFT JOIN pg_trigger ON tgrelid = member.oid AND NOT tgisinternal
-         LEFT JOIN pg_rewrite ON ev_class = member.oid)
-SELECT CASE what WHEN 'SCHEMA' THEN 'schema ' ELSE '' END || name || CASE problem
+         LEFT JOIN pg_rewrite ON ev_class = member.oid),
+hiding AS (
+  SELECT string_agg(name, ', ' ORDER BY name) AS names,
+         string_agg(format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', name), '; ' ORDER BY name) AS remedy
+    FROM judged WHERE problem = 'policy')
+SELECT CASE WHEN what = 'SCHEMA' THEN 'schema ' ELSE '' END || CASE WHEN problem = 'policy' THEN names ELSE name END || CASE problem
          WHEN 'kind' THEN ' is no ordinary table'
          WHEN 'trigger' THEN format(' has a trigger, %I', tgname)
          WHEN 'rule' THEN format(' has a rule, %I', rulename)
-         WHEN 'policy' THEN format(' hides rows from role %I by row-level security', current_user)
+         WHEN 'policy' THEN format(': rows are hidden from role %I by row-level security', current_user)
          WHEN 'key' THEN ' has no primary key (a copy that left it out?)'
-         WHEN 'owner' THEN format(' belongs to %I, whom role %I has no reason to trust', pg_get_userbyid(owner), current_user)
+         WHEN 'owner' THEN format(' belongs to %I, whom role %I has no reason to trust', pg_get_userbyid(owner), worker)
          ELSE format(' may execute code when it is read (by a type, an index, statistics or a child of its own), and belongs to %I, whom role %I has no reason to trust',
-                     pg_get_userbyid(owner), current_user) END,
+                     pg_get_userbyid(owner), worker) END,
        CASE problem
          WHEN 'kind' THEN CASE WHEN is_ours THEN 'choose another schema: database.bookkeeping_schema'
                           ELSE 'whose is it? a history is a table that the migration tool itself has made' END
          WHEN 'trigger' THEN format('as its owner: DROP TRIGGER %I ON %s', tgname, name)
          WHEN 'rule' THEN format('as its owner: DROP RULE %I ON %s', rulename, name)
-         WHEN 'policy' THEN format('as its owner: ALTER TABLE %s DISABLE ROW LEVEL SECURITY; or as a superuser: ALTER ROLE %I BYPASSRLS', name, current_user)
+         WHEN 'policy' THEN format('as their owner: %s; or as a superuser: ALTER ROLE %I BYPASSRLS', remedy, current_user)
          WHEN 'key' THEN format('as its owner: ALTER TABLE %s ADD PRIMARY KEY (%s)', name,
            CASE relname WHEN 'lock' THEN 'name' WHEN 'run' THEN 'id' WHEN 'step' THEN 'migration_id, segment'
                         WHEN 'marker' THEN 'app, release, scope' WHEN 'snapshot' THEN 'scope, slot' ELSE 'version' END)
          ELSE CASE WHEN NOT $4 THEN format('whoever migrates this database looks at it: \d+ %s. A reader cannot mend it: what is ours belongs to the role that runs migrations', name)
-              ELSE format('if you know it for ours: run as %I; or as a superuser: ALTER %s %s OWNER TO %I', pg_get_userbyid(owner), what, name, current_user)
+              ELSE format('if you know it for ours: run as %I; or as a superuser: ALTER %s %s OWNER TO %I', pg_get_userbyid(owner), what, name, worker)
               || CASE WHEN is_ours THEN '. If not, choose another schema: database.bookkeeping_schema' ELSE '' END END END
-  FROM judged WHERE problem IS NOT NULL ORDER BY 1 LIMIT 1)sql";
+  FROM judged, hiding, worker WHERE problem IS NOT NULL ORDER BY 1 LIMIT 1)sql";
 
 }  // namespace
 
@@ -146,10 +169,10 @@ bool Bookkeeping::may_read(pg::Session& session, const std::string& table) const
 }
 
 void Bookkeeping::refuse_untrusted(pg::Session& session, const std::optional<TableName>& history,
-                                   Trust trust) const {
+                                   Trust trust, const std::string& worker) const {
   const auto table = history.value_or(TableName{});
   const auto rows = session.query(
-      k_untrusted, {name_, table.schema, table.name, trust == Trust::to_work ? "t" : "f"});
+      k_untrusted, {name_, table.schema, table.name, trust == Trust::to_work ? "t" : "f", worker});
   if (rows.empty()) return;
   throw Failure{ExitCode::refused,
                 fmt::format("refused: {}: what it says cannot be believed", rows[0].text(0)),
@@ -180,11 +203,11 @@ int Bookkeeping::version_by_columns(pg::Session& session) const {
 void Bookkeeping::create_if_missing(pg::Session& session) const {
   try {
     refuse_untrusted(session, std::nullopt, Trust::to_work);
-    if (!exists(session)) {
+    if (!exists(session) && !has_scopes(session)) {
       create(session);
       refuse_untrusted(session, std::nullopt, Trust::to_work);  // another's, in the meantime
     }
-    int version = read_version(session);
+    int version = exists(session) ? read_version(session) : statements::k_tables_version;
     if (version < statements::k_tables_version) {
       upgrade(session, version);
       version = read_version(session);
@@ -198,6 +221,7 @@ void Bookkeeping::create_if_missing(pg::Session& session) const {
               name_, version, statements::k_tables_version),
           "use the newer schemagate for this deploy too"};
     }
+    make_missing_again(session);
   } catch (const pg::Error& e) {
     if (!e.context.empty()) throw;  // somebody's event trigger, whatever it says
     if (e.sqlstate == "42P07" || e.sqlstate == "42P01" || e.sqlstate == "42703") {
@@ -225,6 +249,12 @@ void Bookkeeping::check_rights(pg::Session& session,
     throw Failure{ExitCode::refused,
                   fmt::format("refused: the role lacks rights that a run needs: {}", *rights),
                   missing.text(1)};
+  try {
+    session.query_within(k_try_within,
+                         session.row(k_try_updates, {name_, table.schema, table.name}).text(0));
+  } catch (const pg::Error& e) {  // whoever locks one now is waited for when it is written
+    if (e.sqlstate != "55P03" && e.sqlstate != "57014") throw;
+  }
   if (!history) return;
   const auto grant = session.query(k_may_not_create_history, {table.schema, table.name});
   if (grant.empty()) return;
@@ -254,7 +284,7 @@ void Bookkeeping::upgrade(pg::Session& session, int version) const {
   std::string text = std::string{k_change_tables} + pg::k_guard;
   for (auto from = static_cast<std::size_t>(version); from <= statements::k_upgrades.size(); ++from)
     text += sql(statements::k_upgrades.at(from - 1));
-  text += keep_sql(session, "schemagate.snapshot");
+  text += keep_from_others_sql(session, "snapshot") + owner_sql(session, "snapshot");
   try {
     session.execute(text);
   } catch (const pg::Error& e) {
@@ -274,9 +304,9 @@ void Bookkeeping::create(pg::Session& session) const {
   const auto schema = session.query("SELECT 1 FROM pg_namespace WHERE nspname = $1", {name_});
   std::string text = std::string{k_change_tables} + pg::k_guard;
   if (schema.empty()) text += "CREATE SCHEMA IF NOT EXISTS " + pg::quote_identifier(name_) + ";";
-  text += sql(statements::k_create_tables);
-  for (const auto* step : statements::k_upgrades) text += sql(step);
-  text += keep_sql(session, k_all_tables);
+  text += create_sql();
+  for (const auto* table : {"version", "lock", "run", "step", "marker", "snapshot"})
+    text += keep_from_others_sql(session, table);
   try {
     session.execute(text);
   } catch (const pg::Error&) {
@@ -284,16 +314,55 @@ void Bookkeeping::create(pg::Session& session) const {
   }
 }
 
-std::string Bookkeeping::keep_sql(pg::Session& session, const std::string& tables) const {
+std::string Bookkeeping::create_sql() const {
+  auto text = sql(statements::k_create_tables);
+  for (const auto* step : statements::k_upgrades) text += sql(step);
+  return text;
+}
+
+// From what default privileges give on new tables.
+std::string Bookkeeping::keep_from_others_sql(pg::Session& session,
+                                              const std::string& table) const {
   std::string text;
   for (const auto& other : other_writers_of_new_tables(session, name_))
     text +=
-        sql(("REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON " + tables + " FROM ")
-                .c_str()) +
-        other + ";";
-  for (const auto& row : session.query(k_other_owner, {name_}))
-    text += sql("ALTER TABLE schemagate.snapshot OWNER TO ") + row.text(0) + ";";
+        fmt::format("REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON {}{} FROM {};",
+                    schema_, table, other);
   return text;
+}
+
+// A role that is a member of the owner of the others may have made it.
+std::string Bookkeeping::owner_sql(pg::Session& session, const std::string& table) const {
+  std::string text;
+  for (const auto& row : session.query(k_other_owner, {name_}))
+    text += fmt::format("ALTER TABLE {}{} OWNER TO {};", schema_, table, row.text(0));
+  return text;
+}
+
+// What somebody dropped: as all of them are made aside.
+void Bookkeeping::make_missing_again(pg::Session& session) const {
+  const auto missing = session.query(k_missing_tables, {name_});
+  if (missing.empty()) return;
+  std::string text =
+      std::string{k_change_tables} + pg::k_guard + Bookkeeping{"pg_temp"}.create_sql();
+  std::vector<std::string> names;
+  for (const auto& row : missing) {
+    const auto& name = names.emplace_back(row.text(0));
+    text += fmt::format("CREATE TABLE {0}{1} (LIKE pg_temp.{1} INCLUDING ALL);", schema_, name) +
+            keep_from_others_sql(session, name);
+  }
+  text += "DROP TABLE pg_temp.version, pg_temp.lock, pg_temp.run, pg_temp.step, pg_temp.marker, "
+          "pg_temp.snapshot";
+  try {
+    session.execute(text);
+  } catch (const pg::Error&) {
+    if (!session.query(k_missing_tables, {name_}).empty()) throw;  // else another runner was first
+    return;
+  }
+  log::warn(fmt::format(
+      "in schema {} somebody had dropped {}: made again, without rows and without the rights "
+      "that others had (deploy/sql/gate-role.sql)",
+      name_, join(names, ", ")));
 }
 
 }  // namespace schemagate

@@ -111,10 +111,12 @@ class Lease::Keeper {
 
  private:
   bool try_to_take(pg::Session& session, const std::optional<std::string>& silent);
-  std::set<std::string> end_older_backends(pg::Session& session, std::int64_t fence,
-                                           std::set<std::string> already_told) const;
+  // `below`: a fence, before the lease is ours.
+  std::set<std::string> end_other_backends(pg::Session& session, std::set<std::string> already_told,
+                                           std::int64_t below = 0) const;
+  [[nodiscard]] bool is_ours(pg::Session& session) const;
   void start_renewing();
-  void clear_the_way(pg::Session& session, std::int64_t below, const Deadline& deadline);
+  void clear_the_way(pg::Session& session, const Deadline& deadline);
   void renew_forever(const std::stop_token& done);
   void watch_the_clock(const std::stop_token& done);
   bool renew(pg::Session& session);
@@ -144,17 +146,21 @@ class Lease::Keeper {
   std::jthread renewer_;
 };
 
-// Tells every backend of an older fence to end; returns the pids of those that stand in the way. A
+// Tells the backends of earlier runners to end; returns the pids of those that stand in the way. A
 // name can be worn by anybody: who is neither of our role nor of that which had the lease before us
 // may be a command's that connects as another one, or a stranger, and is nobody to wait for.
-std::set<std::string> Lease::Keeper::end_older_backends(pg::Session& session, std::int64_t below,
-                                                        std::set<std::string> already_told) const {
+std::set<std::string> Lease::Keeper::end_other_backends(pg::Session& session,
+                                                        std::set<std::string> already_told,
+                                                        std::int64_t below) const {
   std::set<std::string> pids;
-  // Before it is ours, a backend of the next fence is that of whoever took it since we looked:
-  // every nonce is let be.
-  const auto spared = fence == 0 ? std::string{} : nonce_;
-  for (const auto& row :
-       session.query(statements::k_older_backends, {prefix_, std::to_string(below), spared})) {
+  // Once it is ours, all others: a failover may have lost greater fences. Before, one of the next
+  // fence is that of whoever took it since we looked.
+  const auto ours = fence == 0 ? std::string{} : fmt::format("{}:{}", fence, nonce_);
+  const auto others =
+      session.query(statements::k_other_backends, {prefix_, ours, std::to_string(below)});
+  // Seen while it was ours, if it still is: then a successor's are not among them.
+  if (fence != 0 && !others.empty() && !is_ours(session)) return pids;
+  for (const auto& row : others) {
     const auto pid = row.text(0);
     const auto role = row.text(1);
     const bool is_a_runner = row.flag(2) || role == former_role_;
@@ -174,6 +180,12 @@ std::set<std::string> Lease::Keeper::end_older_backends(pg::Session& session, st
     }
   }
   return pids;
+}
+
+// Without waiting for whoever locks the row.
+bool Lease::Keeper::is_ours(pg::Session& session) const {
+  const auto holder = read_holder(session, bookkeeping_, request_.name);
+  return holder && holder->sign_of_life.starts_with(fmt::format("{} {} ", fence, nonce_));
 }
 
 // One message and one implicit transaction: a runner that is paused here leaves nothing open. The
@@ -212,7 +224,7 @@ void Lease::Keeper::take(pg::Session& session) {
                               request_.name, for_people(holder->ttl)));
       if (holder) {
         former_role_ = holder->role;
-        end_older_backends(session, holder->fence + 1, {});
+        end_other_backends(session, {}, holder->fence + 1);
       }
       if (try_to_take(session, silent)) break;
     } else if (reminder.is_due(holder->name)) {
@@ -232,7 +244,7 @@ void Lease::Keeper::take(pg::Session& session) {
   application_name = fmt::format("{}{}:{}", prefix_, fence, nonce_);
   start_renewing();  // clearing the way may take longer than the ttl
   try {
-    clear_the_way(session, fence, Deadline{std::max<Milliseconds>(request_.ttl, 10s)});
+    clear_the_way(session, Deadline{std::max<Milliseconds>(request_.ttl, 10s)});
   } catch (...) {  // it is ours already, and the next runner need not wait for the ttl
     release(session);
     throw;
@@ -240,10 +252,9 @@ void Lease::Keeper::take(pg::Session& session) {
   log::debug(fmt::format("lease {} taken with fence {}", request_.name, fence));
 }
 
-void Lease::Keeper::clear_the_way(pg::Session& session, std::int64_t below,
-                                  const Deadline& deadline) {
+void Lease::Keeper::clear_the_way(pg::Session& session, const Deadline& deadline) {
   std::set<std::string> left;
-  while (!(left = end_older_backends(session, below, left)).empty()) {
+  while (!(left = end_other_backends(session, left)).empty()) {
     if (deadline.passed()) {
       const auto pids = join({left.begin(), left.end()}, ", ");
       throw Failure{
@@ -276,7 +287,7 @@ bool Lease::Keeper::renew(pg::Session& session) {
     trusted_until_ = trusted_until(sent_at);
   }
   renewed_.notify_all();
-  end_older_backends(session, fence, {});
+  end_other_backends(session, {});
   return true;
 }
 

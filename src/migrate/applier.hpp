@@ -48,6 +48,7 @@ class Applier {
   void commit(Fenced& transaction, const std::function<bool()>& happened);
   void reopen();
   void attend_session();
+  void compare_if_left_out(const std::vector<const Migration*>& made);
 
   [[nodiscard]] std::string finish_part_sql(const PlannedMigration& planned, std::size_t index,
                                             const std::string& id) const;
@@ -63,6 +64,7 @@ class Applier {
   ScriptSession script_;
   std::vector<std::string>& applied_;
 
+  bool was_noticed_ = false;  // the server said something since this was set to false
   std::optional<CancelOnStop> cancel_;
 };
 

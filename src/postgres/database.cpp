@@ -69,6 +69,13 @@ SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('schemagate.sessi
   FROM (VALUES (0)) AS one
        LEFT JOIN pg_catalog.unnest(pg_catalog.current_schemas(false)) AS schema ON true)sql";
 
+Surroundings surroundings_in(const pg::Rows& rows) {
+  Surroundings seen{.search_path = rows.at(0).text(2), .schemas = {}};
+  for (const auto& row : rows)
+    if (row[3]) seen.schemas.push_back(*row[3]);
+  return seen;
+}
+
 // What a session is told to have at its start, to see whether start-up options reach the server.
 const Database::Settings k_sign = {{"schemagate.session", "ours"}};
 
@@ -169,9 +176,7 @@ void Database::look_around(pg::Session& session) {
   const auto& row = rows.at(0);
   if (row.number(0) != session.backend_pid() || row.text(1) != k_sign.front().second)
     pooled_ = true;
-  surroundings_ = {.search_path = row.text(2), .schemas = {}};
-  for (const auto& one : rows)
-    if (one[3]) surroundings_.schemas.push_back(*one[3]);
+  surroundings_ = surroundings_in(rows);
 }
 
 pg::Session Database::open(const std::string& application_name) const {
@@ -193,29 +198,32 @@ pg::Session Database::open_maintenance(const std::string& database) const {
       {.application_name = "schemagate", .connect_timeout = connect_timeout_})};
 }
 
-void Database::check_that_urls_agree(pg::Session& session) const {
-  if (!pooler_) return;
+std::optional<Surroundings> Database::check_that_urls_agree(pg::Session& session) const {
+  if (!pooler_) return std::nullopt;
   Identity direct;
   Identity other;
+  Surroundings surroundings;
   try {
     pg::Session through{
         pooler_->conninfo({.application_name = "schemagate", .connect_timeout = connect_timeout_})};
     through.limit_answers(k_look_within);
+    surroundings = surroundings_in(through.query_within(k_look_within, k_look_around));
     through.guard();
     std::tie(direct, other) = identities(session, through);
   } catch (const pg::ConnectionLost& e) {
-    return log::warn(
-        fmt::format("database.url ({}) cannot be reached from here, so that nobody can "
-                    "tell whether it leads to the same database as direct_url: {}",
-                    pooler_->display(), e.what()));
+    log::warn(fmt::format("database.url ({}) cannot be reached from here, so that nobody can "
+                          "tell whether it leads to the same database as direct_url: {}",
+                          pooler_->display(), e.what()));
+    return std::nullopt;
   }
-  if (direct == other) return;
-  throw Failure{ExitCode::refused,
-                fmt::format("refused: database.url ({}) and database.direct_url ({}) lead to "
-                            "different databases: \"{}\" and \"{}\"{}",
-                            pooler_->display(), address_.display(), other[0], direct[0],
-                            other[0] == direct[0] ? " of another server" : ""),
-                "the app looks at url, migrations would go to direct_url: correct one of them"};
+  if (direct != other)
+    throw Failure{ExitCode::refused,
+                  fmt::format("refused: database.url ({}) and database.direct_url ({}) lead to "
+                              "different databases: \"{}\" and \"{}\"{}",
+                              pooler_->display(), address_.display(), other[0], direct[0],
+                              other[0] == direct[0] ? " of another server" : ""),
+                  "the app looks at url, migrations would go to direct_url: correct one of them"};
+  return surroundings;
 }
 
 }  // namespace schemagate

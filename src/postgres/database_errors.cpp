@@ -49,6 +49,12 @@ constexpr std::array k_causes = {
         "a publication with a column list or a WHERE covers the table of the message: its owner takes the table out "
         "(ALTER PUBLICATION ... DROP TABLE), or the list and the WHERE"},
     Cause{
+        "42703", "", ExitCode::refused,
+        "a table is not as schemagate or the migration tool makes it: put back what was changed; a table of "
+        "schemagate's own may be dropped by its owner instead: a run makes it again"},
+    Cause{"42P01", "", ExitCode::refused,
+          "somebody dropped it meanwhile: run again, which makes schemagate's own tables again"},
+    Cause{
         "0A000", "", ExitCode::refused,
         "a proxy or pooler does not pass everything on: give the server's own address as database.direct_url"},
     Cause{"22P05", "", ExitCode::refused,

@@ -193,6 +193,22 @@ Rows Session::query(const std::string& sql, const std::vector<Value>& parameters
   return query_unguarded(k_guard + with_values(sql, parameters));
 }
 
+Rows Session::query_aside(const std::string& sql) {
+  if (!impl_->in_transaction) return query(sql);
+  execute(std::string{"SAVEPOINT schemagate_aside;"} + k_guard);
+  const auto take_back = [&] {
+    execute("ROLLBACK TO SAVEPOINT schemagate_aside; RELEASE SAVEPOINT schemagate_aside");
+  };
+  try {
+    auto rows = query(sql);
+    take_back();
+    return rows;
+  } catch (const Error&) {
+    take_back();
+    throw;
+  }
+}
+
 Rows Session::query_unguarded(const std::string& sql, const std::vector<Value>& parameters) {
   return impl_->ask(impl_->answer_limit, sql, parameters);
 }

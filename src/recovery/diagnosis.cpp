@@ -4,17 +4,19 @@
 
 #include <algorithm>
 
-#include "existing.hpp"
+#include "schemagate/base/password.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/migrate/plan.hpp"
+#include "schemagate/recovery/existing.hpp"
 
 namespace schemagate {
 namespace {
 
 using Outcome = Settlement::Outcome;
-using Verdict = Evidence::Verdict;
 
 constexpr std::size_t k_report_lines_max = 40;
+constexpr std::size_t k_line_size_max = 200;
+constexpr std::size_t k_data_size_max = 60;
 constexpr std::size_t k_reason_lines_max = 12;
 
 // Whoever holds the tool's lock ($1) alone is that tool at work. With that lock switched off, or
@@ -81,28 +83,76 @@ Hint automatic(const HistoryRow& row) {
   return resolve_by(row, "--auto") + " && " + own_command("run");
 }
 
+bool complains_of_something_missing(const std::string& logs) {
+  return logs.find("does not exist") != std::string::npos ||
+         logs.find("No such ") != std::string::npos;
+}
+
+bool changes_data(const ScriptState& state) {
+  return std::any_of(state.statements.begin(), state.statements.end(),
+                     [](const auto& one) { return one.trace == Statement::Trace::data; });
+}
+
+bool has_dropped(const ScriptState& state) {
+  return std::any_of(
+      state.statements.begin(),
+      state.statements.begin() + static_cast<std::ptrdiff_t>(state.done_at_least),
+      [](const Statement& one) { return lower_case(one.text).find("drop ") != std::string::npos; });
+}
+
+bool commits_by_itself(const Statement& statement) {
+  return statement.kind == Statement::Kind::alone ||
+         lower_case(statement.text.substr(0, 4)) == "call";
+}
+
 // What a person has to execute. What cannot be seen may be done: executed again, it would be twice.
-std::string what_is_left(const Evidence& evidence, const std::string& file) {
-  const auto* next = evidence.next();
-  if (next == nullptr) return "execute the rest by hand (psql)";
-  if (evidence.done_at_most == evidence.done_at_least)
-    return fmt::format("execute the rest by hand (psql), from line {} of {} on", next->line, file);
+std::string what_is_left(const ScriptState& state, const std::string& file) {
+  const auto& next = state.statements.at(state.done_at_least);
+  if (state.done_at_most == state.done_at_least)
+    return fmt::format("execute the rest by hand (psql), from line {} of {} on", next.line, file);
   return fmt::format(
       "from line {} of {} on, find out first what is done where it cannot be seen, because "
       "executed again it would be done twice; execute by hand (psql) what is missing",
-      next->line, file);
+      next.line, file);
 }
 
-void describe_half_applied(Settlement& settlement, const Evidence& evidence) {
-  const auto statements = evidence.lines.size();
+// As it may be shown: data of rows is nobody's business.
+std::string shown(const Statement& statement) {
+  const bool is_data = statement.trace == Statement::Trace::data;
+  const auto text = is_data ? without_constants(statement.text) : statement.text;
+  return without_password(join(split(text, '\n'), " "),
+                          is_data ? k_data_size_max : k_line_size_max);
+}
+
+// Statement by statement, but for those that leave nothing behind.
+std::vector<std::string> report(const ScriptState& state) {
+  using Trace = Statement::Trace;
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < state.statements.size(); ++i) {
+    const auto& statement = state.statements[i];
+    if (statement.trace == Trace::nothing) continue;
+    const bool can_be_seen = state.kind != ScriptState::Kind::untold &&
+                             state.kind != ScriptState::Kind::other &&
+                             state.kind != ScriptState::Kind::no_trace;
+    const auto* mark = !can_be_seen                     ? "cannot be seen"
+                       : i < state.done_at_least        ? "done"
+                       : i >= state.done_at_most        ? "not done"
+                       : statement.trace == Trace::data ? "cannot be seen"
+                                                        : "as good as done";
+    lines.push_back(fmt::format("line {}: {}: {}", statement.line, mark, shown(statement)));
+  }
+  return some_of(std::move(lines), k_report_lines_max);
+}
+
+void describe_half_applied(Settlement& settlement, const ScriptState& state) {
   settlement.outcome = Outcome::half_applied;
-  settlement.because = fmt::format("half applied: {} of {} done{}", evidence.done_at_least,
-                                   counted(statements, "statement"),
-                                   evidence.done_at_most > evidence.done_at_least
-                                       ? fmt::format(", perhaps {}", evidence.done_at_most)
+  settlement.because = fmt::format("half applied: {} of {} done{}", state.done_at_least,
+                                   counted(state.statements.size(), "statement"),
+                                   state.done_at_most > state.done_at_least
+                                       ? fmt::format(", perhaps {}", state.done_at_most)
                                        : "");
   const auto& row = *settlement.row;
-  settlement.hint = what_is_left(evidence, settlement.migration->file.filename().string()) +
+  settlement.hint = what_is_left(state, settlement.migration->file.filename().string()) +
                     ", then: " + resolve_by(row, "--applied") +
                     "; or undo by hand what is done, then: " + again(row);
 }
@@ -127,67 +177,68 @@ void judge_unclear(Settlement& settlement, const std::string& because) {
   settlement.hint = by_hand(*settlement.row, settlement.migration != nullptr);
 }
 
-bool complains_of_something_missing(const std::string& logs) {
-  return logs.find("does not exist") != std::string::npos ||
-         logs.find("No such ") != std::string::npos;
-}
-
-bool has_dropped(const Script& script, const Evidence& evidence) {
-  const auto drops = [](const Effect& effect) { return effect.action == Effect::Action::drop; };
-  return std::any_of(script.effects.begin(),
-                     script.effects.begin() + static_cast<std::ptrdiff_t>(evidence.done_at_least),
-                     [&](const Effects& one) {
-                       return std::any_of(one.effects.begin(), one.effects.end(), drops);
-                     });
-}
-
 // `writer_is_gone`: nobody can be executing the script any more.
-void judge(Settlement& settlement, const Folder& folder, const Script& script,
-           const Evidence& evidence, bool writer_is_gone) {
+void judge(Settlement& settlement, const Folder& folder, const ScriptState& state,
+           bool writer_is_gone) {
+  using Kind = ScriptState::Kind;
   const auto& row = *settlement.row;
   const bool completed = row.steps > 0;
   const bool ended = !trim(row.logs).empty();
-  const bool is_one = script.statements.size() == 1 && !script.effects.front().opaque &&
-                      script.statements.front().kind != Statement::Kind::alone;
-  const bool may_be_repeated = evidence.repeats_safely || (ended && is_one);
-  if (evidence.verdict != Verdict::none_there || !may_be_repeated)
-    settlement.report = report(evidence, k_report_lines_max);
+  const bool is_one = state.statements.size() == 1 && !commits_by_itself(state.statements.front());
+  if (state.kind != Kind::none) settlement.report = report(state);
   if (!row.checksum.empty() && !folder.has_content(*settlement.migration, row.checksum))
     return judge_unclear(settlement, "its file was changed since, so that what is there may come "
                                      "from the script as it was");
-  if (completed && evidence.verdict != Verdict::none_there)
+  if (completed && state.kind != Kind::none)
     return judge_applied(settlement, true, "the script had run to its end when its run was killed");
-  switch (evidence.verdict) {
-    case Verdict::all_there: return judge_applied(settlement, false, "all of it is there");
-    case Verdict::none_there:
+  switch (state.kind) {
+    case Kind::all: return judge_applied(settlement, false, "all of it is there");
+    case Kind::none:
       if (completed)
         return judge_unclear(settlement, "it is recorded as executed, but nothing of it is there");
-      if (!may_be_repeated)
+      if (changes_data(state) && !(ended && is_one))
         return judge_unclear(settlement,
                              "nothing of it seems to be there, but it does more than the "
                              "catalogue can show, which must not be done twice");
       return judge_rolled_back(settlement, ended || writer_is_gone, "nothing of it is there");
-    case Verdict::part_there:
+    case Kind::part:
       // Then what looks made, or dropped, may have been so before.
       if (row.logs.find("already exists") != std::string::npos)
         return judge_unclear(settlement,
                              "something that it makes was there already, so that what is "
                              "there does not tell how far it came");
-      if (complains_of_something_missing(row.logs) && has_dropped(script, evidence))
+      if (complains_of_something_missing(row.logs) && has_dropped(state))
         return judge_unclear(settlement,
                              "something that it drops may have been missing already, so that what "
                              "is there does not tell how far it came");
-      return describe_half_applied(settlement, evidence);
+      return describe_half_applied(settlement, state);
+    case Kind::unseen:
+      if (state.done_at_least > 0 && state.done_at_most < state.statements.size())
+        return describe_half_applied(settlement, state);
+      break;
     default: break;
   }
   if (ended && is_one)
     return judge_rolled_back(settlement, true,
                              "its one statement failed, and PostgreSQL rolled it back");
-  judge_unclear(settlement,
-                evidence.verdict == Verdict::not_visible
-                    ? "what the catalogue shows does not tell how far it came"
-                    : "the catalogue is as it would be at no stage of the script: something else "
-                      "has made or changed part of it");
+  if (state.kind == Kind::untold) {
+    judge_unclear(settlement, "what is there cannot be told: " + state.because);
+    settlement.hint = (state.hint == Hint{} ? Hint{} : state.hint + "; or: ") + settlement.hint;
+    return;
+  }
+  if (state.kind == Kind::other && state.order_proves_none && !changes_data(state))
+    return judge_rolled_back(settlement, false,
+                             "nothing of it is there: its first statement is not done, so that "
+                             "somebody else made what there is of the others");
+  if (state.kind == Kind::other) {
+    judge_unclear(settlement,
+                  "the catalogue is as it would be at no stage of the script: something "
+                  "else has made or changed part of it");
+    settlement.report = state.differences;
+    if (!state.because.empty()) settlement.report.insert(settlement.report.begin(), state.because);
+    return;
+  }
+  judge_unclear(settlement, "what the catalogue shows does not tell how far it came");
 }
 
 Settlement examine_row(const History& history, const Folder& folder, const HistoryRow& row) {
@@ -219,53 +270,100 @@ bool is_open(const Settlement& settlement) {
          settlement.because.empty();
 }
 
-void judge_all(pg::Session& session, const Target& target, std::vector<Settlement>& settlements) {
-  std::string texts;
-  std::vector<Script> scripts;
-  for (const auto& settlement : settlements) {
-    scripts.push_back(is_open(settlement) ? script_of(settlement.migration->sql) : Script{});
-    if (settlement.migration != nullptr) texts += settlement.migration->sql + "\n";
+// The database may be further along: then all of it is there, with what others made of it since.
+bool is_there_with_later_ones(const Settlement& settlement, const Judgement& judgement) {
+  const auto* state = judgement.find(settlement.row->name);
+  return state != nullptr && state->kind == MigrationState::Kind::there &&
+         judgement.there().back() != settlement.migration;
+}
+
+class Examination {
+ public:
+  Examination(pg::Session& session, const Target& target, const History& history, const Stop& stop)
+      : session_{session}, target_{target}, history_{history}, stop_{stop},
+        judge_{session, target, stop} {}
+
+  void judge_all(std::vector<Settlement>& settlements) {
+    std::string texts;
+    for (const auto& settlement : settlements)
+      if (settlement.migration != nullptr) texts += settlement.migration->sql + "\n";
+    const auto others = look_at_others(session_, *target_.folder.format, texts);
+    const bool writer_is_gone = !target_.database.pooled() && others.all_visible;
+    for (auto& settlement : settlements)
+      if (!others.working.empty() && settlement.outcome != Outcome::resumable &&
+          trim(settlement.row->logs).empty())
+        judge_running(settlement, others);
+      else if (is_open(settlement)) judge_one(settlement, writer_is_gone);
   }
-  const auto others = look_at_others(session, *target.folder.format, texts);
-  const auto catalogue = catalogue_for(session, target, scripts);
-  const bool writer_is_gone = !target.database.pooled() && others.all_visible;
-  for (std::size_t i = 0; i < settlements.size(); ++i) {
-    auto& settlement = settlements[i];
-    if (!others.working.empty() && settlement.outcome != Outcome::resumable &&
-        trim(settlement.row->logs).empty()) {
-      settlement.outcome = Outcome::running;
-      settlement.proven = false;
-      settlement.because = "somebody is at work: " + others.working;
-      settlement.hint =
-          others.pid_of_lock.empty()
-              ? "wait until that session has ended (if it is your own psql, close it), then look "
-                "again: " +
-                    own_command("status")
-              : fmt::format("wait for it; if its process is gone: SELECT pg_terminate_backend({})",
-                            others.pid_of_lock);
-    } else if (is_open(settlement)) {
-      judge(settlement, target.folder, scripts[i], judge(scripts[i], catalogue), writer_is_gone);
-    }
+
+ private:
+  static void judge_running(Settlement& settlement, const Others& others);
+
+  void judge_one(Settlement& settlement, bool writer_is_gone) {
+    const auto before = applied_in_order(history_, target_.folder);
+    judge(settlement, target_.folder, judge_.script(before, *settlement.migration), writer_is_gone);
+    if (settlement.outcome != Outcome::unclear && settlement.outcome != Outcome::half_applied)
+      return;
+    if (!settlement.row->checksum.empty() &&
+        !target_.folder.has_content(*settlement.migration, settlement.row->checksum))
+      return;
+    const auto& all = judgement_of_all(before);
+    if (!is_there_with_later_ones(settlement, all)) return;
+    settlement.report.clear();
+    judge_applied(
+        settlement, false,
+        fmt::format("all of it is there: the database is as after {}", all.there().back()->name));
   }
+
+  // Of all that are not applied, in the folder's order.
+  const Judgement& judgement_of_all(const Judge::Migrations& before) {
+    if (judgement_) return *judgement_;
+    Judge::Migrations open;
+    for (const auto& migration : target_.folder.migrations)
+      if (history_.applied(migration.name) == nullptr && !migration.file_missing)
+        open.push_back(&migration);
+    judgement_ = judge_.migrations(before, open, true);
+    return *judgement_;
+  }
+
+  pg::Session& session_;
+  const Target& target_;
+  const History& history_;
+  const Stop& stop_;
+  Judge judge_;
+  std::optional<Judgement> judgement_;
+};
+
+void Examination::judge_running(Settlement& settlement, const Others& others) {
+  settlement.outcome = Outcome::running;
+  settlement.proven = false;
+  settlement.because = "somebody is at work: " + others.working;
+  settlement.hint =
+      others.pid_of_lock.empty()
+          ? "wait until that session has ended (if it is your own psql, close it), then look "
+            "again: " +
+                own_command("status")
+          : fmt::format("wait for it; if its process is gone: SELECT pg_terminate_backend({})",
+                        others.pid_of_lock);
 }
 
 }  // namespace
 
 std::vector<Settlement> examine_failed(pg::Session& session, const Target& target,
-                                       const History& history) {
+                                       const History& history, const Stop& stop) {
   std::vector<Settlement> settlements;
   for (const auto& row : history.rows)
     if (row.failed()) settlements.push_back(examine_row(history, target.folder, row));
-  if (!settlements.empty()) judge_all(session, target, settlements);
+  if (!settlements.empty()) Examination{session, target, history, stop}.judge_all(settlements);
   return settlements;
 }
 
-Settlement examine(pg::Session& session, const Target& target, const Migration& migration,
-                   const HistoryRow& row) {
+Settlement examine(pg::Session& session, const Target& target, const History& history,
+                   const Migration& migration, const HistoryRow& row, const Stop& stop) {
   std::vector<Settlement> one(1);
   one.front().row = &row;
   one.front().migration = &migration;
-  judge_all(session, target, one);
+  Examination{session, target, history, stop}.judge_all(one);
   return one.front();
 }
 

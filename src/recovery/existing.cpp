@@ -1,133 +1,189 @@
-#include "existing.hpp"
+#include "schemagate/recovery/existing.hpp"
 
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <set>
 
+#include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
-#include "schemagate/recovery/diagnosis.hpp"
 
 namespace schemagate {
 namespace {
 
-constexpr std::size_t k_names_max = 400;
+using Which = MigrationState::Kind;
 
-std::vector<const Script*> pointers_to(const std::vector<Script>& scripts) {
-  std::vector<const Script*> pointers;
-  for (const auto& script : scripts) pointers.push_back(&script);
-  return pointers;
+constexpr std::size_t k_names_max = 300;
+
+Hint and_run() { return " && " + own_command("run"); }
+
+// "migration 1_a", "each of the first 3 of 5 migrations", "3 of 5 migrations (1_a, 3_c, 4_d)"
+std::string which_are_there(const Judgement& judgement) {
+  const auto there = judgement.there();
+  const auto all = judgement.migrations.size();
+  if (there.size() == 1) return "migration " + there.front()->name;
+  if (there.size() == all) return fmt::format("each of the {} migrations", all);
+  const auto is_first = [&](std::size_t i) {
+    return judgement.migrations[i].kind == Which::there ||
+           judgement.migrations[i].kind == Which::no_trace;
+  };
+  std::size_t first = 0;
+  while (first < all && is_first(first)) ++first;
+  if (first >= there.size() && judgement.migrations[first - 1].migration == there.back())
+    return fmt::format("each of the first {} of {} migrations", first, all);
+  std::vector<std::string> names;
+  for (const auto* one : there) names.push_back(one->name);
+  return fmt::format("{} of {} migrations ({})", there.size(), all,
+                     shortened(join(names, ", "), k_names_max));
+}
+
+// One that is there in part only stands before one that is there.
+bool has_gap_of_parts(const Judgement& judgement) {
+  bool is_part = false;
+  for (const auto& one : judgement.migrations) {
+    if (is_part && one.kind == Which::there) return true;
+    is_part = is_part || one.kind == Which::mixed;
+  }
+  return false;
+}
+
+Failure with(ExitCode code, std::string text, const std::vector<std::string>& lines, Hint hint) {
+  for (const auto& line : lines) text += "\n    " + line;
+  return {code, text, std::move(hint)};
 }
 
 }  // namespace
 
-Catalogue catalogue_for(pg::Session& session, const Target& target,
-                        const std::vector<Script>& scripts) {
-  std::vector<Effects> effects;
-  for (const auto& script : scripts)
-    effects.insert(effects.end(), script.effects.begin(), script.effects.end());
-  return read_catalogue(session, target.search_path(), effects);
+std::string cannot_be_told(const CannotTell& why) {
+  return std::string{"what is there cannot be told: "} + why.what();
 }
 
-Existing examine_pending(pg::Session& session, const Target& target, const History& history) {
+Judge::Migrations pending_of(const Folder& folder, const History& history) {
   std::set<std::string> known;
   for (const auto& row : history.rows)
     if (!row.rolled_back) known.insert(row.name);
-  Existing existing;
-  std::vector<Script> scripts;
-  for (const auto& migration : target.folder.migrations) {
-    if (known.contains(migration.name) || migration.file_missing) continue;
-    existing.pending.push_back(&migration);
-    scripts.push_back(script_of(migration.sql));
-  }
-  const auto prefix = judge_sequence(pointers_to(scripts), catalogue_for(session, target, scripts));
-  existing.closest = prefix.closest;
-  existing.differences = prefix.differences;
-  // Scripts that leave no trace are not there because of that.
-  const auto leaves_trace = [](const Script& script) {
-    return std::any_of(script.effects.begin(), script.effects.end(),
-                       [](const auto& one) { return !one.effects.empty(); });
-  };
-  existing.there = prefix.length;
-  while (existing.there > 0 && !leaves_trace(scripts[existing.there - 1])) --existing.there;
-  return existing;
+  Judge::Migrations pending;
+  for (const auto& migration : folder.migrations)
+    if (!known.contains(migration.name) && !migration.file_missing) pending.push_back(&migration);
+  return pending;
 }
 
-Failure not_baselined(const Target& target, const History& history, const Existing& existing) {
+Judgement examine_pending(pg::Session& session, const Target& target, const History& history,
+                          const Stop& stop) {
+  return Judge{session, target, stop}.migrations(applied_in_order(history, target.folder),
+                                                 pending_of(target.folder, history), false);
+}
+
+Judgement examine_applied(pg::Session& session, const Target& target, const History& history,
+                          const Stop& stop) {
+  return Judge{session, target, stop}.migrations({}, applied_in_order(history, target.folder),
+                                                 true);
+}
+
+Hint execute_again(const Migration& migration) {
+  return own_command("resolve " + shell_word(migration.name) + " --auto") + and_run();
+}
+
+std::optional<Failure> not_there(const Judgement& applied) {
+  const MigrationState* first = nullptr;
+  std::vector<std::string> lines;
+  for (const auto& one : applied.migrations) {
+    if (one.kind != Which::absent) continue;
+    if (first == nullptr) first = &one;
+    for (const auto& line : one.differences) lines.push_back(one.migration->name + ": " + line);
+  }
+  if (first == nullptr) return std::nullopt;
+  return with(ExitCode::history,
+              "recorded as applied, but nothing of it is there:", some_of(lines, 20),
+              execute_again(*first->migration));
+}
+
+void refuse_other_shapes(pg::Session& session, const Target& target,
+                         const Judge::Migrations& before, const Judge::Migrations& made,
+                         const Stop& stop) {
+  const auto judgement = Judge{session, target, stop}.migrations(before, made, true);
+  if (judgement.cannot_tell)
+    log::warn("IF NOT EXISTS left something that was there already; " +
+              cannot_be_told(*judgement.cannot_tell));
+  std::vector<std::string> lines;
+  for (const auto& one : judgement.migrations)
+    if (one.kind == Which::mixed || one.kind == Which::absent)
+      for (const auto& line : one.differences) lines.push_back(one.migration->name + ": " + line);
+  if (lines.empty()) return;
+  throw with(
+      ExitCode::check_failed,
+      "IF NOT EXISTS left something that was there already, in another shape; nothing of it "
+      "was committed:",
+      some_of(lines, 20),
+      "is what was there needed? correct it by hand until it is what the script makes, or let "
+      "the script change it (ALTER), and deploy again");
+}
+
+// All that stand before the last one, or are recorded already, are meant by --through.
+Hint record_and_run(const Target& target, const History& history,
+                    const std::vector<const Migration*>& there) {
+  const auto& last = there.back()->name;
+  bool is_through = there.size() > 1;
+  for (const auto& migration : target.folder.migrations) {
+    const bool is_meant = std::find(there.begin(), there.end(), &migration) != there.end() ||
+                          history.applied(migration.name) != nullptr;
+    is_through = is_through && is_meant;
+    if (migration.name == last) break;
+  }
+  std::string names;
+  for (const auto* one : there) names += " " + shell_word(one->name);
+  return own_command("baseline" + (is_through ? " --through " + shell_word(last) : names)) +
+         and_run();
+}
+
+Failure not_baselined(const Target& target, const History& history, const Judgement& judgement) {
   auto text =
       fmt::format("the schema {} of {} is not empty, but has no migration history{}; tables: {}",
                   target.schema(), target.database.address().display(),
                   target.folder.code_of(Problem::not_baselined),
                   shortened(join(history.foreign_tables, ", "), k_names_max));
-  const auto all = existing.pending.size();
-  if (existing.there > 0) {
-    const auto& last = existing.pending[existing.there - 1]->name;
-    text +=
-        fmt::format("\n  what {} makes is there already, in the same shape: {}, or the migrations "
-                    "themselves without their history",
-                    existing.there == 1 ? "migration " + last
-                    : existing.there == all
-                        ? fmt::format("each of the {} migrations", all)
-                        : fmt::format("each of the first {} of {} migrations", existing.there, all),
-                    target.folder.format->way_around());
-    return {ExitCode::history, text,
-            own_command((existing.there == 1 ? "baseline " : "baseline --through ") +
-                        shell_word(last)) +
-                " && " + own_command("run")};
+  const auto there = judgement.there();
+  if (!there.empty() && !has_gap_of_parts(judgement)) {
+    text += fmt::format("\n  what {} makes is there already, exactly: {}, or the migrations "
+                        "themselves without their history",
+                        which_are_there(judgement), target.folder.format->way_around());
+    std::vector<std::string> lines;
+    for (const auto& one : judgement.migrations)
+      if (one.kind == Which::mixed)
+        for (const auto& line : one.differences) lines.push_back(one.migration->name + ": " + line);
+    if (!lines.empty()) text += "\n  of others there is a part:";
+    return with(ExitCode::history, text, some_of(lines, 10),
+                record_and_run(target, history, there));
   }
-  if (!existing.differences.empty()) {
-    const auto* closest =
-        existing.closest == 0 ? nullptr : &existing.pending[existing.closest - 1]->name;
+  if (judgement.cannot_tell)
+    return {
+        ExitCode::history, text + "\n  " + cannot_be_told(*judgement.cannot_tell),
+        (judgement.cannot_tell->hint == Hint{} ? Hint{} : judgement.cannot_tell->hint + "; ") +
+            "is this the right database? if so, and if the migrations made these tables, record "
+            "them by name: " +
+            own_command("baseline NAME... --force --because \"...\"")};
+  if (!judgement.fits) {
+    const auto* closest = judgement.closest == 0
+                              ? nullptr
+                              : &judgement.migrations[judgement.closest - 1].migration->name;
     text += closest == nullptr
                 ? "\n  the migrations would start with an empty schema, but:"
                 : fmt::format("\n  it comes closest to what the migrations up to {} make, but:",
                               *closest);
-    for (const auto& difference : existing.differences) text += "\n    " + difference;
-    return {
-        ExitCode::history, text,
+    return with(
+        ExitCode::history, text, judgement.differences,
         closest == nullptr
-            ? "is this the right database? if so: complete by hand what the first migration makes, "
-              "then: " +
-                  own_command("baseline NAME") +
-                  "; or move away what is in its way, if nobody needs it"
+            ? "is this the right database? if so, and if nobody needs what is there, a person "
+              "decides: make by hand what the first migration makes, then: " +
+                  own_command("baseline NAME")
             : "is this the right database? if so: correct these by hand, then: " +
-                  own_command("baseline --through " + shell_word(*closest)) + " && " +
-                  own_command("run")};
+                  own_command("baseline --through " + shell_word(*closest)) + and_run());
   }
   return {ExitCode::history, text + "\n  none of them is what a migration of this folder makes",
           "is this the right database? if so: give the app a schema of its own (?schema= or "
-          "migrations.schema); or, if the first migrations made these tables, record them: " +
-              own_command("baseline NAME...")};
-}
-
-std::vector<MigrationRemainder> remainders_of(pg::Session& session, const Target& target,
-                                              const std::vector<const Migration*>& applied) {
-  std::vector<Script> scripts;
-  for (const auto* migration : applied)
-    scripts.push_back(migration->file_missing ? Script{} : script_of(migration->sql));
-  const auto remains = remains_of(pointers_to(scripts), catalogue_for(session, target, scripts));
-  std::vector<MigrationRemainder> remainders;
-  for (std::size_t i = 0; i < applied.size(); ++i) remainders.push_back({remains[i], applied[i]});
-  return remainders;
-}
-
-std::vector<MigrationRemainder> examine_marked(pg::Session& session, const Target& target,
-                                               const History& history) {
-  std::vector<const Migration*> applied;
-  bool any_marked = false;
-  for (const auto& migration : target.folder.migrations) {
-    const auto* row = history.applied(migration.name);
-    if (row == nullptr) continue;
-    applied.push_back(&migration);
-    any_marked = any_marked || row->steps == 0;
-  }
-  if (!any_marked) return {};
-  auto remainders = remainders_of(session, target, applied);
-  std::erase_if(remainders, [&](const auto& one) {
-    return history.applied(one.migration->name)->steps > 0 || one.missing.empty() ||
-           !one.is_certain;
-  });
-  return remainders;
+          "migrations.schema); or, if the tables are to stay beside it, begin a history that holds "
+          "nothing yet: " +
+              own_command("baseline --none")};
 }
 
 }  // namespace schemagate

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "schemagate/base/hash.hpp"
 #include "schemagate/base/password.hpp"
@@ -20,25 +21,42 @@ using namespace std::chrono_literals;
 using Trace = Statement::Trace;
 
 constexpr auto k_replay_within = 5min;
+constexpr std::size_t k_failed_max = 20;
+constexpr std::size_t k_shown_max = 80;
 constexpr std::int64_t k_size_max_bytes = std::int64_t{2} << 30;
 
 // In a DO block, a query or a function these lead out of the database, or may end somebody's work.
-constexpr std::array<std::string_view, 22> k_ways_out = {
-    "dblink",           "http_",           "net.http",         "http(",
-    "cron.",            "pg_background",   "_replication_slot", "pg_terminate_backend",
-    "pg_cancel_backend", "pg_reload_conf", "pg_rotate_logfile", "pg_promote",
-    "lo_export",        "lo_import",       "pg_read_",         "pg_file_",
-    "pg_ls_dir",        "pg_switch_wal",   "alter system",     "program",
-    "database ",        "tablespace "};
+constexpr std::array<std::string_view, 22> k_ways_out = {"dblink",
+                                                         "http_",
+                                                         "net.http",
+                                                         "http(",
+                                                         "cron.",
+                                                         "pg_background",
+                                                         "_replication_slot",
+                                                         "pg_terminate_backend",
+                                                         "pg_cancel_backend",
+                                                         "pg_reload_conf",
+                                                         "pg_rotate_logfile",
+                                                         "pg_promote",
+                                                         "lo_export",
+                                                         "lo_import",
+                                                         "pg_read_",
+                                                         "pg_file_",
+                                                         "pg_ls_dir",
+                                                         "pg_switch_wal",
+                                                         "alter system",
+                                                         "program",
+                                                         "database ",
+                                                         "tablespace "};
 
 // Roles belong to the whole server, whoever makes them.
 constexpr std::array<std::string_view, 7> k_role_commands = {
-    "create role", "create user", "create group", "alter role", "alter user", "drop role", "drop user"};
+    "create role", "create user", "create group", "alter role",
+    "alter user",  "drop role",   "drop user"};
 
 template <class Words> bool holds_one(const std::string& text, const Words& words) {
-  return std::any_of(words.begin(), words.end(), [&](const auto& word) {
-    return text.find(word) != std::string::npos;
-  });
+  return std::any_of(words.begin(), words.end(),
+                     [&](const auto& word) { return text.find(word) != std::string::npos; });
 }
 
 std::string words_of_statement(const Statement& statement) {
@@ -54,7 +72,8 @@ bool leads_outside(const std::string& words) {
 }
 
 bool makes_function(const std::string& words) {
-  return words.starts_with("create") && (words.find(" function ") < 30 || words.find(" procedure ") < 30);
+  return words.starts_with("create") &&
+         (words.find(" function ") < 30 || words.find(" procedure ") < 30);
 }
 
 // Behind the scripts' own limits: their sessions have none there.
@@ -71,9 +90,12 @@ OpenSession door_to(const Target& target) {
                                             : connection_string("scratch.url", settings.url);
   return [address, path = target.search_path_setting(),
           timeout = target.manifest.database.connect_timeout](const std::string& database) {
-    ConnectionSettings with{.application_name = "schemagate scratch", .connect_timeout = timeout};
+    ConnectionSettings with{.application_name = "schemagate scratch",
+                            .connect_timeout = timeout,
+                            .defaults = {{"default_transaction_read_only", "off"}}};
     if (!database.empty())
-      with.defaults = {{"search_path", path},
+      with.defaults = {{"default_transaction_read_only", "off"},
+                       {"search_path", path},
                        {"statement_timeout", std::to_string(Milliseconds{k_replay_within}.count())},
                        {"lock_timeout", "0"},
                        {"idle_in_transaction_session_timeout", "0"},
@@ -113,16 +135,19 @@ std::optional<Told> again(const ObjectName& name, const Object& object) {
   constexpr const char* k_name = "schemagate_printed_again";
   const auto& text = object.definition;
   if (name.kind == "constraint" && text.starts_with("CHECK"))
-    return Told{fmt::format("ALTER TABLE {} ADD CONSTRAINT {} {}", object.parent, k_name, text),
-                fmt::format("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = '{}'",
-                            k_name)};
+    return Told{
+        fmt::format("ALTER TABLE {} ADD CONSTRAINT {} {}", object.parent, k_name, text),
+        fmt::format("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = '{}'",
+                    k_name)};
   if (name.kind == "default")
-    return Told{fmt::format("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {}", object.parent,
-                            name.name.substr(object.parent.size() + 1), text),
-                fmt::format("SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid "
-                            "AND attnum = adnum WHERE adrelid = {}::regclass AND quote_ident(attname) = {}",
-                            pg::quote_literal(object.parent),
-                            pg::quote_literal(name.name.substr(object.parent.size() + 1)))};
+    return Told{
+        fmt::format("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {}", object.parent,
+                    name.name.substr(object.parent.size() + 1), text),
+        fmt::format(
+            "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid "
+            "AND attnum = adnum WHERE adrelid = {}::regclass AND quote_ident(attname) = {}",
+            pg::quote_literal(object.parent),
+            pg::quote_literal(name.name.substr(object.parent.size() + 1)))};
   const auto query = text.find("view as ");
   if (name.kind == "relation" && query != std::string::npos)
     return Told{fmt::format("CREATE TEMPORARY VIEW {} AS {}", k_name, text.substr(query + 8)),
@@ -131,22 +156,26 @@ std::optional<Told> again(const ObjectName& name, const Object& object) {
   const auto on = text.find(" ON ");
   const auto index = text.find("INDEX ");
   if (name.kind == "index" && index != std::string::npos && on != std::string::npos)
-    return Told{fmt::format("{}{}{}", text.substr(0, index + 6), k_name, text.substr(on)),
-                fmt::format("SELECT {} || substr(d, strpos(d, ' ON ')) FROM (SELECT pg_get_indexdef(oid) AS d "
-                            "FROM pg_class WHERE relname = '{}') AS made",
-                            pg::quote_literal(text.substr(0, on)), k_name)};
+    return Told{
+        fmt::format("{}{}{}", text.substr(0, index + 6), k_name, text.substr(on)),
+        fmt::format(
+            "SELECT {} || substr(d, strpos(d, ' ON ')) FROM (SELECT pg_get_indexdef(oid) AS d "
+            "FROM pg_class WHERE relname = '{}') AS made",
+            pg::quote_literal(text.substr(0, on)), k_name)};
   if (name.kind == "policy") {
     const auto with = text.find(" with check (");
     const auto head = std::min({text.find(" using ("), with, text.size()});
     const auto words = split(text.substr(0, head), ' ');  // permissive for all to a, b
     if (words.size() < 5) return std::nullopt;
-    return Told{fmt::format("CREATE POLICY {} ON {} AS {} FOR {} TO {} {}", k_name, object.parent,
-                            words[0], words[2], text.substr(text.find(" to ") + 4, head - text.find(" to ") - 4),
-                            text.substr(head)),
-                fmt::format("SELECT {} || coalesce(' using (' || pg_get_expr(polqual, polrelid) || ')', '') || "
-                            "coalesce(' with check (' || pg_get_expr(polwithcheck, polrelid) || ')', '') "
-                            "FROM pg_policy WHERE polname = '{}'",
-                            pg::quote_literal(text.substr(0, head)), k_name)};
+    return Told{
+        fmt::format("CREATE POLICY {} ON {} AS {} FOR {} TO {} {}", k_name, object.parent, words[0],
+                    words[2], text.substr(text.find(" to ") + 4, head - text.find(" to ") - 4),
+                    text.substr(head)),
+        fmt::format(
+            "SELECT {} || coalesce(' using (' || pg_get_expr(polqual, polrelid) || ')', '') || "
+            "coalesce(' with check (' || pg_get_expr(polwithcheck, polrelid) || ')', '') "
+            "FROM pg_policy WHERE polname = '{}'",
+            pg::quote_literal(text.substr(0, head)), k_name)};
   }
   return std::nullopt;
 }
@@ -184,14 +213,15 @@ void Replay::refuse_what_may_reach_outside(const Migration& migration,
 void Replay::keep_within_bounds(const Migration& migration) {
   stop_.check();
   const auto give_up = [&](const std::string& why) {
-    return CannotTell{fmt::format("the replay of the migrations {} ({} was reached)", why, migration.name), {}};
+    return CannotTell{
+        fmt::format("the replay of the migrations {} ({} was reached)", why, migration.name), {}};
   };
   if (deadline_.passed()) throw give_up("takes longer than " + for_people(k_replay_within));
   if (scratch_.size_bytes() > k_size_max_bytes) throw give_up("needs more than 2 GB");
 }
 
-std::optional<Replay::Failed> Replay::execute(const Migration& migration,
-                                              const AfterStatement& after_statement) {
+std::vector<Replay::Failed> Replay::execute(const Migration& migration,
+                                            const AfterStatement& after_statement) {
   keep_within_bounds(migration);
   if (migration.sql.find('\0') != std::string::npos)
     throw CannotTell{fmt::format("{} holds NUL bytes", display_path(migration)), {}};
@@ -199,11 +229,12 @@ std::optional<Replay::Failed> Replay::execute(const Migration& migration,
   refuse_what_may_reach_outside(migration, script);
   const CancelOnStop cancel{scratch_.session(), stop_};
   try {
-    auto failed = attempt(script, after_statement);
+    auto failed = attempt(migration, script, after_statement);
     stop_.check();
     return failed;
   } catch (const ScriptRefused& e) {
-    throw CannotTell{fmt::format("{}: {}", location(migration, e.line, e.column), e.what()), e.hint};
+    throw CannotTell{fmt::format("{}: {}", location(migration, e.line, e.column), e.what()),
+                     e.hint};
   } catch (const pg::ConnectionLost& e) {
     stop_.check();
     throw CannotTell{fmt::format("the scratch database was lost: {}", trim(e.what())),
@@ -211,46 +242,58 @@ std::optional<Replay::Failed> Replay::execute(const Migration& migration,
   }
 }
 
-std::optional<Replay::Failed> Replay::attempt(const std::vector<Statement>& script,
-                                              const AfterStatement& after_statement) {
+std::vector<Replay::Failed> Replay::attempt(const Migration& migration,
+                                            const std::vector<Statement>& script,
+                                            const AfterStatement& after_statement) {
   std::vector<Cut> cuts;
+  std::vector<Failed> failed;
   auto segments = split_into_segments(script, cuts);
   for (std::size_t i = 0; i < segments.size();) {
     const Statement* at = nullptr;
     try {
-      run_segment(script, segments[i], after_statement, at);
+      run_segment(script, segments[i], failed, after_statement, at);
       ++i;
     } catch (const pg::Error& e) {
-      in_transaction_ = false;
-      scratch_.session().execute(segments[i].transactional ? "ROLLBACK" : "SELECT 1");
+      stop_.check();
+      if (std::exchange(in_transaction_, false)) scratch_.session().execute("ROLLBACK");
       reset();
-      const bool is_cut = at != nullptr && (needs_commit_before(e.sqlstate) || refuses_transactions(e.sqlstate));
       const auto count = segments.size();
-      if (is_cut) {
+      if (at != nullptr && (needs_commit_before(e.sqlstate) || refuses_transactions(e.sqlstate))) {
         cuts.push_back({at->line, at->column,
                         needs_commit_before(e.sqlstate) ? Cut::Kind::before : Cut::Kind::alone});
         segments = split_into_segments(script, cuts);
       }
-      if (!is_cut || segments.size() == count)
-        return Failed{at == nullptr ? 0 : number_of(script, *at), e.message};
+      if (segments.size() != count) continue;
+      failed.push_back({at == nullptr ? 0 : number_of(script, *at), e.message});
+      if (at == nullptr) ++i;  // the COMMIT itself
+      if (failed.size() > k_failed_max)
+        throw CannotTell{fmt::format("too much of {} fails in an empty database: {}",
+                                     migration.name, failed.front().reason),
+                         {}};
     }
   }
-  return std::nullopt;
+  return failed;
 }
 
 void Replay::run_segment(const std::vector<Statement>& script, const Segment& segment,
-                         const AfterStatement& after_statement, const Statement*& at) {
+                         const std::vector<Failed>& failed, const AfterStatement& after_statement,
+                         const Statement*& at) {
   auto& session = scratch_.session();
   if (segment.transactional)
-    session.execute("BEGIN" + (segment.transaction_options.empty() ? "" : " " + segment.transaction_options));
+    session.execute("BEGIN" + (segment.transaction_options.empty()
+                                   ? std::string{}
+                                   : " " + segment.transaction_options));
   in_transaction_ = segment.transactional;
   for (const auto& setting : segment.settings) session.execute(setting.text);
   for (const auto& statement : segment.statements) {
     at = &statement;
-    if (statement.trace == Trace::outside)
-      left_out_.push_back(without_password(statement.text, 80));
-    else session.execute(statement.text);
     const auto number = number_of(script, statement);
+    const bool is_left_out = std::any_of(failed.begin(), failed.end(), [&](const auto& one) {
+      return number != 0 && one.number == number;
+    });
+    if (statement.trace == Trace::outside)
+      left_out_.push_back(without_password(statement.text, k_shown_max));
+    else if (!is_left_out) session.execute(statement.text);
     if (after_statement && number > 0) after_statement(number);
   }
   at = nullptr;
@@ -264,25 +307,13 @@ std::size_t Replay::number_of(const std::vector<Statement>& script, const Statem
   for (const auto& one : script) {
     if (!counts(one)) continue;
     ++number;
-    if (one.line == statement.line && one.column == statement.column && one.text == statement.text) return number;
+    if (one.line == statement.line && one.column == statement.column && one.text == statement.text)
+      return number;
   }
   return 0;  // not of the script
 }
 
-void Replay::reset() {
-  scratch_.session().execute(k_reset_session);
-}
-
-void Replay::execute_whole(const Migration& migration) {
-  if (migration.file_missing)
-    throw CannotTell{fmt::format("{} has no script", migration.name), remedy_for_missing_file(migration)};
-  if (const auto failed = execute(migration))
-    throw CannotTell{fmt::format("executed in an empty database after those before it, {} fails{}: {}",
-                                 migration.name,
-                                 failed->number == 0 ? "" : fmt::format(" with its statement {}", failed->number),
-                                 failed->reason),
-                     {}};
-}
+void Replay::reset() { scratch_.session().execute(k_reset_session); }
 
 Snapshot Replay::snapshot() {
   auto& session = scratch_.session();
@@ -310,7 +341,8 @@ std::optional<std::string> Replay::printed_again(const ObjectName& name, const O
 }
 
 std::string scratch_key(const Target& target) {
-  return sha256_hex(target.database.address().display() + "\n" + target.lease_request().name).substr(0, 16);
+  return sha256_hex(target.database.address().display() + "\n" + target.lease_request().name)
+      .substr(0, 16);
 }
 
 Beside beside(const Target& target) {

@@ -54,10 +54,13 @@ void write(Fenced& transaction, const WritableHistory& history,
   std::vector<std::string> notes;
   for (const auto& one : corrections) {
     for (const auto& id : one.row_ids) history.mark_rolled_back(transaction, id);
-    if (one.applied) history.mark_applied(transaction, one.name, one.checksum);
-    notes.push_back(fmt::format("{} marked as {} by {} (role {}): {}", one.name,
-                                one.applied ? "applied" : "rolled back", this_user(), role,
-                                one.because));
+    if (!one.edited_id.empty()) history.set_checksum(transaction, one.edited_id, one.checksum);
+    else if (one.applied) history.mark_applied(transaction, one.name, one.checksum);
+    notes.push_back(fmt::format("{} {} by {} (role {}): {}", one.name,
+                                !one.edited_id.empty() ? "accepted as its file is now"
+                                : one.applied          ? "marked as applied"
+                                                       : "marked as rolled back",
+                                this_user(), role, one.because));
   }
   record.note(transaction, join(notes, "\n"));
 }

@@ -16,6 +16,14 @@ Manifest::Migrations with_schema(Manifest::Migrations settings, const Database& 
   return settings;
 }
 
+// The schemas in which something is looked for and made.
+std::vector<std::string> path_of(const Surroundings& surroundings) {
+  auto path = surroundings.schemas;
+  std::erase_if(path, [](const auto& schema) { return schema.starts_with("pg_"); });
+  if (path.empty()) path = {"public"};  // where it will be looked for
+  return path;
+}
+
 // A schema may hold two histories of one tool, in tables that the manifests name.
 std::string scope_of(const Format& format, const std::string& schema,
                      const Manifest::Migrations& settings) {
@@ -86,14 +94,12 @@ Target::Target(const Manifest& the_manifest, Folder the_folder, Database::Purpos
 
 void Target::find_history(pg::Session& session) {
   const auto& surroundings = database.surroundings();
-  search_path_ = surroundings.schemas;
-  std::erase_if(search_path_, [](const auto& schema) { return schema.starts_with("pg_"); });
+  search_path_ = path_of(surroundings);
   search_path_setting_ = surroundings.search_path.empty() ? "''" : surroundings.search_path;
   if (!settings.schema.empty()) {
     search_path_ = {settings.schema};
     search_path_setting_ = pg::quote_identifier(settings.schema);
   }
-  if (search_path_.empty()) search_path_ = {"public"};  // where it will be looked for
   if (format_) {
     const auto found = find_table(session, format_->table(), search_path_);
     history_table_ = found;
@@ -114,9 +120,29 @@ std::string Target::scope() const {
   return fmt::format("command:{}:{}", schema(), digest_of_command(settings));
 }
 
-void Target::refuse_untrusted(pg::Session& session, Bookkeeping::Trust trust) const {
+// By what their roles and databases set, where neither says it.
+void Target::check_that_urls_agree(pg::Session& session) const {
+  const auto through = database.check_that_urls_agree(session);
+  // Who may use no schema at all yet cannot be asked.
+  if (!through || through->schemas.empty() || !settings.schema.empty()) return;
+  const auto path = path_of(*through);
+  const auto there =
+      format_ ? find_table(session, format_->table(), path).name.schema : path.front();
+  const auto here = history_table_ ? history_table_->name.schema : schema();
+  if (there == here) return;
+  throw Failure{
+      ExitCode::refused,
+      fmt::format("refused: database.url and database.direct_url lead to different schemas, by the "
+                  "search_path that their roles have: \"{}\" and \"{}\"",
+                  there, here),
+      "give both the same ?schema=, or set migrations.schema: what the migrations make must be where "
+      "the app looks"};
+}
+
+void Target::refuse_untrusted(pg::Session& session, Bookkeeping::Trust trust,
+                              const std::string& worker) const {
   bookkeeping.refuse_untrusted(
-      session, history_table_ ? history_table_->name : TableName{schema(), ""}, trust);
+      session, history_table_ ? history_table_->name : TableName{schema(), ""}, trust, worker);
 }
 
 std::vector<std::string> Target::missing_for_gate(pg::Session& session) const {

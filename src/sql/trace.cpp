@@ -28,6 +28,17 @@ Trace of_select(const std::string& text) {
   return std::any_of(words.begin(), words.end(), calls) ? Trace::data : Trace::nothing;
 }
 
+// Executed again it converts values, or a sequence begins anew, though nothing looks otherwise.
+bool changes_values(const PgQuery__AlterTableStmt& node) {
+  return std::any_of(node.cmds, node.cmds + node.n_cmds, [](const PgQuery__Node* one) {
+    const auto* command = one->alter_table_cmd;
+    return command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_SetIdentity ||
+           (command->subtype == PG_QUERY__ALTER_TABLE_TYPE__AT_AlterColumnType &&
+            command->def != nullptr && command->def->node_case == PG_QUERY__NODE__NODE_COLUMN_DEF &&
+            command->def->column_def->raw_default != nullptr);
+  });
+}
+
 }  // namespace
 
 Trace trace_of(const std::string& text, const PgQuery__Node& node) {
@@ -80,6 +91,9 @@ Trace trace_of(const std::string& text, const PgQuery__Node& node) {
     case PG_QUERY__NODE__NODE_CLOSE_PORTAL_STMT:
     case PG_QUERY__NODE__NODE_EXPLAIN_STMT: return Trace::nothing;
     case PG_QUERY__NODE__NODE_SELECT_STMT: return of_select(text);
+    case PG_QUERY__NODE__NODE_ALTER_TABLE_STMT:
+      return changes_values(*node.alter_table_stmt) ? Trace::data : Trace::catalogue;
+    case PG_QUERY__NODE__NODE_ALTER_SEQ_STMT:
     case PG_QUERY__NODE__NODE_INSERT_STMT:
     case PG_QUERY__NODE__NODE_UPDATE_STMT:
     case PG_QUERY__NODE__NODE_DELETE_STMT:
@@ -98,9 +112,8 @@ Trace trace_by_words(const std::string& text) {
   constexpr std::array<std::string_view, 3> k_words = {"create", "alter", "drop"};
   const auto words = words_of(text);
   const auto is_first = [&](std::string_view word) { return is_word(words.front(), word); };
-  return !words.empty() && std::any_of(k_words.begin(), k_words.end(), is_first)
-             ? Trace::catalogue
-             : Trace::data;
+  return !words.empty() && std::any_of(k_words.begin(), k_words.end(), is_first) ? Trace::catalogue
+                                                                                 : Trace::data;
 }
 
 }  // namespace schemagate

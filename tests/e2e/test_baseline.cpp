@@ -69,7 +69,7 @@ TEST_CASE(
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{"--through", "3_bills"}, {"1_users", "2_orders"}}) {
     CHECK(baseline(shop, arguments) ==
-          exits(20, "2_orders: ", "relation orders", "nothing was recorded", "hint: "));
+          exits(20, "2_orders: table orders is missing", "nothing was recorded", "hint: "));
     CHECK(shop.history() == before);
     CHECK(shop.notes().empty());
     CHECK(shop.is_lease_free());

@@ -75,6 +75,23 @@ TEST_CASE("a gate that may not read the history sees that it was made anew") {
   }
 }
 
+TEST_CASE("a gate that opens without having read the history says so, and no other gate does") {
+  const std::string told = "may not read the history: that it is still whole is not looked at";
+  const TestRole app{"app"};
+  GateProject project;
+  two_tables(project);
+  REQUIRE(project.run() == exits(0));
+  CHECK(look(project).err != contains(told));
+  project.database.execute("GRANT USAGE ON SCHEMA schemagate TO " + app.name() +
+                           "; GRANT SELECT ON schemagate.marker TO " + app.name() +
+                           "; TRUNCATE _prisma_migrations");
+  project.environment["DATABASE_URL"] = project.database.url_as(app.name());
+  CHECK(look(project) == exits(0, told, "it needs SELECT on \"public\".\"_prisma_migrations\""));
+  project.database.execute("GRANT SELECT ON _prisma_migrations TO " + app.name());
+  CHECK(look(project) == exits(30, "migration 1_a is not applied"));
+  project.database.execute("DROP OWNED BY " + app.name());
+}
+
 TEST_CASE("what is complete for one schema, database, table or command opens no other gate") {
   const struct {
     const char* what;

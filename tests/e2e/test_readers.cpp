@@ -82,6 +82,61 @@ TEST_CASE("a complete release opens its gate for the app's role, whoever owns th
   }
 }
 
+TEST_CASE("a first run that failed before it made a history tells the app's gate why") {
+  for (const auto* match : {"release", "migrations"}) {
+    CAPTURE(match);
+    Readers readers;
+    auto& project = readers.project.set("gate.match", match);
+    project.database.execute("CREATE TABLE legacy (id int)");
+    REQUIRE(project.run() == exits(20, "P3005"));
+    readers.grant_to_app();
+    readers.log_in_as(readers.app.name());
+    CHECK(project.gate({"--once"}) == exits(31, "failed with code 20", "P3005"));
+    // Neither read nor believed is what somebody might have planted.
+    const auto planted = "CREATE INDEX planted ON schemagate.marker ((lower(error)))";
+    project.database.execute(planted);
+    CHECK(project.gate({"--once"}) == exits(30, "may execute code"));
+    project.database.execute("DROP INDEX schemagate.planted");
+    project.database.execute("REVOKE CREATE ON SCHEMA public FROM " + readers.migrator.name());
+    CHECK(project.gate({"--once"}) == exits(30, "no reason to trust"));
+  }
+}
+
+TEST_CASE("status refuses the history that a run refuses, whoever asks") {
+  Readers readers;
+  auto& project = readers.project.set("gate.match", "migrations");
+  const auto& database = project.database;
+  const auto& migrator = readers.migrator.name();
+  REQUIRE(project.run() == exits(0));
+  REQUIRE(readers.call("status") == exits(0));
+  // A copy of a stranger's stands in front of the history.
+  database.execute("CREATE SCHEMA mine AUTHORIZATION " + readers.other.name() +
+                   "; GRANT ALL ON _prisma_migrations TO " + readers.other.name() +
+                   "; ALTER DATABASE " + database.name() + " SET search_path = mine, public");
+  database.execute(
+      "SET ROLE " + readers.other.name() +
+      "; CREATE TABLE mine._prisma_migrations (LIKE public._prisma_migrations INCLUDING ALL);"
+      "INSERT INTO mine._prisma_migrations TABLE public._prisma_migrations; GRANT ALL ON SCHEMA mine TO "
+      "PUBLIC; GRANT ALL ON mine._prisma_migrations TO PUBLIC");
+  database.execute("GRANT USAGE ON SCHEMA schemagate TO " + readers.app.name() +
+                   "; GRANT SELECT ON ALL TABLES IN SCHEMA schemagate TO " + readers.app.name());
+  const auto told = "mine._prisma_migrations belongs to " + readers.other.name() + ", whom role " +
+                    migrator + " has no reason to trust";
+  CHECK(project.run() == exits(24, told));
+  for (const auto& role : {migrator, readers.app.name(), std::string{"postgres"}}) {
+    CAPTURE(role);
+    readers.log_in_as(role);
+    CHECK(readers.call("status") == exits(24, told));
+  }
+  // Whose it is decides, not who asks.
+  database.execute("ALTER TABLE mine._prisma_migrations OWNER TO " + migrator);
+  for (const auto& role : {migrator, readers.app.name(), std::string{"postgres"}}) {
+    CAPTURE(role);
+    readers.log_in_as(role);
+    CHECK(readers.call("status") == exits(0));
+  }
+}
+
 // PostgreSQL computes what is constant in an index or in statistics when it plans a query.
 TEST_CASE("looking at a history executes nothing of a stranger's") {
   for (const std::string trap :

@@ -150,7 +150,7 @@ TEST_CASE("--rolled-back takes a recorded row back only where nothing of it is t
   }
   SUBCASE("a part") {
     shop.database().execute("CREATE TABLE b (id int)");
-    CHECK(shop.resolve("1_a", "--rolled-back") == exits(20, "relation a"));
+    CHECK(shop.resolve("1_a", "--rolled-back") == exits(20, "table a is missing"));
     CHECK(shop.rows() == before);
   }
   SUBCASE("all") {

@@ -143,9 +143,14 @@ TEST_CASE("--auto of pending, applied and baselined migrations changes only what
     after = "no table";
     exit_code = 20;
   }
-  SUBCASE("applied") {
+  SUBCASE("applied, and true") {
     shop.row("1_a", "applied");
+    shop.database().execute(k_two);
     after = "1_a 1 finished";
+  }
+  SUBCASE("applied, but nothing is there any more") {
+    shop.row("1_a", "applied");
+    after = "1_a 1 finished rolled-back";
   }
   SUBCASE("baselined, and true") {
     shop.row("1_a", "baselined");
@@ -332,6 +337,9 @@ TEST_CASE(
   shop.database().execute(k_two);
   const testing::PgBouncer pooler;
   shop.settings.url = pooler.url(shop.database());
+  CHECK(shop.resolve("1_a", "--auto") ==
+        exits(20, "a scratch database cannot be reached through a pooler"));
+  shop.settings.rest = "scratch: {url: \"" + shop.database().url() + "\"}\n";
   CHECK(shop.resolve("1_a", "--auto") == exits(0, "do not run prisma migrate at the same time"));
   CHECK(joined(shop.history()) == "1_a 0 rolled-back logs, 1_a 0 finished empty-logs");
   CHECK(shop.is_lease_free());

@@ -164,9 +164,13 @@ TEST_CASE("a schema with tables but without a history is refused as Prisma's P30
   shop.database().execute("CREATE TABLE legacy (x int)");
   const auto before = shop.database().dump_schema();
   shop.migration("1_init", "CREATE TABLE t (x int);");
-  CHECK(shop.run() == exits(20, "P3005", "legacy", "schemagate baseline NAME"));
+  CHECK(shop.run() == exits(20, "P3005", "legacy", "schemagate baseline --none"));
   CHECK(shop.database().dump_schema() == before);
   CHECK(joined(shop.history()) == "no table");
+  // It is the right database, and the table is to stay.
+  CHECK(shop.call({"baseline", "--none"}) == exits(0, "a history begins"));
+  CHECK(shop.run() == exits(0));
+  CHECK(shop.call({"baseline", "--none"}) == exits(0, "there is a history already"));
 }
 
 TEST_CASE("views, types and partitioned tables do not make a schema non-empty, as under Prisma") {

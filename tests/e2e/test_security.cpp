@@ -163,9 +163,9 @@ TEST_CASE("what was done to our tables or the history since is told, and closes 
       {"CREATE RULE mine AS ON INSERT TO schemagate.run DO INSTEAD NOTHING",
        "schemagate.run has a rule, mine"},
       {"ALTER TABLE _prisma_migrations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
-       "public._prisma_migrations hides rows from role $migrator"},
+       "public._prisma_migrations: rows are hidden from role $migrator"},
       {"ALTER TABLE schemagate.marker ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
-       "schemagate.marker hides rows from role $migrator"}};
+       "schemagate.marker: rows are hidden from role $migrator"}};
   for (const auto& [change, told] : changes) {
     CAPTURE(change);
     SharedDatabase shared;
@@ -175,6 +175,20 @@ TEST_CASE("what was done to our tables or the history since is told, and closes 
     CHECK(shared.project.run() == exits(24, shared.named(told), "hint: "));
     CHECK(shared.project.gate({"--once"}) == exits(30, shared.named(told)));
   }
+}
+
+TEST_CASE("one hint switches off row-level security wherever it hides rows") {
+  SharedDatabase shared;
+  REQUIRE(shared.project.run() == exits(0));
+  for (const std::string table : {"schemagate.lock", "schemagate.run", "public._prisma_migrations"})
+    shared.execute("ALTER TABLE " + table + " ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY");
+  const auto result = shared.project.run();
+  REQUIRE(result ==
+          exits(24, "public._prisma_migrations, schemagate.lock, schemagate.run: rows are hidden"));
+  const auto start = result.err.find("ALTER TABLE");
+  const auto hint = result.err.substr(start, result.err.find("; or as a superuser", start) - start);
+  REQUIRE(shared.refusal_of(shared.migrator, hint) == "");
+  CHECK(shared.project.run() == exits(0));
 }
 
 TEST_CASE("a run in one schema opens no gate of another, whatever the release is called") {

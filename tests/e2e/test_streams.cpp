@@ -93,6 +93,36 @@ TEST_CASE("a JSON document that nobody reads does not kill") {
   CHECK(testing::run({"bash", "-c", "$RUN | true; exit ${PIPESTATUS[0]}"}, started) == exits(0));
 }
 
+TEST_CASE("what cannot be written to stdout ends with 1 and a word, unless worse has happened") {
+  GateProject project;
+  project.migration("1_init", "SELECT 1;");
+  const auto full = [&](const std::string& words) {
+    auto started = project.options();
+    started.environment["PROGRAM"] = tested_program();
+    started.environment["MANIFEST"] = project.manifest();
+    return testing::run({"bash", "-c", "exec \"$PROGRAM\" " + words + " >/dev/full"}, started);
+  };
+  const std::string told = "cannot write to stdout: No space left on device";
+  const std::pair<std::string, int> k_worse[] = {
+      {"gate --once --json", 30}, {"status --json", 20}, {"status", 20}};
+  for (const auto& [words, code] : k_worse) {
+    CAPTURE(words);
+    CHECK(full(words + " -f \"$MANIFEST\"") == exits(code, told));
+  }
+  for (const std::string words :
+       {"run --json", "run --json", "gate --once --json", "resolve 1_init --auto --json",
+        "baseline --json 1_init", "status --json", "status"}) {
+    CAPTURE(words);
+    CHECK(full(words + " -f \"$MANIFEST\"") == exits(1, told));
+  }
+  CHECK(project.marker("status") == "complete");
+  CHECK(full("run -f \"$MANIFEST\"") == exits(0));
+  for (const std::string words : {"--help", "run --help", "--version"}) {
+    CAPTURE(words);
+    CHECK(full(words) == exits(1, told));
+  }
+}
+
 TEST_CASE("a signal that was ignored from the start stays so, for us and for what we start") {
   const std::vector<std::pair<std::string, int>> signals = {
       {"HUP", SIGHUP}, {"INT", SIGINT}, {"QUIT", SIGQUIT}, {"TERM", SIGTERM}};

@@ -132,6 +132,10 @@ TEST_CASE("a copy of a database that lost something else than its rows is worked
        // all of our rows, by replication of the app's tables alone
        "TRUNCATE schemagate.version, schemagate.lock, schemagate.run, schemagate.step, schemagate.marker, schemagate.snapshot",
        "DROP SCHEMA schemagate CASCADE",
+       // some of our tables
+       "DROP TABLE schemagate.lock", "DROP TABLE schemagate.run", "DROP TABLE schemagate.step",
+       "DROP TABLE schemagate.marker", "DROP TABLE schemagate.version",
+       "DROP TABLE schemagate.version, schemagate.lock, schemagate.run, schemagate.step",
        // the table's oid
        "CREATE TABLE copy (LIKE _prisma_migrations INCLUDING ALL); INSERT INTO copy TABLE _prisma_migrations; "
        "DROP TABLE _prisma_migrations; ALTER TABLE copy RENAME TO _prisma_migrations"}) {
@@ -150,6 +154,53 @@ TEST_CASE("a copy of a database that lost something else than its rows is worked
     project.set("release", "r3");
     check_a_release(project);
     CHECK(project.database.value("SELECT count(*) FROM _prisma_migrations") == "3");
+  }
+}
+
+TEST_CASE("a table of ours that somebody drops is made again by a run, and until then told of") {
+  for (const std::string table : {"lock", "run", "step", "marker", "version"}) {
+    CAPTURE(table);
+    GateProject project;
+    two_migrations(project);
+    check_a_release(project);
+    project.database.execute("ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC;"
+                             "DROP TABLE schemagate." +
+                             table);
+    const auto status = testing::schemagate(project.arguments("status"), project.options());
+    if (table == "marker") {
+      CHECK(project.gate({"--once"}) == exits(30, "not all there any more"));
+      CHECK(status == exits(30));
+      CHECK(status.out == contains("not all there any more"));
+    } else {
+      CHECK(project.gate({"--once"}) == exits(0));
+      CHECK(status == exits(0));
+      project.set("release", "r2");
+    }
+    CHECK(project.run() == exits(0, "somebody had dropped " + table + ": made again"));
+    CHECK(project.gate({"--once"}) == exits(0));
+    CHECK(project.database.value("SELECT string_agg(DISTINCT privilege_type, ' ') FROM pg_class, "
+                                 "aclexplode(relacl) WHERE grantee = 0 AND relname = '" +
+                                 table + "'") == "SELECT");
+    project.set("release", "r3").migration("3_more", "CREATE TABLE more(id int);");
+    check_a_release(project);
+  }
+}
+
+TEST_CASE("a column that somebody takes from a table is no error of ours, and the hint helps") {
+  const std::pair<std::string, std::string> k_columns[] = {
+      {"lock", "app"}, {"run", "digest"}, {"marker", "digest"}};
+  for (const auto& [table, column] : k_columns) {
+    CAPTURE(table);
+    GateProject project;
+    two_migrations(project);
+    check_a_release(project);
+    project.database.execute("ALTER TABLE schemagate." + table + " DROP COLUMN " + column);
+    project.set("release", "r2");
+    CHECK(project.run() == exits(24, "\"" + column + "\"", "may be dropped by its owner"));
+    CHECK(testing::schemagate(project.arguments("status"), project.options()).exit_code != 1);
+    CHECK(project.look() == 30);
+    project.database.execute("DROP TABLE schemagate." + table);
+    check_a_release(project);
   }
 }
 

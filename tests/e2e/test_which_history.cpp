@@ -53,6 +53,67 @@ TEST_CASE("two URLs that lead to different databases are refused before anything
   CHECK(project.run() == exits(0, "cannot be reached from here"));
 }
 
+TEST_CASE("two URLs whose roles look into different schemas are refused before anything is made") {
+  const struct {
+    const char* app;       // search_path of the role of url
+    const char* migrator;  // and of direct_url's
+    const char* schema;    // where the history is; empty: refused
+  } k_paths[] = {
+      {"public", "shop, public", ""},
+      {"shop", "public", ""},
+      {"shop", "shop, public", "shop"},
+      {"cart, shop", "shop", ""},
+      {"nowhere", "shop", "shop"},
+      {"nowhere, shop", "shop", "shop"},
+      {"\"$user\", public", "public", "public"},
+  };
+  for (const auto& [app_path, migrator_path, schema] : k_paths) {
+    for (const bool in_database : {false, true}) {
+      CAPTURE(app_path);
+      CAPTURE(migrator_path);
+      CAPTURE(in_database);
+      const TestRole app{"app"};
+      const TestRole migrator{"migrator"};
+      GateProject project;
+      project.migration("1_users", "CREATE TABLE IF NOT EXISTS users (id int);");
+      const auto& database = project.database;
+      const std::string in = in_database ? " IN DATABASE " + database.name() : "";
+      database.execute(
+          "CREATE SCHEMA shop; CREATE SCHEMA cart; GRANT USAGE ON SCHEMA shop, cart TO " +
+          app.name() + "; GRANT ALL ON SCHEMA shop, public TO " + migrator.name() +
+          "; GRANT CREATE ON DATABASE " + database.name() + " TO " + migrator.name() +
+          "; ALTER ROLE " + app.name() + in + " SET search_path = " + app_path + "; ALTER ROLE " +
+          migrator.name() + in + " SET search_path = " + migrator_path);
+      const auto url = database.url_as(app.name()) + "?pgbouncer=true";
+      project.environment["DATABASE_URL"] = url;
+      project.set("database.direct_url", database.url_as(migrator.name()));
+      if (schema[0] == '\0') {
+        CHECK(project.run() ==
+              exits(24, "lead to different schemas", "give both the same ?schema="));
+        CHECK(project.is_untouched());
+        // As the hint has it, either way.
+        project.environment["DATABASE_URL"] = url + "&schema=shop";
+        project.set("database.direct_url",
+                    "\"" + database.url_as(migrator.name()) + "?schema=shop\"");
+        CHECK(project.run() == exits(0));
+        project.environment["DATABASE_URL"] = url;
+        project.set("database.direct_url", database.url_as(migrator.name()))
+            .set("migrations.schema", "shop");
+        CHECK(project.run() == exits(0, "nothing to do"));
+      } else {
+        CHECK(project.run() == exits(0, std::string{"schema "} + schema));
+        // A history that is there already is found from both sides.
+        database.execute("ALTER ROLE " + migrator.name() + in + " SET search_path = cart, " +
+                         schema);
+        project.set("release", "r2");
+        CHECK(project.run() == exits(0));
+        CHECK(project.marker("scope", "r2") == std::string{"prisma:"} + schema);
+      }
+      database.execute("DROP OWNED BY " + migrator.name() + ", " + app.name());
+    }
+  }
+}
+
 TEST_CASE("a search_path of the environment decides for the history and for what scripts make") {
   GateProject project;
   project.database.execute("CREATE SCHEMA shop");

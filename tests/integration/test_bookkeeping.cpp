@@ -51,6 +51,27 @@ TEST_CASE("ten runners create the tables at once, and each finds them") {
   }
 }
 
+TEST_CASE("ten runners make again at once what was dropped, as it was") {
+  constexpr const char* k_columns =
+      "SELECT string_agg(concat_ws(' ', table_name, ordinal_position, column_name, data_type, is_nullable, "
+      "column_default, is_identity), E'\\n' ORDER BY table_name, ordinal_position) "
+      "FROM information_schema.columns WHERE table_schema = 'schemagate'";
+  constexpr const char* k_constraints =
+      "SELECT string_agg(concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid)), E'\\n' "
+      "ORDER BY conname) FROM pg_constraint WHERE connamespace = 'schemagate'::regnamespace";
+  const TestDatabase database;
+  check_all_succeed(database, 1);
+  const auto columns = database.value(k_columns);
+  const auto constraints = database.value(k_constraints);
+  for (const auto* dropped : {"lock", "run, schemagate.step", "marker", "version"}) {
+    CAPTURE(dropped);
+    database.execute(std::string{"DROP TABLE schemagate."} + dropped);
+    check_all_succeed(database, 10);
+    CHECK(database.value(k_columns) == columns);
+    CHECK(database.value(k_constraints) == constraints);
+  }
+}
+
 // to_regclass answers from a cache that is as old as the transaction: whoever waited for the lock
 // looks, sees nothing, and creates the tables a second time (42P07). Here that is certain.
 TEST_CASE("a runner that waited for another one's creation finds the tables") {

@@ -115,7 +115,7 @@ TEST_CASE("a successor cannot take the lease between a fence check and its COMMI
   CHECK(second.fence() == Fence{2});
 }
 
-TEST_CASE("a successor ends the backends of older fences, its own and foreign ones live on") {
+TEST_CASE("a successor ends the backends of all other takings, its own and foreign ones live on") {
   Fixture fixture;
   const auto named = [&](const std::string& name) {
     auto session = fixture.test.connect();
@@ -123,24 +123,45 @@ TEST_CASE("a successor ends the backends of older fences, its own and foreign on
     return session;
   };
   auto older = named(runner_name(fixture.test, "prisma:public", 1, "ab"));
-  // A failover may lose that the fence was taken before.
+  // A failover may lose that the fence was taken before, and greater ones.
   auto same_fence = named(runner_name(fixture.test, "prisma:public", 2, "ab"));
   auto other_lease = named(runner_name(fixture.test, "prisma:public2", 1, "ab"));
   auto no_nonce = named(runner_name(fixture.test, "prisma:public", 1));
   auto not_a_fence = named(runner_name(fixture.test, "prisma:public", 1, "x"));
-  auto newer = named(runner_name(fixture.test, "prisma:public", 99, "ab"));
   {
     auto first = fixture.take();
     first.release(fixture.session);
   }
+  auto newer = named(runner_name(fixture.test, "prisma:public", 99, "ab"));
   const auto second = fixture.take();
+  auto own = named(second.application_name());
   REQUIRE(second.fence() == Fence{2});
   CHECK_THROWS_AS(older.query("SELECT 1"), schemagate::pg::ConnectionLost);
   CHECK_THROWS_AS(same_fence.query("SELECT 1"), schemagate::pg::ConnectionLost);
   CHECK_NOTHROW(other_lease.query("SELECT 1"));
   CHECK_NOTHROW(no_nonce.query("SELECT 1"));
   CHECK_NOTHROW(not_a_fence.query("SELECT 1"));
-  CHECK_NOTHROW(newer.query("SELECT 1"));
+  CHECK_THROWS_AS(newer.query("SELECT 1"), schemagate::pg::ConnectionLost);
+  CHECK_NOTHROW(own.query("SELECT 1"));
+}
+
+TEST_CASE("a holder ends what comes later under a greater fence, unless it was taken meanwhile") {
+  Fixture fixture;
+  const auto lease = fixture.take(3s);
+  const auto greater = [&] {
+    return schemagate::pg::Session{fixture.test.url() + "?application_name=" +
+                                   runner_name(fixture.test, "prisma:public", 3, "ab")};
+  };
+  auto lost = greater();
+  CHECK(eventually([&] {
+    return fixture.test.value("SELECT count(*) FROM pg_stat_activity WHERE pid = " +
+                              std::to_string(lost.backend_pid())) == "0";
+  }));
+  // A successor's: the row says so before its backends come.
+  fixture.test.execute("UPDATE schemagate.lock SET fence = 3, nonce = 'ab'");
+  auto successor = greater();
+  REQUIRE(eventually([&] { return fixture.stop.requested(); }));
+  CHECK_NOTHROW(successor.query("SELECT 1"));
 }
 
 TEST_CASE("a lease is renewed for as long as it is held") {

@@ -20,7 +20,8 @@ namespace schemagate {
 [[nodiscard]] std::optional<std::string> read_shared_file(const std::filesystem::path& file,
                                                           std::size_t size_max);
 // Replaces what has the name: written under a name that nobody can know before, synced, renamed.
-// Throws std::system_error, and then leaves nothing.
+// Throws std::system_error, and then leaves nothing. What a killed writer of this file left, ten
+// minutes ago or more, is taken away.
 void replace_shared_file(const std::filesystem::path& file, std::string_view content);
 
 }  // namespace schemagate

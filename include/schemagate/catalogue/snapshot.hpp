@@ -55,8 +55,10 @@ struct Difference {
 // Equal but for what others may have been granted beyond what is wanted.
 [[nodiscard]] bool is_as_wanted(const ObjectName& name, const Object* wanted, const Object* found);
 
-// A line each; what hangs below a missing table, or one too many, is told with that table.
-[[nodiscard]] std::vector<std::string> describe(const std::vector<Difference>& differences);
+// A line each; what hangs below a missing table, or one too many, is told with that table. Names in
+// schema `home` are told without it.
+[[nodiscard]] std::vector<std::string> describe(const std::vector<Difference>& differences,
+                                                const std::string& home);
 
 // `lines` of at most `max`, and how many more there are.
 [[nodiscard]] std::vector<std::string> some_of(std::vector<std::string> lines, std::size_t max);

@@ -20,6 +20,9 @@ struct Outcome {
 // after 15 s, inside every platform's grace period. `manifest`: which the hints are to name.
 [[nodiscard]] Outcome guarded(const std::string& manifest, const std::function<void(Stop&)>& work);
 
+// To stdout. False, and told, where that cannot be; nobody has to read it to its end.
+[[nodiscard]] bool print(const std::string& text);
+
 [[nodiscard]] int finish(const Outcome& failure);  // the exit code
 void note_success(const std::string& good_news);   // empty: nothing is noted
 

@@ -11,14 +11,18 @@
 
 namespace schemagate {
 
-// `through`: all migrations up to and including this one; else `names`.
+// `through`: all migrations up to and including this one; `none`: none of them, but the history
+// begins; else `names`.
 struct BaselineOptions {
   std::vector<std::string> names;
   std::string through;
+  bool none = false;
+  bool force = false;   // whatever the evidence says
+  std::string because;  // why, with `force`; for the note
 };
 
-// Appends what was recorded to `settled`. Throws Failure: (history) what is demonstrably not there,
-// or has failed; (usage) no such migration.
+// Appends what was recorded to `settled`. Throws Failure: (history) the database is not exactly as
+// these make it, or nobody can tell, or one has failed; (usage) no such migration.
 void baseline(const Manifest& manifest, const BaselineOptions& options, Stop& stop,
               std::vector<Correction>& settled);
 

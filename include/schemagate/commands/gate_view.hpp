@@ -14,7 +14,7 @@ namespace schemagate {
 
 struct GateView {
   enum class State { open, closed, failed } state = State::closed;
-  std::string why;                         // of closed and failed
+  std::string why;                         // of closed and failed; of open: what was not looked at
   Hint hint = {};                          // where another one than to look at the run helps
   ExitCode code = ExitCode::gate_timeout;  // of failed: how the run ended
 };

@@ -108,6 +108,8 @@ class WritableHistory : public HistoryTable {
   virtual void mark_applied(Fenced& transaction, const std::string& name,
                             const std::string& checksum) const = 0;
   virtual void mark_rolled_back(Fenced& transaction, const std::string& id) const = 0;
+  virtual void set_checksum(Fenced& transaction, const std::string& id,
+                            const std::string& checksum) const = 0;
 
   [[nodiscard]] virtual bool is_finished(pg::Session& session, const std::string& id) const = 0;
 };

@@ -59,6 +59,8 @@ class Table : public WritableHistory {
   void mark_applied(Fenced& transaction, const std::string& name,
                     const std::string& checksum) const override;
   void mark_rolled_back(Fenced& transaction, const std::string& id) const override;
+  void set_checksum(Fenced& transaction, const std::string& id,
+                    const std::string& checksum) const override;
   [[nodiscard]] bool is_finished(pg::Session& session, const std::string& id) const override;
 
  private:

@@ -36,32 +36,36 @@ class Bookkeeping {
   // rows from this role by a policy, or belongs to somebody else, as our schema might. To work: to
   // a role that is neither ours (we are a member of it, and not only as a superuser is of all), nor
   // the database's owner, nor a superuser. To read, where nobody can tell whose it should be: that,
-  // nor one who may write the history or, for a command without one, create in its schema; and
-  // then its columns are of PostgreSQL's own types.
+  // nor one who may write the history or, where there is none, create in its schema; and
+  // then its columns are of PostgreSQL's own types. `worker`: as it is to that role, or to this
+  // one.
   enum class Trust { to_work, to_read };
-  void refuse_untrusted(pg::Session& session, const std::optional<TableName>& history,
-                        Trust trust) const;
+  void refuse_untrusted(pg::Session& session, const std::optional<TableName>& history, Trust trust,
+                        const std::string& worker = {}) const;
   // Whether the tables are those of this version, or their markers say whose they are (version 3).
   // Ask for no right to read them.
   [[nodiscard]] bool is_current(pg::Session& session) const;
   [[nodiscard]] bool has_scopes(pg::Session& session) const;
-  // Creates the tables if they do not exist, and brings older ones up to date; any number of
-  // runners may do so at once. Nobody else may write them, whatever default privileges say. Throws
-  // what refuse_untrusted() throws, and Failure (refused) when a newer schemagate made them or the
-  // role may not create them.
+  // Creates the tables if they do not exist, brings older ones up to date, and makes again what
+  // somebody has dropped of them; any number of runners may do so at once. Nobody else may write
+  // them, whatever default privileges say. Throws what refuse_untrusted() throws, and Failure
+  // (refused) when a newer schemagate made them or the role may not create them.
   void create_if_missing(pg::Session& session) const;
   // Throws Failure (refused), with the GRANT, when the role lacks a right on one of our tables or
   // on `history`, a table that it is to write; better now than between two migrations. Where that
-  // does not exist yet, the right to create it.
+  // does not exist yet, the right to create it. Throws pg::Error where somebody's publication lets
+  // one of them not be updated.
   void check_rights(pg::Session& session, const std::optional<TableName>& history) const;
 
  private:
   void create(pg::Session& session) const;
+  void make_missing_again(pg::Session& session) const;
+  [[nodiscard]] std::string create_sql() const;
+  [[nodiscard]] std::string keep_from_others_sql(pg::Session& session,
+                                                 const std::string& table) const;
   void upgrade(pg::Session& session, int version) const;
   [[nodiscard]] int version_by_columns(pg::Session& session) const;
-  // A table that was made just now is kept from those whom default privileges let write it, and
-  // belongs to whom the others belong to.
-  [[nodiscard]] std::string keep_sql(pg::Session& session, const std::string& tables) const;
+  [[nodiscard]] std::string owner_sql(pg::Session& session, const std::string& table) const;
   [[nodiscard]] int read_version(pg::Session& session) const;
 
   std::string name_;

@@ -41,6 +41,11 @@ SELECT app, release, host, to_char(acquired_at AT TIME ZONE 'UTC', 'YYYY-MM-DD H
             THEN ceil(extract(epoch FROM expires_at - renewed_at) * 1000)::bigint ELSE 0 END
   FROM schemagate.lock WHERE name = $1)sql";
 
+// $1 app
+inline constexpr const char* k_last_worker = R"sql(
+SELECT rolname FROM schemagate.lock JOIN pg_roles ON rolname = to_jsonb(lock) ->> 'role'
+ WHERE app = $1 ORDER BY acquired_at DESC LIMIT 1)sql";
+
 // $1 name. Needs SELECT on these two columns only.
 inline constexpr const char* k_is_lease_held =
     "SELECT expires_at > clock_timestamp() FROM schemagate.lock WHERE name = $1";
@@ -61,16 +66,16 @@ UPDATE schemagate.lock SET expires_at = '-infinity' WHERE name = $1 AND nonce = 
 inline constexpr const char* k_check_fence = R"sql(
 SELECT 1 FROM schemagate.lock WHERE name = $1 AND nonce = $2 AND fence = $3 FOR UPDATE)sql";
 
-// $1 prefix of application_name, $2 fence, $3 nonce: backends of older fences, and of this one but
-// by another runner: a failover may have lost that the fence was taken before. The CASE keeps the
+// $1 prefix of application_name; $2 what follows it in our own, FENCE:NONCE, once the lease is
+// ours: all other backends. Before, with an empty one, those below $3, a fence. The CASE keeps the
 // cast away from names that are not ours.
-inline constexpr const char* k_older_backends = R"sql(
+inline constexpr const char* k_other_backends = R"sql(
 SELECT pid, usename, usename = session_user FROM pg_stat_activity
  WHERE datname = current_database() AND pid <> pg_backend_pid()
    AND CASE WHEN starts_with(application_name, $1)
              AND substr(application_name, length($1) + 1) ~ '^[0-9]{1,18}:[0-9a-f]+$'
-            THEN split_part(substr(application_name, length($1) + 1), ':', 1)::bigint < $2::bigint
-                 OR substr(application_name, length($1) + 1) ~ ('^' || $2 || ':') AND NOT starts_with(application_name, $1 || $2 || ':' || $3)
+            THEN CASE WHEN $2 = '' THEN split_part(substr(application_name, length($1) + 1), ':', 1)::bigint < $3::bigint
+                      ELSE NOT starts_with(application_name, $1 || $2) END
             ELSE false END)sql";
 
 inline constexpr const char* k_terminate_backend = "SELECT pg_terminate_backend($1::integer)";

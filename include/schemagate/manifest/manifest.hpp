@@ -79,7 +79,7 @@ struct Manifest {
     Policy edited = Policy::fail;
     Policy missing = Policy::warn;
     Repair repair = Repair::automatic;  // of failed rows whose fate is proven
-    bool verify_each = false;  // what each made is compared before its COMMIT
+    bool verify_each = false;           // what each made is compared before its COMMIT
     std::vector<std::string> command;
     Milliseconds timeout{};
     std::map<std::string, std::string> env;

@@ -20,6 +20,9 @@ struct ApplyContext {
   ToolLock& tool_lock;
   Stop& stop;
   bool may_run_alone;  // a direct connection, or lease.unfenced: allow
+  // Asked before the COMMIT of what has left out something that was there already (IF NOT EXISTS):
+  // is that what these were to make? Throws what ends the run. Empty: nobody asks.
+  std::function<void(const std::vector<const Migration*>& made)> compare = {};
 };
 
 // Both work on `session` (opened by the connection; replaced by a new one if it was lost during a

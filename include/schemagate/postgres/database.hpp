@@ -48,8 +48,9 @@ class Database {
   [[nodiscard]] pg::Session open_maintenance(const std::string& database) const;
 
   // Throws Failure (refused) where url leads to another database than direct_url, which `session`
-  // is connected to. Where url cannot be reached from here, that is told.
-  void check_that_urls_agree(pg::Session& session) const;
+  // is connected to. Where url cannot be reached from here, that is told. What url gives its
+  // sessions, if direct_url is worked on instead.
+  [[nodiscard]] std::optional<Surroundings> check_that_urls_agree(pg::Session& session) const;
 
   [[nodiscard]] const ConnectionString& address() const { return address_; }
   [[nodiscard]] const Surroundings& surroundings() const { return surroundings_; }

@@ -87,6 +87,9 @@ class Session {
   // client that is paused half-way leaves nothing open. Not inside a Transaction.
   Rows query_within(Milliseconds limit, const std::string& sql,
                     const std::vector<Value>& parameters = {});
+  // The same as query(), but inside a Transaction it is guarded, too, and neither its failure nor
+  // the locks that it takes are the transaction's: all is taken back once it has answered.
+  Rows query_aside(const std::string& sql);
   // One message of the simple protocol: several statements without parameters are one implicit
   // transaction; a statement that refuses transactions must be alone.
   // Never guarded.

@@ -31,7 +31,7 @@ struct Drift {
 
   [[nodiscard]] bool is_compared() const { return look == Look::compared; }
   // All of it, as sentences.
-  [[nodiscard]] std::vector<std::string> lines() const { return describe(differences); }
+  [[nodiscard]] std::vector<std::string> lines() const { return describe(differences, {}); }
   // Why nothing was compared; empty where it was.
   [[nodiscard]] std::string why_not() const;
 };

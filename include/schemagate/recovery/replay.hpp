@@ -22,19 +22,18 @@ class Replay {
   // had, or the manifest forbids it.
   Replay(pg::Session& live, const Target& target, const Stop& stop);
 
-  // `after_statement` is called after each statement of the script, BEGIN and COMMIT among them,
-  // with its number from 1; inside the transaction that it belongs to. Returns the statement that
-  // failed, with the reason; what stands before it in its own transaction is gone then. Throws
-  // CannotTell: it may reach beyond the database, or takes too long, or too much room.
+  // `after_statement` is called after each statement of the script but BEGIN and COMMIT, with its
+  // number from 1, inside the transaction that it belongs to; with the same numbers again where
+  // that had to be done again. What fails, mostly for want of something that no migration made, is
+  // left out, and told. Throws CannotTell: the script may reach beyond the database, takes too
+  // long, or too much room, or too much of it fails.
   struct Failed {
-    std::size_t number;  // from 1
+    std::size_t number;  // of the statement; 0: at the COMMIT
     std::string reason;
   };
   using AfterStatement = std::function<void(std::size_t number)>;
-  [[nodiscard]] std::optional<Failed> execute(const Migration& migration,
-                                              const AfterStatement& after_statement = {});
-  // The same, for a script that is known to have worked: throws CannotTell where it fails.
-  void execute_whole(const Migration& migration);
+  std::vector<Failed> execute(const Migration& migration,
+                              const AfterStatement& after_statement = {});
 
   [[nodiscard]] Snapshot snapshot();
 
@@ -49,10 +48,11 @@ class Replay {
  private:
   void refuse_what_may_reach_outside(const Migration& migration,
                                      const std::vector<Statement>& script);
-  std::optional<Failed> attempt(const std::vector<Statement>& script,
-                                const AfterStatement& after_statement);
+  std::vector<Failed> attempt(const Migration& migration, const std::vector<Statement>& script,
+                              const AfterStatement& after_statement);
   void run_segment(const std::vector<Statement>& script, const Segment& segment,
-                   const AfterStatement& after_statement, const Statement*& at);
+                   const std::vector<Failed>& failed, const AfterStatement& after_statement,
+                   const Statement*& at);
   static std::size_t number_of(const std::vector<Statement>& script, const Statement& statement);
   void keep_within_bounds(const Migration& migration);
   void reset();

@@ -21,11 +21,13 @@ void settle(Fenced& transaction, const WritableHistory& history,
 
 // What is written for one migration by a command.
 struct Correction {
-  std::string name;
-  bool applied = false;              // else rolled back
-  std::string checksum;              // for applied
-  std::vector<std::string> row_ids;  // these become rolled back
-  std::string because;
+  std::string name = {};
+  bool applied = false;                   // else rolled back
+  std::string checksum = {};              // for applied
+  std::vector<std::string> row_ids = {};  // these become rolled back
+  // This applied row takes `checksum` over, and nothing else is written.
+  std::string edited_id = {};
+  std::string because = {};
 };
 void write(Fenced& transaction, const WritableHistory& history,
            const std::vector<Correction>& corrections, const RunRecord& record);

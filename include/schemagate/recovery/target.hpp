@@ -37,6 +37,10 @@ class Target {
   // finds it: along the search_path, and where there is none yet, in the first schema of it.
   void find_history(pg::Session& session);
 
+  // Throws Failure (refused) where url and direct_url lead to different databases, or to different
+  // histories there. After find_history().
+  void check_that_urls_agree(pg::Session& session) const;
+
   // Null: an external command of which nobody can tell what it has done.
   [[nodiscard]] const HistoryTable* history() const { return history_.get(); }
   // Null also where only the tool itself may write it.
@@ -59,7 +63,8 @@ class Target {
   // The history's table, as find_history() found it; nothing where nobody can tell what was done.
   [[nodiscard]] const std::optional<FoundTable>& history_table() const { return history_table_; }
   // Throws what Bookkeeping::refuse_untrusted() throws, for our tables and the history.
-  void refuse_untrusted(pg::Session& session, Bookkeeping::Trust trust) const;
+  void refuse_untrusted(pg::Session& session, Bookkeeping::Trust trust,
+                        const std::string& worker = {}) const;
 
   const Manifest& manifest;
   Folder folder;

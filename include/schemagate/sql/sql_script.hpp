@@ -41,7 +41,8 @@ struct Statement {
 
   // Where one can see afterwards that it was executed.
   enum class Trace {
-    catalogue,  // in the database's catalogues, if anywhere: executed again, it fails or is the same
+    catalogue,  // in the database's catalogues, if anywhere: executed again, it fails or is the
+                // same
     data,       // in rows, or wherever a function leaves it: executed again, it is done twice
     nothing,    // nowhere, and executed again it does no harm
     outside,    // beyond the database: roles, databases, files, other servers

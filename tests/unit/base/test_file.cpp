@@ -1,11 +1,16 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <ctime>
 #include <system_error>
 
 #include "schemagate/base/error.hpp"
@@ -53,7 +58,35 @@ std::vector<std::string> names_in(const fs::path& directory) {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator{directory})
     names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
   return names;
+}
+
+// What a writer leaves that is killed half-way: by a limit on the size of files.
+fs::path leftover_of_a_killed_writer(const fs::path& file) {
+  const auto before = names_in(file.parent_path());
+  const auto pid = ::fork();
+  if (pid == 0) {
+    const rlimit nothing{0, 0};
+    ::setrlimit(RLIMIT_CORE, &nothing);
+    ::setrlimit(RLIMIT_FSIZE, &nothing);
+    replace_shared_file(file, "new");
+    ::_exit(0);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(pid, &status, 0) == pid);
+  REQUIRE(WIFSIGNALED(status));
+  for (const auto& name : names_in(file.parent_path()))
+    if (!std::binary_search(before.begin(), before.end(), name)) return file.parent_path() / name;
+  FAIL("it left nothing");
+  return {};
+}
+
+void make_old(const fs::path& file, std::chrono::minutes age) {
+  const timespec then{.tv_sec = std::time(nullptr) - std::chrono::seconds{age}.count(),
+                      .tv_nsec = 0};
+  const timespec times[] = {then, then};
+  REQUIRE(::utimensat(AT_FDCWD, file.c_str(), times, AT_SYMLINK_NOFOLLOW) == 0);
 }
 
 }  // namespace
@@ -110,6 +143,44 @@ TEST_SUITE("file") {
     replaced();
     CHECK(read_text(victim) == "precious");
     CHECK_FALSE(fs::exists(dir.path() / "nowhere"));
+  }
+
+  TEST_CASE("what a killed writer of a shared file left is taken away later, and nothing else is") {
+    const TempDir dir;
+    const auto file = dir.path() / "file";
+    const auto victim = dir.write("victim", "precious");
+    const auto left = leftover_of_a_killed_writer(file);
+    const std::string uuid = left.filename().string().substr(std::string{".file."}.size());
+    const auto fresh = leftover_of_a_killed_writer(file);
+    make_old(left, std::chrono::minutes{11});
+    make_old(fresh, std::chrono::minutes{9});
+    // Each of these is old, too.
+    auto other = uuid;
+    other[0] = other[0] == '0' ? '1' : '0';
+    std::vector<std::string> kept{".files." + uuid,          "file." + uuid,
+                                  ".file." + uuid + "0",     ".file." + uuid.substr(1),
+                                  ".file.not-a-uuid",        ".file.",
+                                  ".other." + uuid,          ".file.." + uuid.substr(1),
+                                  ".file.G" + uuid.substr(1)};
+    for (const auto& name : kept) dir.write(name, "");
+    fs::create_symlink(victim, dir.path() / (".file." + other));
+    kept.push_back(".file." + other);
+    other[1] = other[1] == '0' ? '1' : '0';
+    dir.write(".file." + other + "/inside", "kept");
+    kept.push_back(".file." + other);
+    other[2] = other[2] == '0' ? '1' : '0';
+    if (::geteuid() == 0) {
+      const auto strangers = dir.write(".file." + other, "");
+      REQUIRE(::chown(strangers.c_str(), 65534, 65534) == 0);
+      kept.push_back(".file." + other);
+    }
+    for (const auto& name : kept) make_old(dir.path() / name, std::chrono::hours{24});
+    replace_shared_file(file, "new");
+    CHECK_FALSE(fs::exists(left));
+    CHECK(read_text(victim) == "precious");
+    kept.insert(kept.end(), {"file", "victim", fresh.filename().string()});
+    std::sort(kept.begin(), kept.end());
+    CHECK(names_in(dir.path()) == kept);
   }
 
   TEST_CASE("a shared file that cannot be replaced leaves everything as it was") {

@@ -128,8 +128,8 @@ TEST_SUITE("command line") {
           "one of --applied, --rolled-back, --auto must be given");
     CHECK(mistake({"resolve", "1_init", "--auto", "--applied"}).what ==
           "only one of --applied, --rolled-back, --auto may be given");
-    CHECK(mistake({"baseline"}).what == "one of NAME, --through must be given");
+    CHECK(mistake({"baseline"}).what == "one of NAME, --through, --none must be given");
     CHECK(mistake({"baseline", "1_init", "--through", "2_next"}).what ==
-          "only one of NAME, --through may be given");
+          "only one of NAME, --through, --none may be given");
   }
 }
