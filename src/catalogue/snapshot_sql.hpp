@@ -32,12 +32,12 @@ function AS MATERIALIZED (
     FROM pg_proc p JOIN space n ON n.oid = p.pronamespace
    WHERE NOT EXISTS (SELECT 1 FROM extended WHERE classid = 'pg_proc'::regclass AND objid = p.oid)),
 attribute AS MATERIALIZED (
-  SELECT a.*, r.q AS parent, r.q || '.' || quote_ident(attname) AS q FROM relation r JOIN pg_attribute a ON attrelid = r.oid
+  SELECT a.*, r.relowner, r.q AS parent, r.q || '.' || quote_ident(attname) AS q FROM relation r JOIN pg_attribute a ON attrelid = r.oid
    WHERE r.relkind IN ('r', 'p', 'f') AND attnum > 0 AND NOT attisdropped),
 granted (object, parent, owner, acl, public_by_default) AS (
   SELECT CASE relkind WHEN 'S' THEN 'sequence ' WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view ' ELSE 'table ' END || q,
          q, relowner, relacl, false FROM relation
-  UNION ALL SELECT 'column ' || q, parent, (SELECT relowner FROM relation WHERE oid = attrelid), attacl, false FROM attribute
+  UNION ALL SELECT 'column ' || q, parent, relowner, attacl, false FROM attribute WHERE attacl IS NOT NULL
   UNION ALL SELECT CASE prokind WHEN 'p' THEN 'procedure ' ELSE 'function ' END || q, '', proowner, proacl, true FROM function
   UNION ALL SELECT 'schema ' || schema, '', nspowner, nspacl, false FROM space
   UNION ALL SELECT 'type ' || q, '', typowner, typacl, true FROM own_type),

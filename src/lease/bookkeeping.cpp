@@ -58,16 +58,16 @@ SELECT string_agg(format('UPDATE %1$I.%2$I SET %3$I = %3$I WHERE false', nspname
 constexpr const char* k_change_tables =
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = '30s';";
 
+// $1 our schema: whose tables are another's than whoever would make one now
+constexpr const char* k_other_owner = R"sql(
+SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+ WHERE nspname = $1 AND relname = 'version' AND pg_get_userbyid(relowner) <> current_user)sql";
+
 // $1 our schema
 constexpr const char* k_missing_tables = R"sql(
 SELECT name FROM unnest('{version,lock,run,step,marker,snapshot}'::text[]) AS name
  WHERE NOT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
                     WHERE nspname = $1 AND relname = name))sql";
-
-// $1 our schema: whose tables are another's than whoever would make one now
-constexpr const char* k_other_owner = R"sql(
-SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
- WHERE nspname = $1 AND relname = 'version' AND pg_get_userbyid(relowner) <> current_user)sql";
 
 // $1 our schema, $2 the history's, $3 its name, $4 whether this is to work, $5 the role that works
 // where it is not this one, or empty. What can be typed is the second column. A superuser counts as
@@ -203,7 +203,7 @@ int Bookkeeping::version_by_columns(pg::Session& session) const {
 void Bookkeeping::create_if_missing(pg::Session& session) const {
   try {
     refuse_untrusted(session, std::nullopt, Trust::to_work);
-    if (!exists(session) && !is_current(session)) {
+    if (!exists(session) && !has_scopes(session)) {
       create(session);
       refuse_untrusted(session, std::nullopt, Trust::to_work);  // another's, in the meantime
     }
@@ -284,9 +284,7 @@ void Bookkeeping::upgrade(pg::Session& session, int version) const {
   std::string text = std::string{k_change_tables} + pg::k_guard;
   for (auto from = static_cast<std::size_t>(version); from <= statements::k_upgrades.size(); ++from)
     text += sql(statements::k_upgrades.at(from - 1));
-  text += keep_from_others_sql(session, "snapshot");
-  for (const auto& row : session.query(k_other_owner, {name_}))
-    text += sql("ALTER TABLE schemagate.snapshot OWNER TO ") + row.text(0) + ";";
+  text += keep_from_others_sql(session, "snapshot") + owner_sql(session, "snapshot");
   try {
     session.execute(text);
   } catch (const pg::Error& e) {
@@ -330,6 +328,14 @@ std::string Bookkeeping::keep_from_others_sql(pg::Session& session,
     text +=
         fmt::format("REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON {}{} FROM {};",
                     schema_, table, other);
+  return text;
+}
+
+// A role that is a member of the owner of the others may have made it.
+std::string Bookkeeping::owner_sql(pg::Session& session, const std::string& table) const {
+  std::string text;
+  for (const auto& row : session.query(k_other_owner, {name_}))
+    text += fmt::format("ALTER TABLE {}{} OWNER TO {};", schema_, table, row.text(0));
   return text;
 }
 

@@ -97,6 +97,7 @@ const std::vector<std::string> k_cases = {
     "The file was edited after it was applied",
     "INVALID index",
     "P1002: timed out trying to acquire an advisory lock",
+    "The schema was changed outside of migrations",
 };
 
 // Words of PostgreSQL and Prisma; and what ours are put together of.
@@ -283,6 +284,17 @@ TEST_CASE("an edited file is put back, however long ago it was edited") {
   REQUIRE(commits.size() == 2);
   shop.here = {{"prisma/migrations", "migrations"}, {"1a2b3c4", commits.back()}};
   follow(shop, k_cases[8], shop.symptom("schemagate run"));
+}
+
+TEST_CASE("what was changed outside of migrations is undone, or accepted") {
+  for (const std::size_t way : {0U, 1U}) {
+    const StuckShop shop;
+    REQUIRE(shop.deployment.run() == exits(0));
+    shop.deployment.database().execute("ALTER TABLE users ADD COLUMN by_hand text");
+    CHECK(shop.shell("schemagate verify") == exits(22));
+    follow(shop, k_cases[11], shop.symptom("schemagate run 2>&1"), {.block = way});
+    CHECK(shop.shell("schemagate verify") == exits(0));
+  }
 }
 
 TEST_CASE("an INVALID index is built again, and is there and valid afterwards") {

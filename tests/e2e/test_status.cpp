@@ -315,7 +315,7 @@ TEST_CASE("status names an INVALID index and a constraint that is NOT VALID, wit
   CHECK_THROWS(session.execute("CREATE UNIQUE INDEX CONCURRENTLY \"I i\" ON \"T t\" (x)"));
   const auto seen = shop.status();
   CHECK(seen == exits(20));
-  CHECK(seen.findings() == "invalid-index I i 20, not-validated Big 0");
+  CHECK(seen.findings() == "drift 0, invalid-index I i 20, not-validated Big 0");
   CHECK(seen.hint("invalid-index") == contains("REINDEX INDEX CONCURRENTLY \"public\".\"I i\""));
   CHECK(seen.hint("not-validated") ==
         contains("ALTER TABLE \"public\".\"T t\" VALIDATE CONSTRAINT \"Big\""));

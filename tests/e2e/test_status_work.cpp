@@ -229,6 +229,6 @@ TEST_CASE("an index that is being built is no reason to worry") {
   }));
   const auto seen = shop.status();
   CHECK(seen == exits(0));
-  CHECK(seen.findings() == "index-being-built slow_index 0");
+  CHECK(seen.findings() == "drift 0, index-being-built slow_index 0");
   CHECK(seen.what("index-being-built") == contains("pid " + pid));
 }

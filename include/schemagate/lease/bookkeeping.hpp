@@ -65,6 +65,7 @@ class Bookkeeping {
                                                  const std::string& table) const;
   void upgrade(pg::Session& session, int version) const;
   [[nodiscard]] int version_by_columns(pg::Session& session) const;
+  [[nodiscard]] std::string owner_sql(pg::Session& session, const std::string& table) const;
   [[nodiscard]] int read_version(pg::Session& session) const;
 
   std::string name_;
