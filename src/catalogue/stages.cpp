@@ -38,6 +38,10 @@ void Stages::set(std::size_t number, const Snapshot& snapshot) {
   for (const auto& [name, object] : snapshot) {
     const auto* was = find(last_, name);
     if (was == nullptr || was->definition != object.definition) changes[name] = object;
+    if (was == nullptr && name.kind == "column")
+      for (const auto* without : {"not null", "default"})
+        if (const ObjectName part{without, name.name}; !snapshot.contains(part))
+          changes[part] = std::nullopt;
   }
   for (const auto& [name, object] : last_)
     if (!snapshot.contains(name)) changes[name] = std::nullopt;
