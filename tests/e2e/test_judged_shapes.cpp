@@ -20,3 +20,14 @@ TEST_CASE("a column that was made without NOT NULL or default is another one wit
     CHECK(resolved.err == contains("column a.name"));
   }
 }
+
+TEST_CASE("what is in the way of a statement that failed is told beside the proof that it failed") {
+  const Shop shop;
+  shop.migration("1_a", "CREATE TABLE a (id int);\n");
+  shop.database().execute("CREATE TABLE a (id text)");
+  shop.row("1_a", "failed");
+  const auto result = shop.resolve("1_a", "--auto");
+  CHECK(result == exits(0));
+  CHECK(result.err == contains("its one statement failed"));
+  CHECK(result.err == contains("column a.id should be integer, is text"));
+}
