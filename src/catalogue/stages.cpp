@@ -105,6 +105,14 @@ Snapshot Stages::after(std::size_t number) const {
   return snapshot;
 }
 
+bool Stages::was_once(const ObjectName& name, const Snapshot& live) const {
+  return std::any_of(steps_.begin(), steps_.end(), [&](const auto& changes) {
+    const auto change = changes.find(name);
+    return change != changes.end() &&
+           is_as_wanted(name, change->second ? &*change->second : nullptr, find(live, name));
+  });
+}
+
 bool Stages::is_undone(std::size_t number, const Snapshot& live) const {
   return schemagate::differences(after(number - 1), live, touched_by(number)).empty();
 }

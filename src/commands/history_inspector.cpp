@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -164,7 +165,9 @@ void Inspector::tell_what_is_there(Finding& finding, const MigrationState& state
 }
 
 void Inspector::look_at_pending(pg::Session& session) {
-  const auto existing = history_.exists()
+  const bool has_failed = std::any_of(history_.rows.begin(), history_.rows.end(),
+                                      [](const auto& row) { return row.failed(); });
+  const auto existing = history_.exists() && !has_failed  // which has to be settled first
                             ? examine_pending(session, target_, history_, stop_)
                             : Judgement{};
   for (const auto* migration : pending_of(target_.folder, history_)) {
