@@ -38,6 +38,10 @@ void Stages::set(std::size_t number, const Snapshot& snapshot) {
   for (const auto& [name, object] : snapshot) {
     const auto* was = find(last_, name);
     if (was == nullptr || was->definition != object.definition) changes[name] = object;
+    if (was == nullptr && name.kind == "column")
+      for (const auto* without : {"not null", "default"})
+        if (const ObjectName part{without, name.name}; !snapshot.contains(part))
+          changes[part] = std::nullopt;
   }
   for (const auto& [name, object] : last_)
     if (!snapshot.contains(name)) changes[name] = std::nullopt;
@@ -99,6 +103,14 @@ Snapshot Stages::after(std::size_t number) const {
   auto snapshot = before_;
   for (std::size_t i = 0; i < number; ++i) take_over(snapshot, steps_[i]);
   return snapshot;
+}
+
+bool Stages::was_once(const ObjectName& name, const Snapshot& live) const {
+  return std::any_of(steps_.begin(), steps_.end(), [&](const auto& changes) {
+    const auto change = changes.find(name);
+    return change != changes.end() &&
+           is_as_wanted(name, change->second ? &*change->second : nullptr, find(live, name));
+  });
 }
 
 bool Stages::is_undone(std::size_t number, const Snapshot& live) const {

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <utility>
+
 #include "schemagate/base/log.hpp"
 #include "schemagate/manifest/typed_hint.hpp"
 #include "schemagate/migrate/verify.hpp"
@@ -43,6 +45,7 @@ bool DriftWatch::look(pg::Session& session, const std::string& run_id) {
   }
   if (drift_.differences.empty()) return true;
   if (target_.manifest.drift.policy == DriftPolicy::fail) throw failure_of(drift_);
+  if (std::exchange(has_told_, true)) return true;
   log::warn(headline(drift_));
   for (const auto& line : some_of(drift_.lines(), k_lines_max)) log::warn("  " + line);
   log::warn("hint: " + as_typed(remedy_of_drift(), target_.manifest.file));

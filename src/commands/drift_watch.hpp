@@ -25,6 +25,7 @@ class DriftWatch {
   const Target& target_;
   Drift drift_;
   bool has_looked_ = false;
+  bool has_told_ = false;
 };
 
 // The manifest's checks hold for a complete release, too. Throws Failure (check_failed).

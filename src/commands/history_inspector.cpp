@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -167,8 +168,12 @@ void Inspector::tell_what_is_there(Finding& finding, const MigrationState& state
 }
 
 void Inspector::look_at_pending(pg::Session& session) {
-  const auto existing =
-      history_.exists() ? examine_pending(session, target_, history_, stop_) : Judgement{};
+  const bool has_failed = std::any_of(history_.rows.begin(), history_.rows.end(),
+                                      [](const auto& row) { return row.failed(); });
+  const bool is_doubtful = history_.exists() && drift_.may_hold_something();
+  const auto existing = is_doubtful && !has_failed  // which has to be settled first
+                            ? examine_pending(session, target_, history_, stop_)
+                            : Judgement{};
   for (const auto* migration : pending_of(target_.folder, history_)) {
     if (states_.contains(migration->name)) continue;
     Finding finding{"pending", migration->name,    "is not applied",

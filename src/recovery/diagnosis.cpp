@@ -124,15 +124,19 @@ std::string shown(const Statement& statement) {
                           is_data ? k_data_size_max : k_line_size_max);
 }
 
-// Statement by statement, but for those that leave nothing behind.
+// Statement by statement, but for those that leave nothing behind; or what stands in their way.
 std::vector<std::string> report(const ScriptState& state) {
   using Trace = Statement::Trace;
   std::vector<std::string> lines;
+  if (state.kind == ScriptState::Kind::other) {
+    lines = state.differences;
+    if (!state.because.empty()) lines.insert(lines.begin(), state.because);
+    return lines;
+  }
   for (std::size_t i = 0; i < state.statements.size(); ++i) {
     const auto& statement = state.statements[i];
     if (statement.trace == Trace::nothing) continue;
     const bool can_be_seen = state.kind != ScriptState::Kind::untold &&
-                             state.kind != ScriptState::Kind::other &&
                              state.kind != ScriptState::Kind::no_trace;
     const auto* mark = !can_be_seen                     ? "cannot be seen"
                        : i < state.done_at_least        ? "done"
@@ -231,11 +235,8 @@ void judge(Settlement& settlement, const Folder& folder, const ScriptState& stat
                              "nothing of it is there: its first statement is not done, so that "
                              "somebody else made what there is of the others");
   if (state.kind == Kind::other) {
-    judge_unclear(settlement,
-                  "the catalogue is as it would be at no stage of the script: something "
-                  "else has made or changed part of it");
-    settlement.report = state.differences;
-    if (!state.because.empty()) settlement.report.insert(settlement.report.begin(), state.because);
+    judge_unclear(settlement, "the catalogue is as it would be at no stage of the script: something "
+                              "else has made or changed part of it");
     return;
   }
   judge_unclear(settlement, "what the catalogue shows does not tell how far it came");
@@ -318,11 +319,7 @@ class Examination {
   // Of all that are not applied, in the folder's order.
   const Judgement& judgement_of_all(const Judge::Migrations& before) {
     if (judgement_) return *judgement_;
-    Judge::Migrations open;
-    for (const auto& migration : target_.folder.migrations)
-      if (history_.applied(migration.name) == nullptr && !migration.file_missing)
-        open.push_back(&migration);
-    judgement_ = judge_.migrations(before, open, true);
+    judgement_ = judge_.migrations(before, not_applied_of(target_.folder, history_), true);
     return *judgement_;
   }
 

@@ -68,6 +68,14 @@ Judge::Migrations pending_of(const Folder& folder, const History& history) {
   return pending;
 }
 
+Judge::Migrations not_applied_of(const Folder& folder, const History& history) {
+  Judge::Migrations open;
+  for (const auto& migration : folder.migrations)
+    if (history.applied(migration.name) == nullptr && !migration.file_missing)
+      open.push_back(&migration);
+  return open;
+}
+
 Judgement examine_pending(pg::Session& session, const Target& target, const History& history,
                           const Stop& stop) {
   return Judge{session, target, stop}.migrations(applied_in_order(history, target.folder),
@@ -76,8 +84,8 @@ Judgement examine_pending(pg::Session& session, const Target& target, const Hist
 
 Judgement examine_applied(pg::Session& session, const Target& target, const History& history,
                           const Stop& stop) {
-  return Judge{session, target, stop}.migrations({}, applied_in_order(history, target.folder),
-                                                 true);
+  return Judge{session, target, stop}.migrations({}, applied_in_order(history, target.folder), true,
+                                                 not_applied_of(target.folder, history));
 }
 
 Hint execute_again(const Migration& migration) {

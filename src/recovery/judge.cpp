@@ -194,7 +194,26 @@ Stages Judge::replayed(Replay& replay, const Migrations& before, const Migration
   return stages;
 }
 
-Judgement Judge::migrations(const Migrations& before, const Migrations& asked, bool claimed) {
+// Where `live` is as a step of `perhaps` makes it, it is taken for what that step found.
+void Judge::undo_what_others_changed(Replay& replay, const Migrations& perhaps,
+                                     const Stages& stages, Snapshot& live) {
+  Stages further{stages.last()};
+  const auto look = [&](std::size_t step) { further.set(step, replay.snapshot()); };
+  for (const auto* one : perhaps) {
+    const bool is_first = one == perhaps.front();
+    replay.execute(*one, is_first ? look : Replay::AfterStatement{});
+    if (!is_first) look(further.count() + 1);
+  }
+  for (const auto& name : further.touched()) {
+    if (!further.was_once(name, live)) continue;
+    const auto was = stages.last().find(name);
+    if (was == stages.last().end()) live.erase(name);
+    else live[name] = was->second;
+  }
+}
+
+Judgement Judge::migrations(const Migrations& before, const Migrations& asked, bool claimed,
+                            const Migrations& perhaps) {
   Judgement judgement;
   for (const auto* one : asked)
     judgement.migrations.push_back({.migration = one, .changes_data = changes_data(*one)});
@@ -202,10 +221,14 @@ Judgement Judge::migrations(const Migrations& before, const Migrations& asked, b
   try {
     Replay replay{live_, target_, stop_};
     const auto stages = replayed(replay, before, asked, judgement);
-    const auto as_printed = live_as_printed_in(replay, stages.last(), stages.touched());
-    const auto fits = stages.fits(as_printed);
+    auto as_printed = live_as_printed_in(replay, stages.last(), stages.touched());
+    auto fits = stages.fits(as_printed);
+    if (!perhaps.empty() && (fits.empty() || fits.back() != asked.size())) {
+      undo_what_others_changed(replay, perhaps, stages, as_printed);
+      fits = stages.fits(as_printed);
+    }
     if (fits.empty()) {
-      judge_selection(before, asked, stages, as_printed, judgement);
+      judge_selection(before, asked, stages, as_printed, claimed, judgement);
       return judgement;
     }
     const auto done = claimed ? fits.back() : fits.front();
@@ -230,7 +253,7 @@ void Judge::set_state(MigrationState& state, Which kind, const std::vector<Diffe
 // Like no first so many of them: some may have been left out in between. Which ones, each thing
 // tells by itself; a replay of the others has to agree.
 void Judge::judge_selection(const Migrations& before, const Migrations& asked, const Stages& stages,
-                            const Snapshot& live, Judgement& judgement) {
+                            const Snapshot& live, bool claimed, Judgement& judgement) {
   const auto votes = stages.votes(live);
   judgement.closest = stages.closest(live);
   judgement.differences = told(stages.differences(judgement.closest, live));
@@ -244,9 +267,13 @@ void Judge::judge_selection(const Migrations& before, const Migrations& asked, c
   for (std::size_t i = 0; i < asked.size(); ++i) {
     const auto names = stages.touched_by(i + 1);
     const auto left = differences(wanted, live, names);
-    const auto kind = !left.empty() ? Which::mixed : is_done(i) ? Which::there : Which::absent;
-    const auto missing = differences(stages.last(), live, names);
-    set_state(judgement.migrations[i], kind, missing.empty() ? left : missing, names.empty());
+    const auto left_of_all = differences(stages.last(), live, names);
+    const auto kind = claimed && left_of_all.empty() ? Which::there
+                      : !left.empty()                ? Which::mixed
+                      : is_done(i)                   ? Which::there
+                                                     : Which::absent;
+    const bool is_asked_whole = claimed || kind == Which::absent;
+    set_state(judgement.migrations[i], kind, is_asked_whole ? left_of_all : left, names.empty());
   }
 }
 

@@ -83,10 +83,10 @@ TEST_CASE("what verify --accept accepts is no drift any more, and noted with who
   shop.database().execute("ALTER TABLE users ADD nickname text");
   CHECK(shop.run() == exits(0, "nickname"));
   const auto accepted = shop.call({"verify", "--accept"});
-  CHECK(accepted == exits(0, "accepted: column public.users.nickname"));
+  CHECK(accepted == exits(0, "accepted: column users.nickname"));
   CHECK(accepted.out == contains("healthy and up to date"));
   CHECK(shop.notes() == contains("verify complete: what is there was accepted by "));
-  CHECK(shop.notes() == contains("column public.users.nickname is there"));
+  CHECK(shop.notes() == contains("column users.nickname is there"));
   CHECK(shop.run().err != contains("nickname"));
   CHECK(verify(shop) == exits(0));
   shop.settings.rest = "policy: {drift: off}";

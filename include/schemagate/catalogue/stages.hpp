@@ -16,13 +16,16 @@ class Stages {
   explicit Stages(Snapshot before) : before_{before}, last_{std::move(before)} {}
 
   // After step `number`, from 1. Steps in between that were not looked at have changed nothing; a
-  // number that is known already is done again, and what came behind it is forgotten.
+  // number that is known already is done again, and what came behind it is forgotten. A column that
+  // is made without NOT NULL, or without a default, is made to be so.
   void set(std::size_t number, const Snapshot& snapshot);
 
   [[nodiscard]] std::size_t count() const { return steps_.size(); }  // of steps
   [[nodiscard]] bool touches_anything() const;
   [[nodiscard]] std::set<ObjectName> touched() const;
   [[nodiscard]] std::set<ObjectName> touched_by(std::size_t number) const;
+  // After one of the steps, it was as it is in `live`.
+  [[nodiscard]] bool was_once(const ObjectName& name, const Snapshot& live) const;
   // Whatever the step touches is as it was before.
   [[nodiscard]] bool is_undone(std::size_t number, const Snapshot& live) const;
   [[nodiscard]] const Snapshot& last() const { return last_; }

@@ -11,6 +11,8 @@ namespace schemagate {
 
 // Those of the folder that no row holds as applied or failed.
 [[nodiscard]] Judge::Migrations pending_of(const Folder& folder, const History& history);
+// And those that failed.
+[[nodiscard]] Judge::Migrations not_applied_of(const Folder& folder, const History& history);
 
 // The pending ones: made past the history?
 [[nodiscard]] Judgement examine_pending(pg::Session& session, const Target& target,

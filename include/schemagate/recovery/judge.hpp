@@ -71,18 +71,21 @@ class Judge {
   // Both after `before`, which are done already, in the order in which they were.
   [[nodiscard]] ScriptState script(const Migrations& before, const Migration& migration);
   // `claimed`: where a stage fits as well as an earlier one (what one migration makes another one
-  // takes away), the later one is believed.
-  [[nodiscard]] Judgement migrations(const Migrations& before, const Migrations& asked,
-                                     bool claimed);
+  // takes away), the later one is believed; and `perhaps`, which come behind them, may be done, the
+  // first of these in part.
+  [[nodiscard]] Judgement migrations(const Migrations& before, const Migrations& asked, bool claimed,
+                                     const Migrations& perhaps = {});
 
  private:
   const Snapshot& live();
   Snapshot live_as_printed_in(Replay& replay, const Snapshot& wanted,
                               const std::set<ObjectName>& names);
+  static void undo_what_others_changed(Replay& replay, const Migrations& perhaps,
+                                       const Stages& stages, Snapshot& live);
   Stages replayed(Replay& replay, const Migrations& before, const Migrations& asked,
                   Judgement& judgement);
   void judge_selection(const Migrations& before, const Migrations& asked, const Stages& stages,
-                       const Snapshot& live, Judgement& judgement);
+                       const Snapshot& live, bool claimed, Judgement& judgement);
   void set_state(MigrationState& state, MigrationState::Kind kind,
                  const std::vector<Difference>& left, bool is_without_trace) const;
   void tell_progress(std::size_t number, std::size_t count);
