@@ -28,6 +28,7 @@ const char* state_of(Outcome outcome) {
 
 const char* state_of(Discrepancy::Kind kind) {
   switch (kind) {
+    case Discrepancy::Kind::renamed: return "renamed";
     case Discrepancy::Kind::edited: return "edited";
     case Discrepancy::Kind::missing: return "not-in-folder";
     case Discrepancy::Kind::out_of_order: return "out-of-order";
@@ -65,10 +66,12 @@ void Inspector::look_at_writers(pg::Session& session) {
 
 void Inspector::look_at_failed(pg::Session& session) {
   for (const auto& settlement : examine_failed(session, target_, history_, stop_)) {
+    has_begun_one_ = has_begun_one_ || settlement.outcome != Outcome::rolled_back;
     const bool is_ours_at_work = run_is_at_work() && history_.steps.contains(settlement.row->id);
     const bool is_running = settlement.outcome == Outcome::running || is_ours_at_work;
     const bool by_itself = settlement.proven && target_.settings.repair == Repair::automatic &&
                            target_.settings.tool != Tool::command;
+    if (settle_first_.empty() && !by_itself) settle_first_ = settlement.hint;
     auto evidence = describe(settlement);
     evidence.erase(evidence.begin());
     const auto* state = is_running ? "running" : state_of(settlement.outcome);
@@ -115,9 +118,12 @@ void Inspector::look_at_applied() {
            ExitCode::done});
 }
 
+// What a failed migration has changed of those before it is no fault of theirs.
 void Inspector::look_at_marked(pg::Session& session) {
   std::set<std::string> hollow;
-  for (const auto& one : examine_applied(session, target_, history_, stop_).migrations) {
+  const auto judgement =
+      has_begun_one_ ? Judgement{} : examine_applied(session, target_, history_, stop_);
+  for (const auto& one : judgement.migrations) {
     const bool is_absent = one.kind == MigrationState::Kind::absent;
     if (!is_absent && one.kind != MigrationState::Kind::mixed) continue;
     const auto name = one.migration->name;
@@ -130,7 +136,7 @@ void Inspector::look_at_marked(pg::Session& session) {
          some_of(one.differences, k_differences_max),
          is_absent
              ? execute_again(*one.migration)
-             : "make what is missing by hand, or by a new migration",
+             : "correct what differs by hand, or by a new migration",
          ExitCode::history});
   }
   for (const auto& row : history_.rows) {
@@ -154,7 +160,7 @@ void Inspector::tell_what_is_there(Finding& finding, const MigrationState& state
     finding.what = fmt::format("is not applied, but everything it makes is there already, exactly: "
                                "{}, or by hand",
                                target_.folder.format->way_around());
-    finding.hint = record_and_run(target_, history_, judgement.there());
+    finding.hint = settle_first_.empty() ? record_and_run(target_, history_, judgement.there()) : settle_first_;
   } else if (state.kind == Kind::mixed) {
     finding.what = "is not applied, but a part of what it makes is there, or in another shape";
     for (const auto& line : some_of(state.differences, k_differences_max)) finding.evidence.push_back(line);

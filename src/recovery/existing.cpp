@@ -13,6 +13,7 @@ namespace {
 using Which = MigrationState::Kind;
 
 constexpr std::size_t k_names_max = 300;
+constexpr const char* k_not_there = "recorded as applied, but nothing of it is there: ";
 
 Hint and_run() { return " && " + own_command("run"); }
 
@@ -73,7 +74,15 @@ Judgement examine_pending(pg::Session& session, const Target& target, const Hist
 
 Judgement examine_applied(pg::Session& session, const Target& target, const History& history,
                           const Stop& stop) {
-  return Judge{session, target, stop}.migrations({}, applied_in_order(history, target.folder), true);
+  Judge judge{session, target, stop};
+  const auto applied = applied_in_order(history, target.folder);
+  auto with_pending = applied;
+  for (const auto* one : pending_of(target.folder, history)) with_pending.push_back(one);
+  auto judgement = judge.migrations({}, with_pending, true);
+  if (judgement.cannot_tell && with_pending.size() > applied.size())
+    return judge.migrations({}, applied, true);
+  judgement.migrations.resize(applied.size());
+  return judgement;
 }
 
 Hint execute_again(const Migration& migration) {
@@ -81,16 +90,33 @@ Hint execute_again(const Migration& migration) {
 }
 
 std::optional<Failure> not_there(const Judgement& applied) {
-  const MigrationState* first = nullptr;
+  std::vector<const Migration*> absent;
+  std::string names;
   std::vector<std::string> lines;
   for (const auto& one : applied.migrations) {
     if (one.kind != Which::absent) continue;
-    if (first == nullptr) first = &one;
+    names += (absent.empty() ? "" : ", ") + one.migration->name;
+    absent.push_back(one.migration);
     for (const auto& line : one.differences) lines.push_back(one.migration->name + ": " + line);
   }
-  if (first == nullptr) return std::nullopt;
-  return with(ExitCode::history, "recorded as applied, but nothing of it is there:", some_of(lines, 20),
-              execute_again(*first->migration));
+  if (absent.empty()) return std::nullopt;
+  return with(ExitCode::history, k_not_there + names, some_of(lines, 20),
+              execute_again(*absent.front()));
+}
+
+std::optional<FoundNotThere> found_not_there(pg::Session& session, const Target& target) {
+  const auto last = find_last_outcome(session, target.bookkeeping, target.id.scope);
+  if (!last || last->error_code != static_cast<int>(ExitCode::history) ||
+      !last->error.starts_with(k_not_there))
+    return std::nullopt;
+  const auto first_line = split(last->error, '\n').front();
+  for (const auto& name : split(first_line.substr(std::string{k_not_there}.size()), ','))
+    if (const auto* migration = target.folder.find(trim(name)))
+      return FoundNotThere{
+          migration, fmt::format("migration {} is recorded as applied, but nothing of it is there, as the "
+                                 "run for release {} found at {}",
+                                 migration->name, last->release, last->at)};
+  return std::nullopt;
 }
 
 // All that stand before the last one, or are recorded already, are meant by --through.
@@ -121,11 +147,19 @@ Failure not_baselined(const Target& target, const History& history, const Judgem
                         "themselves without their history",
                         which_are_there(judgement), target.folder.format->way_around());
     std::vector<std::string> lines;
-    for (const auto& one : judgement.migrations)
-      if (one.kind == Which::mixed)
-        for (const auto& line : one.differences) lines.push_back(one.migration->name + ": " + line);
-    if (!lines.empty()) text += "\n  of others there is a part:";
-    return with(ExitCode::history, text, some_of(lines, 10), record_and_run(target, history, there));
+    std::vector<const Migration*> in_part;
+    for (const auto& one : judgement.migrations) {
+      if (one.kind != Which::mixed) continue;
+      in_part.push_back(one.migration);
+      for (const auto& line : one.differences) lines.push_back(one.migration->name + ": " + line);
+    }
+    if (in_part.empty()) return {ExitCode::history, text, record_and_run(target, history, there)};
+    auto all = there;
+    all.insert(all.end(), in_part.begin(), in_part.end());
+    return with(ExitCode::history, text + "\n  of others there is a part:", some_of(lines, 10),
+                "make by hand what is missing of these, then: " + record_and_run(target, history, all) +
+                    "; or undo by hand what is there of them, then: " +
+                    record_and_run(target, history, there));
   }
   if (judgement.cannot_tell)
     return {ExitCode::history, text + "\n  " + cannot_be_told(*judgement.cannot_tell),

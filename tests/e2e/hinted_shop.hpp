@@ -158,6 +158,9 @@ class HintedShop : public Shop {
     MESSAGE(tried);
     return false;
   }
+
+  std::set<std::string> followed_;  // a hint and its state
+  std::set<std::string> on_the_way_;
 };
 
 }  // namespace testing
