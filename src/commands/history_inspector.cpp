@@ -160,13 +160,16 @@ void Inspector::tell_what_is_there(Finding& finding, const MigrationState& state
     finding.what = fmt::format("is not applied, but everything it makes is there already, exactly: "
                                "{}, or by hand",
                                target_.folder.format->way_around());
-    finding.hint = settle_first_.empty() ? record_and_run(target_, history_, judgement.there()) : settle_first_;
+    finding.hint = record_and_run(target_, history_, judgement.there());
   } else if (state.kind == Kind::mixed) {
     finding.what = "is not applied, but a part of what it makes is there, or in another shape";
     for (const auto& line : some_of(state.differences, k_differences_max)) finding.evidence.push_back(line);
     finding.hint = own_command("resolve " + shell_word(state.migration->name) + " --auto") +
                    " tells what can be done about it";
+  } else {
+    return;
   }
+  if (!settle_first_.empty()) finding.hint = settle_first_;
 }
 
 void Inspector::look_at_pending(pg::Session& session) {

@@ -149,6 +149,10 @@ Corrections Resolve::decide_rolled_back(const std::string& name) {
 
 // Recorded as applied: true? Whether its data was written cannot be seen.
 Corrections Resolve::decide_claim(const HistoryRow& row, Decision decision) {
+  if (migration(row.name) == nullptr) {
+    nothing(row.name, "is recorded as applied, and its script is not in the folder");
+    return {};
+  }
   const auto state = claim(row.name);
   const auto refused = [&](const std::string& why, const Hint& hint) {
     return Failure{ExitCode::history,
@@ -162,8 +166,12 @@ Corrections Resolve::decide_claim(const HistoryRow& row, Decision decision) {
     case Which::no_trace:
       nothing(row.name, "is recorded as applied, and the catalogue shows nothing of it either way");
       return {};
-    case Which::untold:
-      throw refused(cannot_be_told(applied_->why_untold(state)), applied_->why_untold(state).hint);
+    case Which::untold: {
+      const auto why = applied_->why_untold(state);
+      throw refused(cannot_be_told(why),
+                    (why.hint.empty() ? why.hint : why.hint + "; or ") +
+                        "look at what is there, and make what is missing by hand, or by a new migration");
+    }
     case Which::mixed:
       throw refused("not all of it is there: " + missing,
                     "correct what differs by hand, or by a new migration");
@@ -220,6 +228,9 @@ Corrections Resolve::decide_edited(const HistoryRow& row, Decision decision) {
 
 // Made past the history? Then also those beside it that are proven to be.
 Corrections Resolve::decide_pending(const std::string& name) {
+  auto failed = examine_failed(session_, target_, history_, stop_);
+  std::erase_if(failed, [](const auto& one) { return one.outcome == Outcome::resumable; });
+  if (!failed.empty()) throw blocked_by(target_, failed);  // what these have done stands between
   const auto judgement = examine_pending(session_, target_, history_, stop_);
   const auto* state = judgement.find(name);
   const auto refused = [&](const std::string& why, const Hint& hint) {

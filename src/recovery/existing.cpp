@@ -174,9 +174,8 @@ Failure not_baselined(const Target& target, const History& history, const Judgem
                 : fmt::format("\n  it comes closest to what the migrations up to {} make, but:", *closest);
     return with(ExitCode::history, text, judgement.differences,
                 closest == nullptr
-                    ? "is this the right database? if so, and if nobody needs what is there, a person "
-                      "decides: make by hand what the first migration makes, then: " +
-                          own_command("baseline NAME")
+                    ? "is this the right database? if so, a person decides: complete by hand what a migration "
+                      "makes, or undo it where nobody needs it; then: " + own_command("run")
                     : "is this the right database? if so: correct these by hand, then: " +
                           own_command("baseline --through " + shell_word(*closest)) + and_run());
   }
