@@ -66,7 +66,6 @@ void Inspector::look_at_writers(pg::Session& session) {
 
 void Inspector::look_at_failed(pg::Session& session) {
   for (const auto& settlement : examine_failed(session, target_, history_, stop_)) {
-    has_begun_one_ = has_begun_one_ || settlement.outcome != Outcome::rolled_back;
     const bool is_ours_at_work = run_is_at_work() && history_.steps.contains(settlement.row->id);
     const bool is_running = settlement.outcome == Outcome::running || is_ours_at_work;
     const bool by_itself = settlement.proven && target_.settings.repair == Repair::automatic &&
@@ -118,12 +117,9 @@ void Inspector::look_at_applied() {
            ExitCode::done});
 }
 
-// What a failed migration has changed of those before it is no fault of theirs.
 void Inspector::look_at_marked(pg::Session& session) {
   std::set<std::string> hollow;
-  const auto judgement =
-      has_begun_one_ ? Judgement{} : examine_applied(session, target_, history_, stop_);
-  for (const auto& one : judgement.migrations) {
+  for (const auto& one : examine_applied(session, target_, history_, stop_).migrations) {
     const bool is_absent = one.kind == MigrationState::Kind::absent;
     if (!is_absent && one.kind != MigrationState::Kind::mixed) continue;
     const auto name = one.migration->name;
@@ -134,9 +130,8 @@ void Inspector::look_at_marked(pg::Session& session) {
          is_absent ? "is recorded as applied, but nothing of it is there"
                    : "is recorded as applied, but not all of it is there",
          some_of(one.differences, k_differences_max),
-         is_absent
-             ? execute_again(*one.migration)
-             : "correct what differs by hand, or by a new migration",
+         is_absent ? execute_again(*one.migration)
+                   : "correct what differs by hand, or by a new migration",
          ExitCode::history});
   }
   for (const auto& row : history_.rows) {
@@ -163,7 +158,8 @@ void Inspector::tell_what_is_there(Finding& finding, const MigrationState& state
     finding.hint = record_and_run(target_, history_, judgement.there());
   } else if (state.kind == Kind::mixed) {
     finding.what = "is not applied, but a part of what it makes is there, or in another shape";
-    for (const auto& line : some_of(state.differences, k_differences_max)) finding.evidence.push_back(line);
+    for (const auto& line : some_of(state.differences, k_differences_max))
+      finding.evidence.push_back(line);
     finding.hint = own_command("resolve " + shell_word(state.migration->name) + " --auto") +
                    " tells what can be done about it";
   } else {
@@ -173,9 +169,8 @@ void Inspector::tell_what_is_there(Finding& finding, const MigrationState& state
 }
 
 void Inspector::look_at_pending(pg::Session& session) {
-  const auto existing = history_.exists()
-                            ? examine_pending(session, target_, history_, stop_)
-                            : Judgement{};
+  const auto existing =
+      history_.exists() ? examine_pending(session, target_, history_, stop_) : Judgement{};
   for (const auto* migration : pending_of(target_.folder, history_)) {
     if (states_.contains(migration->name)) continue;
     Finding finding{"pending", migration->name,    "is not applied",

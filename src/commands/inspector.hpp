@@ -44,8 +44,7 @@ class Inspector {
   Stop& stop_;
   StatusReport report_;
   bool folder_is_readable_ = true;
-  bool has_begun_one_ = false;  // which failed, and of which something may be there
-  Hint settle_first_;           // what no run settles by itself, and stands in the way of all else
+  Hint settle_first_;  // what no run settles by itself, and stands in the way of all else
   Target target_;
   History history_;
   std::map<std::string, std::string> states_;  // of migrations that are not simply applied

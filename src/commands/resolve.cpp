@@ -85,7 +85,8 @@ MigrationState Resolve::claim(const std::string& name) {
 
 bool Resolve::is_edited(const HistoryRow& row) const {
   const auto* found = migration(row.name);
-  return found != nullptr && !row.checksum.empty() && !target_.folder.has_content(*found, row.checksum);
+  return found != nullptr && !row.checksum.empty() &&
+         !target_.folder.has_content(*found, row.checksum);
 }
 
 Corrections Resolve::decide(const std::string& name, Decision decision) {
@@ -162,15 +163,18 @@ Corrections Resolve::decide_claim(const HistoryRow& row, Decision decision) {
   };
   const auto missing = join(some_of(state.differences, k_differences_max), "; ");
   switch (state.kind) {
-    case Which::there: nothing(row.name, "is recorded as applied, and all of it is there"); return {};
+    case Which::there:
+      nothing(row.name, "is recorded as applied, and all of it is there");
+      return {};
     case Which::no_trace:
       nothing(row.name, "is recorded as applied, and the catalogue shows nothing of it either way");
       return {};
     case Which::untold: {
       const auto why = applied_->why_untold(state);
-      throw refused(cannot_be_told(why),
-                    (why.hint.empty() ? why.hint : why.hint + "; or ") +
-                        "look at what is there, and make what is missing by hand, or by a new migration");
+      throw refused(
+          cannot_be_told(why),
+          (why.hint.empty() ? why.hint : why.hint + "; or ") +
+              "look at what is there, and make what is missing by hand, or by a new migration");
     }
     case Which::mixed:
       throw refused("not all of it is there: " + missing,
@@ -178,10 +182,12 @@ Corrections Resolve::decide_claim(const HistoryRow& row, Decision decision) {
     case Which::absent: break;
   }
   if (decision == Decision::automatic && state.changes_data)
-    throw refused("nothing of it is there as far as can be seen, and it changes data, too: " + missing,
+    throw refused("nothing of it is there as far as can be seen, and it changes data, too: " +
+                      missing,
                   "look at its data; if that was not changed either: " +
                       own_command("resolve " + shell_word(row.name) + " --rolled-back"));
-  log::info(fmt::format("{} is recorded as applied, but nothing of it is there: {}", row.name, missing));
+  log::info(
+      fmt::format("{} is recorded as applied, but nothing of it is there: {}", row.name, missing));
   const auto taken_back = [](const HistoryRow& one) {
     return Correction{.name = one.name,
                       .row_ids = {one.id},
@@ -220,7 +226,8 @@ Corrections Resolve::decide_edited(const HistoryRow& row, Decision decision) {
                              join(some_of(state.differences, k_differences_max), "; ");
   throw Failure{
       ExitCode::history,
-      fmt::format("migration {} was edited after it was applied, and {}; nothing was changed", row.name, why),
+      fmt::format("migration {} was edited after it was applied, and {}; nothing was changed",
+                  row.name, why),
       "undo the edit, and write a new migration that does what it should do; or, if you know that "
       "the database is as it should be, accept this one file: " +
           own_command("resolve " + shell_word(row.name) + " --applied")};
@@ -235,7 +242,8 @@ Corrections Resolve::decide_pending(const std::string& name) {
   const auto* state = judgement.find(name);
   const auto refused = [&](const std::string& why, const Hint& hint) {
     return Failure{ExitCode::history,
-                   fmt::format("migration {} is not settled, nothing was changed: {}", name, why), hint};
+                   fmt::format("migration {} is not settled, nothing was changed: {}", name, why),
+                   hint};
   };
   const auto by_person = "look at what is there; if all of it is done: " +
                          own_command("resolve " + shell_word(name) + " --applied") +
@@ -259,8 +267,9 @@ Corrections Resolve::decide_pending(const std::string& name) {
     case Which::there: break;
   }
   if (state->changes_data)
-    throw refused("what it makes is there, but it changes data, too, and whether that was done cannot be seen",
-                  by_person);
+    throw refused(
+        "what it makes is there, but it changes data, too, and whether that was done cannot be seen",
+        by_person);
   Corrections corrections{as_applied(name, "all of it is there")};
   for (const auto& one : judgement.migrations)
     if (one.kind == Which::there && one.migration->name != name && !one.changes_data)
@@ -285,7 +294,8 @@ Corrections Resolve::decide_failed(const HistoryRow& failed) {
     const bool is_applied = one.outcome == Outcome::applied;
     if (!is_applied && one.outcome != Outcome::rolled_back) return false;
     tell(one);
-    corrections.push_back(is_applied ? as_applied(name, one.because) : as_rolled_back(name, one.because));
+    corrections.push_back(is_applied ? as_applied(name, one.because)
+                                     : as_rolled_back(name, one.because));
     if (is_applied && one.migration != nullptr) done.push_back(one.migration);
     return true;
   };
@@ -299,8 +309,8 @@ Corrections Resolve::decide_failed(const HistoryRow& failed) {
 }
 
 void Resolve::add_pending_there(Corrections& corrections, const Judge::Migrations& done) {
-  const auto judgement = Judge{session_, target_, stop_}.migrations(
-      done, pending_of(target_.folder, history_), false);
+  const auto judgement =
+      Judge{session_, target_, stop_}.migrations(done, pending_of(target_.folder, history_), false);
   for (const auto& one : judgement.migrations)
     if (one.kind == Which::there && !one.changes_data)
       corrections.push_back(as_applied(one.migration->name, "all of it is there, too"));

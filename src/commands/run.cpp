@@ -243,11 +243,11 @@ History Run::settled_history(const Lease& lease) {
 
 Plan Run::planned(const History& history) {
   if (!history.foreign_tables.empty())
-    throw not_baselined(target_, history,
-                        examine_pending(session_, target_, history, stop_));
+    throw not_baselined(target_, history, examine_pending(session_, target_, history, stop_));
   refuse_what_is_not_there(history);
   auto plan = make_plan(target_.folder, history, target_.settings);
-  if (!plan.blocking.empty()) throw blocked_by(target_, examine_failed(session_, target_, history, stop_));
+  if (!plan.blocking.empty())
+    throw blocked_by(target_, examine_failed(session_, target_, history, stop_));
   for (const auto& warning : plan.warnings) log::warn(warning);
   if (!plan.pending.empty())
     log::info(fmt::format("{} of {} to apply to {}, schema {}", plan.pending.size(), count_of_all(),

@@ -80,7 +80,8 @@ std::vector<Discrepancy> renamed(const Folder& folder, const Rows& applied, cons
     });
     if (old == gone.end() || !does_something(migration)) continue;
     names += " " + shell_word(migration.name);
-    found.push_back({Discrepancy::Kind::renamed, migration.name,
+    found.push_back({Discrepancy::Kind::renamed,
+                     migration.name,
                      fmt::format("migration {} was renamed to {} after it was applied; it is not "
                                  "executed again",
                                  old->first, migration.name),

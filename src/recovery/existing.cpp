@@ -24,7 +24,8 @@ std::string which_are_there(const Judgement& judgement) {
   if (there.size() == 1) return "migration " + there.front()->name;
   if (there.size() == all) return fmt::format("each of the {} migrations", all);
   const auto is_first = [&](std::size_t i) {
-    return judgement.migrations[i].kind == Which::there || judgement.migrations[i].kind == Which::no_trace;
+    return judgement.migrations[i].kind == Which::there ||
+           judgement.migrations[i].kind == Which::no_trace;
   };
   std::size_t first = 0;
   while (first < all && is_first(first)) ++first;
@@ -32,7 +33,8 @@ std::string which_are_there(const Judgement& judgement) {
     return fmt::format("each of the first {} of {} migrations", first, all);
   std::vector<std::string> names;
   for (const auto* one : there) names.push_back(one->name);
-  return fmt::format("{} of {} migrations ({})", there.size(), all, shortened(join(names, ", "), k_names_max));
+  return fmt::format("{} of {} migrations ({})", there.size(), all,
+                     shortened(join(names, ", "), k_names_max));
 }
 
 // One that is there in part only stands before one that is there.
@@ -43,6 +45,13 @@ bool has_gap_of_parts(const Judgement& judgement) {
     is_part = is_part || one.kind == Which::mixed;
   }
   return false;
+}
+
+// The run then tells what can be recorded.
+Hint complete_or_undo() {
+  return "a person decides: complete by hand what a migration makes, or undo by hand what is there of "
+         "it where nobody needs that; then: " +
+         own_command("run");
 }
 
 Failure with(ExitCode code, std::string text, const std::vector<std::string>& lines, Hint hint) {
@@ -76,10 +85,11 @@ Judgement examine_applied(pg::Session& session, const Target& target, const Hist
                           const Stop& stop) {
   Judge judge{session, target, stop};
   const auto applied = applied_in_order(history, target.folder);
-  auto with_pending = applied;
-  for (const auto* one : pending_of(target.folder, history)) with_pending.push_back(one);
-  auto judgement = judge.migrations({}, with_pending, true);
-  if (judgement.cannot_tell && with_pending.size() > applied.size())
+  auto with_others = applied;
+  for (const auto& one : target.folder.migrations)
+    if (history.applied(one.name) == nullptr && !one.file_missing) with_others.push_back(&one);
+  auto judgement = judge.migrations({}, with_others, true);
+  if (judgement.cannot_tell && with_others.size() > applied.size())
     return judge.migrations({}, applied, true);
   judgement.migrations.resize(applied.size());
   return judgement;
@@ -113,9 +123,10 @@ std::optional<FoundNotThere> found_not_there(pg::Session& session, const Target&
   for (const auto& name : split(first_line.substr(std::string{k_not_there}.size()), ','))
     if (const auto* migration = target.folder.find(trim(name)))
       return FoundNotThere{
-          migration, fmt::format("migration {} is recorded as applied, but nothing of it is there, as the "
-                                 "run for release {} found at {}",
-                                 migration->name, last->release, last->at)};
+          migration,
+          fmt::format("migration {} is recorded as applied, but nothing of it is there, as the "
+                      "run for release {} found at {}",
+                      migration->name, last->release, last->at)};
   return std::nullopt;
 }
 
@@ -132,7 +143,8 @@ Hint record_and_run(const Target& target, const History& history,
   }
   std::string names;
   for (const auto* one : there) names += " " + shell_word(one->name);
-  return own_command("baseline" + (is_through ? " --through " + shell_word(last) : names)) + and_run();
+  return own_command("baseline" + (is_through ? " --through " + shell_word(last) : names)) +
+         and_run();
 }
 
 Failure not_baselined(const Target& target, const History& history, const Judgement& judgement) {
@@ -147,42 +159,39 @@ Failure not_baselined(const Target& target, const History& history, const Judgem
                         "themselves without their history",
                         which_are_there(judgement), target.folder.format->way_around());
     std::vector<std::string> lines;
-    std::vector<const Migration*> in_part;
-    for (const auto& one : judgement.migrations) {
-      if (one.kind != Which::mixed) continue;
-      in_part.push_back(one.migration);
-      for (const auto& line : one.differences) lines.push_back(one.migration->name + ": " + line);
-    }
-    if (in_part.empty()) return {ExitCode::history, text, record_and_run(target, history, there)};
-    auto all = there;
-    all.insert(all.end(), in_part.begin(), in_part.end());
+    for (const auto& one : judgement.migrations)
+      if (one.kind == Which::mixed)
+        for (const auto& line : one.differences) lines.push_back(one.migration->name + ": " + line);
+    if (lines.empty()) return {ExitCode::history, text, record_and_run(target, history, there)};
     return with(ExitCode::history, text + "\n  of others there is a part:", some_of(lines, 10),
-                "make by hand what is missing of these, then: " + record_and_run(target, history, all) +
-                    "; or undo by hand what is there of them, then: " +
-                    record_and_run(target, history, there));
+                complete_or_undo());
   }
   if (judgement.cannot_tell)
-    return {ExitCode::history, text + "\n  " + cannot_be_told(*judgement.cannot_tell),
-            (judgement.cannot_tell->hint == Hint{} ? Hint{} : judgement.cannot_tell->hint + "; ") +
-                "is this the right database? if so, and if the migrations made these tables, record "
-                "them by name: " + own_command("baseline NAME... --force --because \"...\"")};
+    return {
+        ExitCode::history, text + "\n  " + cannot_be_told(*judgement.cannot_tell),
+        (judgement.cannot_tell->hint == Hint{} ? Hint{} : judgement.cannot_tell->hint + "; ") +
+            "is this the right database? if so, and if the migrations made these tables, record "
+            "them by name: " +
+            own_command("baseline NAME... --force --because \"...\"")};
   if (!judgement.fits) {
-    const auto* closest =
-        judgement.closest == 0 ? nullptr : &judgement.migrations[judgement.closest - 1].migration->name;
+    const auto* closest = judgement.closest == 0
+                              ? nullptr
+                              : &judgement.migrations[judgement.closest - 1].migration->name;
     text += closest == nullptr
                 ? "\n  the migrations would start with an empty schema, but:"
-                : fmt::format("\n  it comes closest to what the migrations up to {} make, but:", *closest);
+                : fmt::format("\n  it comes closest to what the migrations up to {} make, but:",
+                              *closest);
     return with(ExitCode::history, text, judgement.differences,
                 closest == nullptr
-                    ? "is this the right database? if so, a person decides: complete by hand what a migration "
-                      "makes, or undo it where nobody needs it; then: " + own_command("run")
+                    ? "is this the right database? if so, " + complete_or_undo()
                     : "is this the right database? if so: correct these by hand, then: " +
                           own_command("baseline --through " + shell_word(*closest)) + and_run());
   }
   return {ExitCode::history, text + "\n  none of them is what a migration of this folder makes",
           "is this the right database? if so: give the app a schema of its own (?schema= or "
           "migrations.schema); or, if the tables are to stay beside it, begin a history that holds "
-          "nothing yet: " + own_command("baseline --none")};
+          "nothing yet: " +
+              own_command("baseline --none")};
 }
 
 }  // namespace schemagate

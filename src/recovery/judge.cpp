@@ -93,7 +93,8 @@ const MigrationState* Judgement::find(const std::string& name) const {
   return nullptr;
 }
 
-// When one was recorded tells nothing where it was not executed: it goes by its place in the folder.
+// When one was recorded tells nothing where it was not executed: it goes by its place in the
+// folder.
 Judge::Migrations applied_in_order(const History& history, const Folder& folder) {
   Judge::Migrations all;
   std::set<std::string> executed;
@@ -118,12 +119,14 @@ const Snapshot& Judge::live() try {
   return *live_snapshot_;
 } catch (const pg::Error& e) {
   if (e.sqlstate != "55P03") throw;
-  throw CannotTell{"somebody holds a table by an exclusive lock", own_command("status") + " looks again"};
+  throw CannotTell{"somebody holds a table by an exclusive lock",
+                   own_command("status") + " looks again"};
 }
 
 void Judge::tell_progress(std::size_t number, std::size_t count) {
   if (quiet_.passed() && reminder_.is_due("replaying"))
-    log::info(fmt::format("replaying the migrations in a scratch database: {} of {}", number, count));
+    log::info(
+        fmt::format("replaying the migrations in a scratch database: {} of {}", number, count));
 }
 
 // What is the same, but was printed by a server that had read it from a dump, becomes what is
@@ -191,8 +194,9 @@ Stages Judge::replayed(Replay& replay, const Migrations& before, const Migration
   for (std::size_t i = 0; i < asked.size(); ++i) {
     const auto failed = replay.execute(*asked[i]);
     if (!failed.empty())
-      judgement.migrations[i].untold = fmt::format("its statement {} fails in an empty database: {}",
-                                                   failed.front().number, failed.front().reason);
+      judgement.migrations[i].untold =
+          fmt::format("its statement {} fails in an empty database: {}", failed.front().number,
+                      failed.front().reason);
     stages.set(i + 1, replay.snapshot());
     tell_progress(++number, count);
   }
@@ -251,7 +255,8 @@ void Judge::judge_selection(const Migrations& before, const Migrations& asked, c
     const auto left = differences(wanted, live, names);
     const auto kind = !left.empty() ? Which::mixed : is_done(i) ? Which::there : Which::absent;
     set_state(judgement.migrations[i], kind,
-              kind == Which::absent ? differences(stages.last(), live, names) : left, names.empty());
+              kind == Which::absent ? differences(stages.last(), live, names) : left,
+              names.empty());
   }
 }
 

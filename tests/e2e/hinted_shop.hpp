@@ -23,7 +23,8 @@ class HintedShop : public Shop {
 
   // How databases of this state are reached.
   std::function<std::string(const TestDatabase&)> url = [](const auto& one) { return one.url(); };
-  // What a person may do whom a hint asks to: SQL, of which one is right; or something in the folder.
+  // What a person may do whom a hint asks to: SQL, of which one is right; or something in the
+  // folder.
   std::vector<std::string> by_hand = {""};
   std::function<void()> in_folder = {};
   std::string names = "1_a";  // which a hint calls NAME
@@ -42,7 +43,8 @@ class HintedShop : public Shop {
     for (const auto& one : Json::parse(seen.out).at("migrations")) {
       const auto name = one.at("name").get<std::string>();
       const auto state = one.at("state").get<std::string>();
-      if (state == "applied" || (state == "pending" && !std::exchange(is_first_pending, false))) continue;
+      if (state == "applied" || (state == "pending" && !std::exchange(is_first_pending, false)))
+        continue;
       check_hints_of("schemagate resolve " + schemagate::shell_word(name) + " --auto");
     }
   }
@@ -80,7 +82,9 @@ class HintedShop : public Shop {
     ChangedFolder& operator=(const ChangedFolder&) = delete;
 
    private:
-    [[nodiscard]] std::filesystem::path as_it_was() const { return shop_.dir().path() / "as-it-was"; }
+    [[nodiscard]] std::filesystem::path as_it_was() const {
+      return shop_.dir().path() / "as-it-was";
+    }
     const HintedShop& shop_;
   };
 
@@ -106,13 +110,17 @@ class HintedShop : public Shop {
 
   // What a hint is about: the same one for the same rows and tables is followed once.
   [[nodiscard]] static std::string state_of(const TestDatabase& at) {
-    const auto has_history = at.value("SELECT to_regclass('_prisma_migrations') IS NOT NULL") == "t";
-    return joined(at.column("SELECT attrelid::regclass || '.' || attname FROM pg_attribute WHERE attnum > 0 AND "
-                            "NOT attisdropped AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = "
-                            "'public'::regnamespace) ORDER BY 1")) +
-           (has_history ? joined(at.column("SELECT concat_ws(' ', migration_name, checksum, finished_at IS NULL, "
-                                           "rolled_back_at IS NULL, logs IS NULL) FROM _prisma_migrations ORDER BY 1"))
-                        : "");
+    const auto has_history =
+        at.value("SELECT to_regclass('_prisma_migrations') IS NOT NULL") == "t";
+    return joined(at.column(
+               "SELECT attrelid::regclass || '.' || attname FROM pg_attribute WHERE attnum > 0 AND "
+               "NOT attisdropped AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = "
+               "'public'::regnamespace) ORDER BY 1")) +
+           (has_history
+                ? joined(at.column(
+                      "SELECT concat_ws(' ', migration_name, checksum, finished_at IS NULL, "
+                      "rolled_back_at IS NULL, logs IS NULL) FROM _prisma_migrations ORDER BY 1"))
+                : "");
   }
 
   // The hints of what `command` said when it was typed `at` this database.
@@ -132,7 +140,8 @@ class HintedShop : public Shop {
     }
   }
 
-  void follow(const TestDatabase& at, const std::vector<Typed>& ways, const std::string& command, int left) {
+  void follow(const TestDatabase& at, const std::vector<Typed>& ways, const std::string& command,
+              int left) {
     for (const auto& way : ways) {
       CHECK_MESSAGE(left >= way.commands, "not settled within three commands: " << way.text);
       if (left < way.commands) continue;
@@ -147,7 +156,8 @@ class HintedShop : public Shop {
 
   // One that settles it all, once the person has done what was asked for; or leads to the next
   // decision, which has one.
-  [[nodiscard]] bool has_a_right_way(const TestDatabase& at, const std::string& hint, int left = k_commands_max) {
+  [[nodiscard]] bool has_a_right_way(const TestDatabase& at, const std::string& hint,
+                                     int left = k_commands_max) {
     for (const auto& sql : by_hand) {
       auto ways = commands_in(hint);
       if (ways.empty()) ways.push_back({"schemagate run", 1});

@@ -34,7 +34,8 @@ void rename_directory(const Shop& shop, const std::string& from, const std::stri
 
 }  // namespace
 
-TEST_CASE("match migrations: what a run has found to be claimed only keeps every gate closed that needs it") {
+TEST_CASE(
+    "match migrations: what a run has found to be claimed only keeps every gate closed that needs it") {
   GateProject image;
   lose_tokens(image);
   CHECK(image.look() == 0);  // the history is believed until a run has looked
@@ -42,9 +43,12 @@ TEST_CASE("match migrations: what a run has found to be claimed only keeps every
         exits(20, "recorded as applied, but nothing of it is there: 2_tokens",
               "hint: schemagate resolve ", " 2_tokens --auto && schemagate run"));
   CHECK(image.look() == 31);
-  CHECK(first_release(image).gate({"--once"}) ==
-        exits(30, "migration 2_tokens is recorded as applied, but nothing of it is there, as the run for release r2",
-              "hint: schemagate resolve ", " 2_tokens --auto && schemagate run"));
+  CHECK(
+      first_release(image).gate({"--once"}) ==
+      exits(
+          30,
+          "migration 2_tokens is recorded as applied, but nothing of it is there, as the run for release r2",
+          "hint: schemagate resolve ", " 2_tokens --auto && schemagate run"));
   image.set("gate.match", "release");
   CHECK(image.look() == 0);
   image.set("gate.match", "migrations");
@@ -53,7 +57,8 @@ TEST_CASE("match migrations: what a run has found to be claimed only keeps every
   image.migration("2_tokens", k_tokens);
 
   SUBCASE("the hint, typed") {
-    CHECK(testing::schemagate(image.arguments("resolve", {"2_tokens", "--auto"}), image.options()) == exits(0));
+    CHECK(testing::schemagate(image.arguments("resolve", {"2_tokens", "--auto"}),
+                              image.options()) == exits(0));
     CHECK(image.look() == 30);
     CHECK(image.run() == exits(0));
   }
@@ -66,7 +71,8 @@ TEST_CASE("match migrations: what a run has found to be claimed only keeps every
   CHECK(image.run() == exits(0, "nothing to do"));
 }
 
-TEST_CASE("a directory that was renamed after it was applied is recognised, and not executed again") {
+TEST_CASE(
+    "a directory that was renamed after it was applied is recognised, and not executed again") {
   const Shop shop;
   shop.migration("1_users", "CREATE TABLE users (id int);");
   shop.migration("2_tokens", "CREATE TABLE tokens (id int);\nINSERT INTO tokens VALUES (1);\n");
@@ -75,9 +81,12 @@ TEST_CASE("a directory that was renamed after it was applied is recognised, and 
   rename_directory(shop, "2_tokens", "2_access_tokens");
   const auto before = shop.rows();
   const std::string hint = "schemagate baseline 2_access_tokens && schemagate run";
-  CHECK(shop.run() ==
-        exits(20, "migration 2_tokens was renamed to 2_access_tokens after it was applied; it is not executed again",
-              "hint: " + hint));
+  CHECK(
+      shop.run() ==
+      exits(
+          20,
+          "migration 2_tokens was renamed to 2_access_tokens after it was applied; it is not executed again",
+          "hint: " + hint));
   CHECK(shop.rows() == before);
   auto seen = shop.status();
   CHECK(seen == exits(20));
@@ -107,7 +116,8 @@ TEST_CASE("resolve --auto records a renamed directory, too, and several are one 
   CHECK(shop.status() == exits(0));
 }
 
-TEST_CASE("one command takes back all that is claimed only, and settles all failed rows that are proven") {
+TEST_CASE(
+    "one command takes back all that is claimed only, and settles all failed rows that are proven") {
   const Shop shop;
   shop.migration("1_a", "CREATE TABLE a (id int);\nCREATE TABLE aa (id int);\n");
   shop.migration("2_b", "CREATE TABLE b (id int);\nCREATE TABLE bb (id int);\n");

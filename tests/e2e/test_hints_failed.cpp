@@ -8,7 +8,7 @@ namespace {
 
 struct Left {
   const char* what;
-  const char* sql;                        // what is there
+  const char* sql;  // what is there
   std::vector<std::string> by_hand = {""};
 };
 
@@ -34,8 +34,10 @@ const std::vector<Left> k_of_two = {
     {"a part", "CREATE TABLE a (id int)", {"CREATE TABLE b (id int)", "DROP TABLE a"}},
     {"the later part", "CREATE TABLE b (id int)", {"CREATE TABLE a (id int)", "DROP TABLE b"}},
     {"all", "CREATE TABLE a (id int); CREATE TABLE b (id int)"},
-    {"all, and the next one", "CREATE TABLE a (id int); CREATE TABLE b (id int); CREATE TABLE next (id int)"},
-    {"another shape", "CREATE TABLE a (id text); CREATE TABLE b (id int)",
+    {"all, and the next one",
+     "CREATE TABLE a (id int); CREATE TABLE b (id int); CREATE TABLE next (id int)"},
+    {"another shape",
+     "CREATE TABLE a (id text); CREATE TABLE b (id int)",
      {"ALTER TABLE a ALTER id TYPE int USING id::int", "DROP TABLE a, b"}},
 };
 
@@ -59,20 +61,23 @@ TEST_CASE("hints for a failed row of a script that changes data ask a person, or
       {"all that can be seen", "CREATE TABLE a (id int)"},
   };
   for (const std::string row : {"failed", "killed", "completed"}) {
-    check_each("CREATE TABLE a (id int);\nINSERT INTO t VALUES (1);\nINSERT INTO a VALUES (1);\n", all, row);
+    check_each("CREATE TABLE a (id int);\nINSERT INTO t VALUES (1);\nINSERT INTO a VALUES (1);\n",
+               all, row);
     check_each("INSERT INTO t VALUES (1);\nUPDATE t SET id = 2;\n", {all.front()}, row);
   }
 }
 
 TEST_CASE("hints for a failed row of a script that drops or changes settle it") {
   for (const std::string row : {"failed", "killed"}) {
-    check_each("ALTER TABLE t RENAME COLUMN id TO key;\nALTER TABLE t ADD COLUMN more int;\n",
-               {{"nothing", ""},
-                {"a part", "ALTER TABLE t RENAME COLUMN id TO key", {"ALTER TABLE t ADD COLUMN more int"}},
-                {"all", "ALTER TABLE t RENAME COLUMN id TO key; ALTER TABLE t ADD COLUMN more int"}},
-               row);
+    check_each(
+        "ALTER TABLE t RENAME COLUMN id TO key;\nALTER TABLE t ADD COLUMN more int;\n",
+        {{"nothing", ""},
+         {"a part", "ALTER TABLE t RENAME COLUMN id TO key", {"ALTER TABLE t ADD COLUMN more int"}},
+         {"all", "ALTER TABLE t RENAME COLUMN id TO key; ALTER TABLE t ADD COLUMN more int"}},
+        row);
     check_each("DROP TABLE t;\nCREATE TABLE a (id int);\n",
-               {{"nothing", ""}, {"a part", "DROP TABLE t", {"CREATE TABLE a (id int)", "CREATE TABLE t (id int)"}}},
+               {{"nothing", ""},
+                {"a part", "DROP TABLE t", {"CREATE TABLE a (id int)", "CREATE TABLE t (id int)"}}},
                row);
   }
 }
@@ -106,6 +111,8 @@ TEST_CASE("hints for several failed rows settle all of them") {
   shop.row("1_a", "failed");
   shop.row("2_b", "failed");
   SUBCASE("of the second one nothing is there") {}
-  SUBCASE("all is there") { shop.database().execute("CREATE TABLE c (id int); CREATE TABLE d (id int)"); }
+  SUBCASE("all is there") {
+    shop.database().execute("CREATE TABLE c (id int); CREATE TABLE d (id int)");
+  }
   shop.check_hints();
 }

@@ -78,7 +78,9 @@ TEST_CASE("hints for tables without a history settle that, or ask whether the da
     shop.by_hand = {"ALTER TABLE a ALTER id TYPE int USING id::int", "DROP TABLE a"};
   }
   SUBCASE("foreign tables") { make(shop, {"CREATE TABLE other (id int)"}); }
-  SUBCASE("all and foreign tables") { make(shop, {k_a, k_b, k_c, k_new, "CREATE TABLE other (id int)"}); }
+  SUBCASE("all and foreign tables") {
+    make(shop, {k_a, k_b, k_c, k_new, "CREATE TABLE other (id int)"});
+  }
   SUBCASE("a script that changes data") {
     shop.migration("2_b", "CREATE TABLE b (id int);\nINSERT INTO b VALUES (1);\n");
     make(shop, {k_a, "CREATE TABLE b (id int)"});
@@ -90,7 +92,8 @@ TEST_CASE("hints for tables without a history settle that, or ask whether the da
   shop.check_hints();
 }
 
-TEST_CASE("hints for migrations that were pushed past the history record them, and apply the others") {
+TEST_CASE(
+    "hints for migrations that were pushed past the history record them, and apply the others") {
   HintedShop shop;
   fill(shop);
   shop.row("1_a", "applied");
@@ -258,10 +261,11 @@ TEST_CASE("hints where the manifest forbids a scratch database say so, or ask a 
 TEST_CASE("hints for a role that may not create databases say so, or ask a person") {
   const TestRole role{"typist"};
   check_doubts([&](auto& shop) {
-    shop.database().execute("DO $$ DECLARE one regclass; BEGIN FOR one IN SELECT oid FROM pg_class WHERE "
-                            "relkind = 'r' AND relnamespace = 'public'::regnamespace LOOP EXECUTE "
-                            "format('ALTER TABLE %s OWNER TO " +
-                            role.name() + "', one); END LOOP; END $$");
+    shop.database().execute(
+        "DO $$ DECLARE one regclass; BEGIN FOR one IN SELECT oid FROM pg_class WHERE "
+        "relkind = 'r' AND relnamespace = 'public'::regnamespace LOOP EXECUTE "
+        "format('ALTER TABLE %s OWNER TO " +
+        role.name() + "', one); END LOOP; END $$");
     shop.url = [&](const auto& one) {
       one.execute("ALTER DATABASE " + one.name() + " OWNER TO " + role.name());
       return one.url_as(role.name());

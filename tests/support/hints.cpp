@@ -43,7 +43,8 @@ std::vector<std::string> hints_in(const std::string& printed) {
 
 std::vector<Typed> commands_in(const std::string& hint) {
   std::vector<Typed> all;
-  for (std::size_t at = hint.find(k_program); at != std::string::npos; at = hint.find(k_program, at)) {
+  for (std::size_t at = hint.find(k_program); at != std::string::npos;
+       at = hint.find(k_program, at)) {
     Typed typed;
     for (std::optional<std::string> rest = hint.substr(at); rest;) {
       const auto one = command_at(*rest);

@@ -74,9 +74,8 @@ struct LastOutcome {
   std::string error;
   std::string at;
 };
-[[nodiscard]] std::optional<LastOutcome> find_last_outcome(pg::Session& session,
-                                                           const Bookkeeping& bookkeeping,
-                                                           const std::string& scope);
+[[nodiscard]] std::optional<LastOutcome>
+find_last_outcome(pg::Session& session, const Bookkeeping& bookkeeping, const std::string& scope);
 
 void mark_running(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
                   const std::string& digest, const std::string& run_id);

@@ -15,8 +15,8 @@ namespace schemagate {
 // The pending ones: made past the history?
 [[nodiscard]] Judgement examine_pending(pg::Session& session, const Target& target,
                                         const History& history, const Stop& stop);
-// Those recorded as applied: really there, but for what a pending one that was made past the history
-// has changed of it?
+// Those recorded as applied: really there, but for what others have changed of it that were made
+// past the history, or failed half-way?
 [[nodiscard]] Judgement examine_applied(pg::Session& session, const Target& target,
                                         const History& history, const Stop& stop);
 
