@@ -4,6 +4,7 @@
 
 #include "schemagate/lease/statements.hpp"
 #include "schemagate/migrate/verify.hpp"
+#include "schemagate/recovery/existing.hpp"
 
 namespace schemagate {
 namespace {
@@ -172,7 +173,12 @@ GateView look_through_gate(pg::Session& session, const Target& target, bool has_
         "a run of this version brings them up to date: " + own_command("run"));
   evidence.marker = find_marker(session, bookkeeping, target.id);
   evidence.is_run_at_work = is_lease_held(session, target);
-  return judged(session, target, evidence);
+  auto view = judged(session, target, evidence);
+  if (!by_history || view.state != State::open) return view;
+  // A history is believed until a run has found that it is not so.
+  if (const auto found = found_not_there(session, target))
+    return closed(found->what, execute_again(*found->migration));
+  return view;
 }
 
 }  // namespace schemagate

@@ -29,6 +29,7 @@ const char* state_of(Outcome outcome) {
 
 const char* state_of(Discrepancy::Kind kind) {
   switch (kind) {
+    case Discrepancy::Kind::renamed: return "renamed";
     case Discrepancy::Kind::edited: return "edited";
     case Discrepancy::Kind::missing: return "not-in-folder";
     case Discrepancy::Kind::out_of_order: return "out-of-order";
@@ -70,6 +71,7 @@ void Inspector::look_at_failed(pg::Session& session) {
     const bool is_running = settlement.outcome == Outcome::running || is_ours_at_work;
     const bool by_itself = settlement.proven && target_.settings.repair == Repair::automatic &&
                            target_.settings.tool != Tool::command;
+    if (settle_first_.empty() && !by_itself) settle_first_ = settlement.hint;
     auto evidence = describe(settlement);
     evidence.erase(evidence.begin());
     const auto* state = is_running ? "running" : state_of(settlement.outcome);
@@ -133,7 +135,7 @@ void Inspector::look_at_marked(pg::Session& session) {
                    : "is recorded as applied, but not all of it is there",
          some_of(one.differences, k_differences_max),
          is_absent ? execute_again(*one.migration)
-                   : "make what is missing by hand, or by a new migration",
+                   : "correct what differs by hand, or by a new migration",
          ExitCode::history});
   }
   for (const auto& row : history_.rows) {
@@ -164,7 +166,10 @@ void Inspector::tell_what_is_there(Finding& finding, const MigrationState& state
       finding.evidence.push_back(line);
     finding.hint = own_command("resolve " + shell_word(state.migration->name) + " --auto") +
                    " tells what can be done about it";
+  } else {
+    return;
   }
+  if (!settle_first_.empty()) finding.hint = settle_first_;
 }
 
 void Inspector::look_at_pending(pg::Session& session) {

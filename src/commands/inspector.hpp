@@ -51,6 +51,7 @@ class Inspector {
   Look look_;
   StatusReport report_;
   bool folder_is_readable_ = true;
+  Hint settle_first_;  // what no run settles by itself, and stands in the way of all else
   Target target_;
   History history_;
   Drift drift_;

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "correcting.hpp"
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
@@ -56,7 +58,8 @@ class Resolve : Correcting {
   Corrections decide_claim(const HistoryRow& row, Decision decision);
   Corrections decide_edited(const HistoryRow& row, Decision decision);
   Corrections decide_pending(const std::string& name);
-  void add_others_there(Corrections& corrections, const Migration& settled);
+  Corrections decide_failed(const HistoryRow& failed);
+  void add_pending_there(Corrections& corrections, const Judge::Migrations& done);
   [[nodiscard]] bool is_edited(const HistoryRow& row) const;
   // What is really there of one that is recorded as applied.
   [[nodiscard]] MigrationState claim(const std::string& name);
@@ -155,6 +158,10 @@ Corrections Resolve::decide_rolled_back(const std::string& name) {
 
 // Recorded as applied: true? Whether its data was written cannot be seen.
 Corrections Resolve::decide_claim(const HistoryRow& row, Decision decision) {
+  if (migration(row.name) == nullptr) {
+    nothing(row.name, "is recorded as applied, and its script is not in the folder");
+    return {};
+  }
   const auto state = claim(row.name);
   const auto refused = [&](const std::string& why, const Hint& hint) {
     return Failure{ExitCode::history,
@@ -170,23 +177,36 @@ Corrections Resolve::decide_claim(const HistoryRow& row, Decision decision) {
     case Which::no_trace:
       nothing(row.name, "is recorded as applied, and the catalogue shows nothing of it either way");
       return {};
-    case Which::untold:
-      throw refused(cannot_be_told(applied_->why_untold(state)), applied_->why_untold(state).hint);
+    case Which::untold: {
+      const auto why = applied_->why_untold(state);
+      throw refused(
+          cannot_be_told(why),
+          (why.hint.empty() ? why.hint : why.hint + "; or ") +
+              "look at what is there, and make what is missing by hand, or by a new migration");
+    }
     case Which::mixed:
       throw refused("not all of it is there: " + missing,
-                    "make what is missing by hand, or by a new migration");
+                    "correct what differs by hand, or by a new migration");
     case Which::absent: break;
   }
   if (decision == Decision::automatic && state.changes_data)
     throw refused("nothing of it is there as far as can be seen, and it changes data, too: " +
                       missing,
-                  "if its data was not changed either: " +
+                  "look at its data; if that was not changed either: " +
                       own_command("resolve " + shell_word(row.name) + " --rolled-back"));
   log::info(
       fmt::format("{} is recorded as applied, but nothing of it is there: {}", row.name, missing));
-  return {{.name = row.name,
-           .row_ids = {row.id},
-           .because = "recorded as applied, but nothing of it is there"}};
+  const auto taken_back = [](const HistoryRow& one) {
+    return Correction{.name = one.name,
+                      .row_ids = {one.id},
+                      .because = "recorded as applied, but nothing of it is there"};
+  };
+  Corrections corrections{taken_back(row)};
+  if (decision == Decision::automatic)
+    for (const auto& one : applied_->migrations)
+      if (one.kind == Which::absent && one.migration->name != row.name && !one.changes_data)
+        corrections.push_back(taken_back(*history_.applied(one.migration->name)));
+  return corrections;
 }
 
 // The file says something else than what was applied. The row takes its checksum over where the
@@ -222,6 +242,9 @@ Corrections Resolve::decide_edited(const HistoryRow& row, Decision decision) {
 
 // Made past the history? Then also those beside it that are proven to be.
 Corrections Resolve::decide_pending(const std::string& name) {
+  auto failed = examine_failed(session_, target_, history_, stop_);
+  std::erase_if(failed, [](const auto& one) { return one.outcome == Outcome::resumable; });
+  if (!failed.empty()) throw blocked_by(target_, failed);  // what these have done stands between
   const auto judgement = examine_pending(session_, target_, history_, stop_);
   const auto* state = judgement.find(name);
   const auto refused = [&](const std::string& why, const Hint& hint) {
@@ -261,39 +284,55 @@ Corrections Resolve::decide_pending(const std::string& name) {
   return corrections;
 }
 
-void Resolve::add_others_there(Corrections& corrections, const Migration& settled) {
-  auto before = applied_in_order(history_, target_.folder);
-  before.push_back(&settled);
-  const auto judgement = Judge{session_, target_, stop_}.migrations(
-      before, pending_of(target_.folder, history_), false);
+// With the others that are told by the same look: one command settles what can be settled.
+Corrections Resolve::decide_failed(const HistoryRow& failed) {
+  const auto settlements = examine_failed(session_, target_, history_, stop_);
+  const auto own = std::find_if(settlements.begin(), settlements.end(),
+                                [&](const auto& one) { return one.row == &failed; });
+  if (own == settlements.end()) throw std::logic_error{"a failed row without settlement"};
+  if (own->outcome == Outcome::resumable) {
+    nothing(failed.name, "is continued by the next run");
+    return {};
+  }
+  Corrections corrections;
+  auto done = applied_in_order(history_, target_.folder);
+  const auto add = [&](const Settlement& one) {
+    const auto& name = one.row->name;
+    const bool is_applied = one.outcome == Outcome::applied;
+    if (!is_applied && one.outcome != Outcome::rolled_back) return false;
+    tell(one);
+    corrections.push_back(is_applied ? as_applied(name, one.because)
+                                     : as_rolled_back(name, one.because));
+    if (is_applied && one.migration != nullptr) done.push_back(one.migration);
+    return true;
+  };
+  if (!add(*own)) throw undecided(*own);
+  for (const auto& one : settlements)
+    if (std::none_of(corrections.begin(), corrections.end(),
+                     [&](const auto& other) { return other.name == one.row->name; }))
+      (void)add(one);
+  if (own->outcome == Outcome::applied) add_pending_there(corrections, done);
+  return corrections;
+}
+
+void Resolve::add_pending_there(Corrections& corrections, const Judge::Migrations& done) {
+  const auto judgement =
+      Judge{session_, target_, stop_}.migrations(done, pending_of(target_.folder, history_), false);
   for (const auto& one : judgement.migrations)
     if (one.kind == Which::there && !one.changes_data)
       corrections.push_back(as_applied(one.migration->name, "all of it is there, too"));
 }
 
 Corrections Resolve::decide_by_evidence(const std::string& name) {
-  const auto* failed = last_row(name, true);
-  const auto* done = history_.applied(name);
-  if (failed == nullptr && done != nullptr)
+  if (!history_.foreign_tables.empty())
+    throw not_baselined(target_, history_, examine_pending(session_, target_, history_, stop_));
+  if (const auto* failed = last_row(name, true)) return decide_failed(*failed);
+  if (const auto* done = history_.applied(name))
     return is_edited(*done) ? decide_edited(*done, Decision::automatic)
                             : decide_claim(*done, Decision::automatic);
-  if (failed == nullptr && migration(name) == nullptr) {
-    nothing(name, "is rolled back, and its directory is gone");
-    return {};
-  }
-  if (failed == nullptr) return decide_pending(name);
-  const auto settlement = settlement_of(name, failed);
-  switch (settlement.outcome) {
-    case Outcome::applied: {
-      tell(settlement);
-      Corrections corrections{as_applied(name, settlement.because)};
-      if (settlement.migration != nullptr) add_others_there(corrections, *settlement.migration);
-      return corrections;
-    }
-    case Outcome::rolled_back: tell(settlement); return {as_rolled_back(name, settlement.because)};
-    case Outcome::resumable: nothing(name, "is continued by the next run"); return {};
-    default: throw undecided(settlement);
-  }
+  if (migration(name) != nullptr) return decide_pending(name);
+  nothing(name, "is rolled back, and its directory is gone");
+  return {};
 }
 
 }  // namespace

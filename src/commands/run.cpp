@@ -184,7 +184,7 @@ bool Run::is_done_already() {
   const auto history = target_.history()->read(session_);
   if (marker->history_oid != history.oid ||
       !not_applied(target_.folder, history, target_.settings.edited).empty() ||
-      !is_allowed(history))
+      !is_allowed(history) || found_not_there(session_, target_))
     return false;
   for (const auto& row : history.rows)
     if (row.failed())

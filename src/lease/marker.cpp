@@ -73,6 +73,14 @@ std::optional<NewerRelease> find_newer_release(pg::Session& session, const Bookk
   return NewerRelease{rows[0].text(0), rows[0].text(1)};
 }
 
+std::optional<LastOutcome> find_last_outcome(pg::Session& session, const Bookkeeping& bookkeeping,
+                                             const std::string& scope) {
+  const auto rows = session.query(bookkeeping.sql(statements::k_last_outcome), {scope});
+  if (rows.empty()) return std::nullopt;
+  const auto& row = rows.front();
+  return LastOutcome{row.text(0), static_cast<int>(row.number(1)), row.text(2), row.text(3)};
+}
+
 void mark_running(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
                   const std::string& digest, const std::string& run_id) {
   write(transaction, bookkeeping, id, Marker::Status::running, digest, run_id, {}, {}, {});

@@ -45,7 +45,7 @@ std::vector<std::string> warnings_or_throw(const std::vector<Discrepancy>& found
                                            const Manifest::Migrations& policies) {
   std::vector<std::string> warnings;
   std::vector<std::string> failures;
-  std::map<Discrepancy::Kind, std::string> remedies;  // the first of a kind tells it
+  std::map<Discrepancy::Kind, Hint> remedies;  // the first of a kind tells it
   for (const auto& one : found) {
     const auto policy = policy_for(one.kind, policies);
     if (policy == Policy::warn) warnings.push_back(one.text);
@@ -54,9 +54,42 @@ std::vector<std::string> warnings_or_throw(const std::vector<Discrepancy>& found
     remedies.emplace(one.kind, one.remedy);
   }
   if (failures.empty()) return warnings;
-  std::string hint;
-  for (const auto& [kind, remedy] : remedies) hint += (hint.empty() ? "" : "; ") + remedy;
+  Hint hint;
+  for (const auto& [kind, remedy] : remedies) hint = (hint.empty() ? Hint{} : hint + "; ") + remedy;
   throw Failure{ExitCode::history, join(failures, "\n"), hint};
+}
+
+using Rows = std::map<std::string, const HistoryRow*>;
+
+bool does_something(const Migration& migration) {
+  const auto script = parse_script(migration.sql);
+  return std::any_of(script.begin(), script.end(), [](const auto& one) {
+    return counts(one) && one.trace != Statement::Trace::nothing;
+  });
+}
+
+// `gone`: those of `applied` whose directory is missing.
+std::vector<Discrepancy> renamed(const Folder& folder, const Rows& applied, const Rows& gone) {
+  std::vector<Discrepancy> found;
+  std::string names;
+  for (const auto& migration : folder.migrations) {
+    if (migration.file_missing || applied.contains(migration.name)) continue;
+    const auto old = std::find_if(gone.begin(), gone.end(), [&](const auto& one) {
+      const auto& checksum = one.second->checksum;
+      return !checksum.empty() && folder.has_content(migration, checksum);
+    });
+    if (old == gone.end() || !does_something(migration)) continue;
+    names += " " + shell_word(migration.name);
+    found.push_back({Discrepancy::Kind::renamed,
+                     migration.name,
+                     fmt::format("migration {} was renamed to {} after it was applied; it is not "
+                                 "executed again",
+                                 old->first, migration.name),
+                     {}});
+  }
+  for (auto& one : found)
+    one.remedy = own_command("baseline" + names) + " && " + own_command("run");
+  return found;
 }
 
 void check_one_transaction_is_possible(const Plan& plan) {
@@ -170,6 +203,7 @@ bool Plan::needs_direct_connection() const {
 
 Policy policy_for(Discrepancy::Kind kind, const Manifest::Migrations& policies) {
   switch (kind) {
+    case Discrepancy::Kind::renamed: break;
     case Discrepancy::Kind::edited: return policies.edited;
     case Discrepancy::Kind::missing: return policies.missing;
     case Discrepancy::Kind::out_of_order: return policies.out_of_order;
@@ -179,14 +213,16 @@ Policy policy_for(Discrepancy::Kind kind, const Manifest::Migrations& policies) 
 
 std::vector<Discrepancy> discrepancies(const Folder& folder, const History& history) {
   using Kind = Discrepancy::Kind;
-  std::vector<Discrepancy> found;
-  std::set<std::string> on_disk;
-  std::map<std::string, const HistoryRow*> applied;
+  Rows applied;
   for (const auto& row : history.rows)
     if (row.applied()) applied[row.name] = &row;
+  auto gone = applied;
+  for (const auto& migration : folder.migrations) gone.erase(migration.name);
+  auto found = renamed(folder, applied, gone);
+  std::set<std::string> new_names;
+  for (const auto& one : found) new_names.insert(one.migration);
   std::string last_applied;
   for (const auto& migration : folder.migrations) {
-    on_disk.insert(migration.name);
     const auto row = applied.find(migration.name);
     if (row == applied.end()) continue;
     last_applied = migration.name;
@@ -197,28 +233,28 @@ std::vector<Discrepancy> discrepancies(const Folder& folder, const History& hist
                        "its checksum, {:.12}..., not its text; now it is {:.12}...)",
                        display_path(migration), row->second->checksum, migration.checksum),
            fmt::format("undo the edit (git log -p -- {} shows it), and write a new "
-                       "migration that does what it should do",
-                       shell_word(display_path(migration)))});
+                       "migration that does what it should do; or, where the database is as the "
+                       "file makes it now: ",
+                       shell_word(display_path(migration))) +
+               own_command("resolve " + shell_word(migration.name) + " --auto")});
   }
-  for (const auto& [name, row] : applied) {
-    if (!on_disk.contains(name))
-      found.push_back(
-          {Kind::missing, name,
-           fmt::format(
-               "migration {} is applied, but not in {} (an older image, or a deleted directory)",
-               name, folder.directory.string()),
-           "restore the directory; a rolled-back image may leave it so (migrations.missing: "
-           "allow)"});
-  }
+  for (const auto& [name, row] : gone)
+    found.push_back(
+        {Kind::missing, name,
+         fmt::format(
+             "migration {} is applied, but not in {} (an older image, or a deleted directory)",
+             name, folder.directory.string()),
+         "restore the directory; a rolled-back image may leave it so (migrations.missing: "
+         "allow)"});
   for (const auto& migration : folder.migrations) {
     if (migration.name == last_applied || last_applied.empty()) break;
-    if (!applied.contains(migration.name))
-      found.push_back(
-          {Kind::out_of_order, migration.name,
-           fmt::format("migration {} is pending, but {}, which sorts after it, is already applied",
-                       migration.name, last_applied),
-           "give it a name that sorts last; or migrations.out_of_order: warn, and a run applies it "
-           "all the same"});
+    if (applied.contains(migration.name) || new_names.contains(migration.name)) continue;
+    found.push_back(
+        {Kind::out_of_order, migration.name,
+         fmt::format("migration {} is pending, but {}, which sorts after it, is already applied",
+                     migration.name, last_applied),
+         "give it a name that sorts last; or migrations.out_of_order: warn, and a run applies it "
+         "all the same"});
   }
   return found;
 }

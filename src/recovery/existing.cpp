@@ -14,6 +14,7 @@ namespace {
 using Which = MigrationState::Kind;
 
 constexpr std::size_t k_names_max = 300;
+constexpr const char* k_not_there = "recorded as applied, but nothing of it is there: ";
 
 Hint and_run() { return " && " + own_command("run"); }
 
@@ -45,6 +46,13 @@ bool has_gap_of_parts(const Judgement& judgement) {
     is_part = is_part || one.kind == Which::mixed;
   }
   return false;
+}
+
+// The run then tells what can be recorded.
+Hint complete_or_undo() {
+  return "a person decides: complete by hand what a migration makes, or undo by hand what is there of "
+         "it where nobody needs that; then: " +
+         own_command("run");
 }
 
 Failure with(ExitCode code, std::string text, const std::vector<std::string>& lines, Hint hint) {
@@ -93,17 +101,34 @@ Hint execute_again(const Migration& migration) {
 }
 
 std::optional<Failure> not_there(const Judgement& applied) {
-  const MigrationState* first = nullptr;
+  std::vector<const Migration*> absent;
+  std::string names;
   std::vector<std::string> lines;
   for (const auto& one : applied.migrations) {
     if (one.kind != Which::absent) continue;
-    if (first == nullptr) first = &one;
+    names += (absent.empty() ? "" : ", ") + one.migration->name;
+    absent.push_back(one.migration);
     for (const auto& line : one.differences) lines.push_back(one.migration->name + ": " + line);
   }
-  if (first == nullptr) return std::nullopt;
-  return with(ExitCode::history,
-              "recorded as applied, but nothing of it is there:", some_of(lines, 20),
-              execute_again(*first->migration));
+  if (absent.empty()) return std::nullopt;
+  return with(ExitCode::history, k_not_there + names, some_of(lines, 20),
+              execute_again(*absent.front()));
+}
+
+std::optional<FoundNotThere> found_not_there(pg::Session& session, const Target& target) {
+  const auto last = find_last_outcome(session, target.bookkeeping, target.id.scope);
+  if (!last || last->error_code != static_cast<int>(ExitCode::history) ||
+      !last->error.starts_with(k_not_there))
+    return std::nullopt;
+  const auto first_line = split(last->error, '\n').front();
+  for (const auto& name : split(first_line.substr(std::string{k_not_there}.size()), ','))
+    if (const auto* migration = target.folder.find(trim(name)))
+      return FoundNotThere{
+          migration,
+          fmt::format("migration {} is recorded as applied, but nothing of it is there, as the "
+                      "run for release {} found at {}",
+                      migration->name, last->release, last->at)};
+  return std::nullopt;
 }
 
 void refuse_other_shapes(pg::Session& session, const Target& target,
@@ -159,9 +184,9 @@ Failure not_baselined(const Target& target, const History& history, const Judgem
     for (const auto& one : judgement.migrations)
       if (one.kind == Which::mixed)
         for (const auto& line : one.differences) lines.push_back(one.migration->name + ": " + line);
-    if (!lines.empty()) text += "\n  of others there is a part:";
-    return with(ExitCode::history, text, some_of(lines, 10),
-                record_and_run(target, history, there));
+    if (lines.empty()) return {ExitCode::history, text, record_and_run(target, history, there)};
+    return with(ExitCode::history, text + "\n  of others there is a part:", some_of(lines, 10),
+                complete_or_undo());
   }
   if (judgement.cannot_tell)
     return {
@@ -178,14 +203,11 @@ Failure not_baselined(const Target& target, const History& history, const Judgem
                 ? "\n  the migrations would start with an empty schema, but:"
                 : fmt::format("\n  it comes closest to what the migrations up to {} make, but:",
                               *closest);
-    return with(
-        ExitCode::history, text, judgement.differences,
-        closest == nullptr
-            ? "is this the right database? if so, and if nobody needs what is there, a person "
-              "decides: make by hand what the first migration makes, then: " +
-                  own_command("baseline NAME")
-            : "is this the right database? if so: correct these by hand, then: " +
-                  own_command("baseline --through " + shell_word(*closest)) + and_run());
+    return with(ExitCode::history, text, judgement.differences,
+                closest == nullptr
+                    ? "is this the right database? if so, " + complete_or_undo()
+                    : "is this the right database? if so: correct these by hand, then: " +
+                          own_command("baseline --through " + shell_word(*closest)) + and_run());
   }
   return {ExitCode::history, text + "\n  none of them is what a migration of this folder makes",
           "is this the right database? if so: give the app a schema of its own (?schema= or "

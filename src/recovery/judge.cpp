@@ -93,13 +93,22 @@ const MigrationState* Judgement::find(const std::string& name) const {
   return nullptr;
 }
 
+// When one was recorded tells nothing where it was not executed: it goes by its place in the
+// folder.
 Judge::Migrations applied_in_order(const History& history, const Folder& folder) {
   Judge::Migrations all;
-  std::set<std::string> seen;
+  std::set<std::string> executed;
   for (const auto& row : history.rows) {
-    if (!row.applied() || !seen.insert(row.name).second) continue;
+    if (!row.applied() || row.steps == 0 || !executed.insert(row.name).second) continue;
     const auto* migration = folder.find(row.name);
     if (migration != nullptr && !migration->file_missing) all.push_back(migration);
+  }
+  for (const auto& migration : folder.migrations) {
+    if (migration.file_missing || executed.contains(migration.name) ||
+        history.applied(migration.name) == nullptr)
+      continue;
+    const auto sorts_after = [&](const Migration* other) { return other > &migration; };
+    all.insert(std::find_if(all.begin(), all.end(), sorts_after), &migration);
   }
   return all;
 }

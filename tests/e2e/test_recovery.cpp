@@ -7,7 +7,6 @@
 #include <fstream>
 #include <functional>
 #include <map>
-#include <optional>
 #include <regex>
 #include <set>
 
@@ -65,8 +64,8 @@ std::string as_here(std::string script, const std::map<std::string, std::string>
 }
 
 struct Following {
-  std::function<void()> by_hand{};     // after the message, before the commands
-  std::optional<std::size_t> block{};  // only this one, where the page lets one choose
+  std::function<void()> by_hand{};  // after the message, before the commands
+  std::set<std::size_t> blocks{};   // only these, where the page lets one choose
 };
 
 // The message is what a person sees; then each command of the page ends well, and all is well.
@@ -80,7 +79,8 @@ void follow(const StuckShop& shop, const std::string& heading, const std::string
   if (following.by_hand) following.by_hand();
   std::string script = "set -ex\n";
   for (std::size_t i = 0; i < section.blocks.size(); ++i)
-    if (!following.block || following.block == i) script += section.blocks[i].text();
+    if (following.blocks.empty() || following.blocks.contains(i))
+      script += section.blocks[i].text();
   CHECK(shop.shell(as_here(script, shop.here)) == exits(0));
   CHECK(shop.shell("schemagate status") == exits(0));
 }
@@ -94,6 +94,7 @@ const std::vector<std::string> k_cases = {
     "P3005: the database schema is not empty",
     "The failed migration's directory was deleted",
     "Migrations were squashed",
+    "A directory was renamed",
     "The file was edited after it was applied",
     "INVALID index",
     "P1002: timed out trying to acquire an advisory lock",
@@ -224,7 +225,7 @@ TEST_CASE("P2022: a migration that the history claims, and the database lacks, i
       "INSERT INTO _prisma_migrations (id, checksum, migration_name, started_at, finished_at) VALUES "
       "('1', '" +
       schemagate::sha256_hex(k_nickname) + "', '20261120_nickname', now(), now())");
-  REQUIRE(shop.deployment.run() == exits(0));
+  CHECK(shop.deployment.run() == exits(20, "nothing of it is there: 20261120_nickname"));
   follow(shop, k_cases[4], shop.symptom("schemagate status"));
   CHECK(shop.deployment.database().value("SELECT count(nickname) FROM users") == "0");
 }
@@ -246,7 +247,7 @@ TEST_CASE("a failed migration whose directory is gone is settled as applied, or 
     shop.prisma_left(k_nickname, "'ERROR: boo'");
     std::filesystem::remove_all(shop.deployment.folder() / "20261120_nickname");
     shop.deployment.migration("20261121_later", "CREATE TABLE later (id int);");
-    follow(shop, k_cases[6], shop.symptom("schemagate run"), {.block = is_done ? 0 : 1});
+    follow(shop, k_cases[6], shop.symptom("schemagate run"), {.blocks = {is_done ? 0U : 1U}});
     const auto status = shop.shell("schemagate status");
     INFO(status.out);
     CHECK((status.out == contains("20261120_nickname  not-in-folder")) == is_done);
@@ -283,6 +284,43 @@ TEST_CASE("an edited file is put back, however long ago it was edited") {
   const auto commits = schemagate::split(schemagate::trim(shop.shell(log).out), '\n');
   REQUIRE(commits.size() == 2);
   shop.here = {{"prisma/migrations", "migrations"}, {"1a2b3c4", commits.back()}};
+  follow(shop, k_cases[9], shop.symptom("schemagate run"), {.blocks = {0, 1}});
+}
+
+TEST_CASE(
+    "an edited file is accepted where the database is as it says, and by name where that cannot be seen") {
+  const StuckShop shop;
+  REQUIRE(shop.deployment.run() == exits(0));
+  const auto edit = [&](const std::string& more) {
+    shop.deployment.migration(
+        "20261101_users", "CREATE TABLE users (id int PRIMARY KEY, name text, " + more + ");\n");
+  };
+  edit("age int");
+  const auto seen = shop.symptom("schemagate run");
+  CHECK(shop.deployment.call({"resolve", "20261101_users", "--auto"}) ==
+        exits(20, "column users.age is missing"));
+  shop.deployment.database().execute("ALTER TABLE users ADD COLUMN age int");
+  follow(shop, k_cases[9], seen, {.blocks = {2}});
+  CHECK(shop.deployment.database().value(
+            "SELECT note FROM schemagate.run WHERE mode = 'resolve' AND note IS NOT NULL") ==
+        contains("20261101_users accepted as its file is now by "));
+  edit("age int");
+  shop.deployment.dir().write("migrations/20261101_users/migration.sql",
+                              read_text(shop.deployment.folder() / "20261101_users/migration.sql") +
+                                  "UPDATE users SET age = 1;\n");
+  CHECK(shop.deployment.run() == exits(20, "edited after it was applied"));
+  CHECK(shop.deployment.call({"resolve", "20261101_users", "--auto"}) ==
+        exits(20, "cannot all be seen"));
+  CHECK(shop.deployment.call({"resolve", "20261101_users", "--applied"}) == exits(0));
+  CHECK(shop.deployment.run() == exits(0));
+}
+
+TEST_CASE(
+    "a renamed directory is recorded under its new name, and its script is not executed again") {
+  const StuckShop shop;
+  REQUIRE(shop.deployment.run() == exits(0));
+  std::filesystem::rename(shop.deployment.folder() / "20261120_nickname",
+                          shop.deployment.folder() / "20261121_nickname");
   follow(shop, k_cases[8], shop.symptom("schemagate run"));
 }
 
@@ -292,7 +330,7 @@ TEST_CASE("what was changed outside of migrations is undone, or accepted") {
     REQUIRE(shop.deployment.run() == exits(0));
     shop.deployment.database().execute("ALTER TABLE users ADD COLUMN by_hand text");
     CHECK(shop.shell("schemagate verify") == exits(22));
-    follow(shop, k_cases[11], shop.symptom("schemagate run 2>&1"), {.block = way});
+    follow(shop, k_cases[11], shop.symptom("schemagate run 2>&1"), {.blocks = {way}});
     CHECK(shop.shell("schemagate verify") == exits(0));
   }
 }
@@ -305,8 +343,8 @@ TEST_CASE("an INVALID index is built again, and is there and valid afterwards") 
   CHECK_THROWS(database.execute("CREATE UNIQUE INDEX CONCURRENTLY users_name ON users (name)"));
   CHECK(shop.deployment.indexes(false) == "users_name");
   const auto unique_again = [&] { database.execute("DELETE FROM users WHERE id = 2"); };
-  follow(shop, k_cases[9], shop.symptom("schemagate status"),
-         {.by_hand = unique_again, .block = 0});
+  follow(shop, k_cases[10], shop.symptom("schemagate status"),
+         {.by_hand = unique_again, .blocks = {0}});
   CHECK(shop.deployment.indexes(false).empty());
   CHECK(shop.deployment.indexes(true) == "users_name");
 
@@ -319,7 +357,7 @@ TEST_CASE("an INVALID index is built again, and is there and valid afterwards") 
   CHECK(reindex.wait() == exits(1));
   writer.commit();
   CHECK(shop.deployment.indexes(false) == "users_name_ccnew");
-  follow(shop, k_cases[9], shop.symptom("schemagate status"), {.block = 1});
+  follow(shop, k_cases[10], shop.symptom("schemagate status"), {.blocks = {1}});
   CHECK(shop.deployment.indexes(false).empty());
   CHECK(shop.deployment.indexes(true) == "users_name");
 }
@@ -332,7 +370,7 @@ TEST_CASE("P1002: a Prisma backend that was left behind is ended") {
   const auto seen = waiting.output_so_far();
   (void)waiting.terminate();
   shop.here = {{"12345", left_behind.pid()}};
-  follow(shop, k_cases[10], seen);
+  follow(shop, k_cases[11], seen);
 }
 
 TEST_CASE("psql does not know Prisma's parameters, and the page says what to type instead") {

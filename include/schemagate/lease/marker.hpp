@@ -67,6 +67,16 @@ struct NewerRelease {
 [[nodiscard]] std::optional<NewerRelease>
 find_newer_release(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id);
 
+// How the last run on a history ended that closed gates or opened them, whichever release's it was.
+struct LastOutcome {
+  std::string release;
+  int error_code = 0;
+  std::string error;
+  std::string at;
+};
+[[nodiscard]] std::optional<LastOutcome>
+find_last_outcome(pg::Session& session, const Bookkeeping& bookkeeping, const std::string& scope);
+
 void mark_running(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,
                   const std::string& digest, const std::string& run_id);
 void mark_complete(Fenced& transaction, const Bookkeeping& bookkeeping, const ReleaseId& id,

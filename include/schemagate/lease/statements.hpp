@@ -151,6 +151,11 @@ SELECT newer.release, to_char(newer.completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD
    AND newer.completed_at > own.completed_at
  ORDER BY newer.completed_at DESC LIMIT 1)sql";
 
+// $1 scope: how its last run ended, whichever release's it was
+inline constexpr const char* k_last_outcome = R"sql(
+SELECT release, coalesce(error_code, 0), coalesce(error, ''), to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+  FROM schemagate.marker WHERE scope = $1 AND status <> 'running' ORDER BY changed_at DESC LIMIT 1)sql";
+
 // $1 app, $2 release, $3 scope, $4 digest: what somebody who misses a marker should know of, the
 // likeliest first: the same release elsewhere, another one with the same migrations, the last one.
 inline constexpr const char* k_other_markers = R"sql(

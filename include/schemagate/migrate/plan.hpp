@@ -46,10 +46,12 @@ struct Plan {
 
 // Where folder and history differ, other than by what is pending.
 struct Discrepancy {
-  enum class Kind { edited, missing, out_of_order } kind;
+  // renamed: a pending one with the content of an applied one whose directory is missing. It is
+  // never executed again.
+  enum class Kind { renamed, edited, missing, out_of_order } kind;
   std::string migration;
   std::string text;
-  std::string remedy;
+  Hint remedy;
 };
 [[nodiscard]] std::vector<Discrepancy> discrepancies(const Folder& folder, const History& history);
 [[nodiscard]] Policy policy_for(Discrepancy::Kind kind, const Manifest::Migrations& policies);

@@ -17,12 +17,21 @@ namespace schemagate {
 // The pending ones: made past the history?
 [[nodiscard]] Judgement examine_pending(pg::Session& session, const Target& target,
                                         const History& history, const Stop& stop);
-// Those recorded as applied: really there?
+// Those recorded as applied: really there, but for what others have changed of it that were made
+// past the history, or failed half-way?
 [[nodiscard]] Judgement examine_applied(pg::Session& session, const Target& target,
                                         const History& history, const Stop& stop);
 
 // Nothing, unless one of those is recorded as applied and nothing of it is there.
 [[nodiscard]] std::optional<Failure> not_there(const Judgement& applied);
+// The last run of this history, of whichever release, ended with such a failure, and it concerned
+// one that the folder has: of that, a sentence. A run that goes well ends it. Costs one query.
+struct FoundNotThere {
+  const Migration* migration;
+  std::string what;
+};
+[[nodiscard]] std::optional<FoundNotThere> found_not_there(pg::Session& session,
+                                                           const Target& target);
 // What settles that.
 [[nodiscard]] Hint execute_again(const Migration& migration);
 

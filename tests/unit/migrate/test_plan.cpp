@@ -201,6 +201,29 @@ TEST_SUITE("plan") {
               .warnings.empty());
   }
 
+  TEST_CASE("a pending migration with the content of an applied one that is missing was renamed") {
+    const auto folder =
+        folder_of({{"1_a", "SELECT 1"}, {"2_new", "CREATE TABLE b ()"}, {"3_c", "SELECT 3"}});
+    const auto history =
+        history_of({applied("1_a", "SELECT 1"), applied("2_b", "CREATE TABLE b ()")});
+    const auto refused = refusal(folder, history);
+    CHECK(refused.code == ExitCode::history);
+    CHECK(refused.text ==
+          "migration 2_b was renamed to 2_new after it was applied; it is not executed again");
+    CHECK(refused.hint == "schemagate baseline 2_new && schemagate run");
+    // Copied, recorded, changed, or doing nothing: none of these.
+    auto with_both = folder;
+    with_both.migrations.push_back(folder_of({{"2_b", "CREATE TABLE b ()"}}).migrations.front());
+    CHECK(pending(make_plan(with_both, history, {})) == Names{"2_new", "3_c"});
+    auto recorded = history;
+    recorded.rows.push_back(applied("2_new", "CREATE TABLE b ()"));
+    CHECK(pending(make_plan(folder, recorded, {})) == Names{"3_c"});
+    CHECK(pending(make_plan(folder_of({{"2_new", "CREATE TABLE b (i int)"}}), history, {})) ==
+          Names{"2_new"});
+    CHECK(pending(make_plan(folder_of({{"2_new", "-- nothing"}}),
+                            history_of({applied("2_b", "-- nothing")}), {})) == Names{"2_new"});
+  }
+
   TEST_CASE("all that policies forbid is said at once") {
     Manifest::Migrations strict;
     strict.out_of_order = strict.edited = strict.missing = Policy::fail;
