@@ -136,8 +136,8 @@ std::vector<std::string> report(const ScriptState& state) {
   for (std::size_t i = 0; i < state.statements.size(); ++i) {
     const auto& statement = state.statements[i];
     if (statement.trace == Trace::nothing) continue;
-    const bool can_be_seen = state.kind != ScriptState::Kind::untold &&
-                             state.kind != ScriptState::Kind::no_trace;
+    const bool can_be_seen =
+        state.kind != ScriptState::Kind::untold && state.kind != ScriptState::Kind::no_trace;
     const auto* mark = !can_be_seen                     ? "cannot be seen"
                        : i < state.done_at_least        ? "done"
                        : i >= state.done_at_most        ? "not done"
@@ -235,8 +235,9 @@ void judge(Settlement& settlement, const Folder& folder, const ScriptState& stat
                              "nothing of it is there: its first statement is not done, so that "
                              "somebody else made what there is of the others");
   if (state.kind == Kind::other) {
-    judge_unclear(settlement, "the catalogue is as it would be at no stage of the script: something "
-                              "else has made or changed part of it");
+    judge_unclear(settlement,
+                  "the catalogue is as it would be at no stage of the script: something "
+                  "else has made or changed part of it");
     return;
   }
   judge_unclear(settlement, "what the catalogue shows does not tell how far it came");

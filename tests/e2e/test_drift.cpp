@@ -55,13 +55,12 @@ TEST_CASE("what was changed by hand is told by the next run, though it has nothi
   shop.by_hand("ALTER TABLE users ADD nickname text, ALTER name DROP NOT NULL, ALTER note TYPE "
                "varchar(20); CREATE TABLE own (id int, x int); DROP VIEW names");
   const auto result = shop.run();
-  CHECK(result == exits(0, k_told,
-                        "column users.nickname is there, and no migration made it",
+  CHECK(result == exits(0, k_told, "column users.nickname is there, and no migration made it",
                         "column users.name may be NULL, and should not",
                         "column users.note should be character varying(10), is character "
                         "varying(20)",
-                        "view names is missing", "table own is there",
-                        "hint: undo it", "schemagate verify --accept", "nothing to do"));
+                        "view names is missing", "table own is there", "hint: undo it",
+                        "schemagate verify --accept", "nothing to do"));
   CHECK(result.err != contains("public.own.x"));
   CHECK(shop.runs() == "1");  // nothing was written
   shop.by_hand("ALTER TABLE users DROP nickname, ALTER name SET NOT NULL, ALTER note TYPE "
@@ -147,7 +146,8 @@ TEST_CASE("what another tool has applied is no drift, and from then on its work 
   CHECK(result == exits(0, "drift is not looked for: since", "the history was changed by others"));
   CHECK(result.err != contains(k_told));
   shop.by_hand("DROP TABLE theirs");
-  CHECK(shop.run() == exits(20, "table theirs is missing", "recorded as applied, but nothing of it is there"));
+  CHECK(shop.run() ==
+        exits(20, "table theirs is missing", "recorded as applied, but nothing of it is there"));
 }
 
 TEST_CASE("a release that is complete gets its first snapshot from the next run, once") {

@@ -73,8 +73,8 @@ class Judge {
   // `claimed`: where a stage fits as well as an earlier one (what one migration makes another one
   // takes away), the later one is believed; and `perhaps`, which come behind them, may be done, the
   // first of these in part.
-  [[nodiscard]] Judgement migrations(const Migrations& before, const Migrations& asked, bool claimed,
-                                     const Migrations& perhaps = {});
+  [[nodiscard]] Judgement migrations(const Migrations& before, const Migrations& asked,
+                                     bool claimed, const Migrations& perhaps = {});
 
  private:
   const Snapshot& live();
