@@ -83,11 +83,7 @@ std::vector<Correction> Baseline::decide(const BaselineOptions& options) {
 void Baseline::check(std::vector<Correction>& corrections, const Judge::Migrations& all,
                      const BaselineOptions& options) {
   if (corrections.empty()) return;
-  Judge::Migrations others;
-  for (const auto& one : target_.folder.migrations)
-    if (!one.file_missing && std::find(all.begin(), all.end(), &one) == all.end())
-      others.push_back(&one);
-  const auto judgement = Judge{session_, target_, stop_}.migrations({}, all, true, others);
+  const auto judgement = Judge{session_, target_, stop_}.migrations({}, all, true);
   std::string problems;
   for (const auto& one : corrections) {
     const auto& state = *judgement.find(one.name);

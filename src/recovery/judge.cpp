@@ -20,8 +20,9 @@ constexpr std::size_t k_differences_max = 20;
 
 bool changes_data(const Migration& migration) {
   const auto script = parse_script(migration.sql);
-  return std::any_of(script.begin(), script.end(),
-                     [](const auto& one) { return counts(one) && one.trace == Trace::data; });
+  return std::any_of(script.begin(), script.end(), [](const auto& one) {
+    return counts(one) && (one.trace == Trace::data || one.trace == Trace::outside);
+  });
 }
 
 // Of the statements behind `from`, up to `to`, both counted from 1.
@@ -82,8 +83,14 @@ CannotTell Judgement::why_untold(const MigrationState& state) const {
 
 std::vector<const Migration*> Judgement::there() const {
   std::vector<const Migration*> all;
-  for (const auto& one : migrations)
-    if (one.kind == Which::there) all.push_back(one.migration);
+  std::vector<const Migration*> without_effect;
+  for (const auto& one : migrations) {
+    if (one.kind == Which::no_trace && !one.changes_data) without_effect.push_back(one.migration);
+    if (one.kind != Which::there) continue;
+    all.insert(all.end(), without_effect.begin(), without_effect.end());
+    without_effect.clear();
+    all.push_back(one.migration);
+  }
   return all;
 }
 

@@ -67,7 +67,8 @@ LEXEME = re.compile(r"""--[^\n]*|/\*.*?\*/|(?<!\w)[eE]'(?:[^'\\]|\\.|'')*'|'(?:[
                     r"""(?<![\w$])(\$(?:[A-Za-z_]\w*)?\$).*?\1|;""", re.DOTALL)
 COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 TRANSACTION = re.compile(r"(begin|start transaction|commit|end)\b", re.IGNORECASE)
-DATA = re.compile(r"(insert|update|delete|truncate|do|select|call|with|merge|copy|refresh)\b", re.IGNORECASE)
+DATA = re.compile(r"(insert|update|delete|truncate|do|select|call|with|merge|copy|refresh|create temp(orary)?)\b",
+                  re.IGNORECASE)
 
 
 def bare(statement):

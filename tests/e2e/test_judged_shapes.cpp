@@ -73,3 +73,25 @@ TEST_CASE("a claimed migration whose work has another shape is told by what it c
   CHECK(shop.status().evidence("not-there", "2_default") ==
         "the default of column a.id should be 1, is 2\n");
 }
+
+TEST_CASE(
+    "without a history, what does nothing is recorded with the rest, and data is a person's") {
+  const Shop shop;
+  shop.migration("1_a", "CREATE TABLE a (id int);\n");
+  shop.migration("3_b", "CREATE TABLE b (id int);\n");
+  shop.migration("4_c", "CREATE TABLE c (id int);\n");
+  SUBCASE("nothing") {
+    shop.migration("2_nothing", "ALTER TABLE a ALTER id DROP NOT NULL;\n");
+    shop.database().execute("CREATE TABLE a (id int); CREATE TABLE b (id int)");
+    CHECK(shop.status().hint("not-baselined") ==
+          "schemagate baseline --through 3_b && schemagate run");
+  }
+  SUBCASE("data") {
+    shop.migration("2_nothing", "UPDATE a SET id = 1;\n");
+    shop.database().execute("CREATE TABLE a (id int); CREATE TABLE b (id int)");
+    const auto seen = shop.status();
+    CHECK(seen.hint("not-baselined") == "schemagate baseline 1_a 3_b && schemagate run");
+    CHECK(seen.what("not-baselined") == contains("if you know that these were executed"));
+    CHECK(seen.what("not-baselined") == contains(": 2_nothing"));
+  }
+}

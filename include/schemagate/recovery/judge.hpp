@@ -54,6 +54,7 @@ struct Judgement {
   std::vector<std::string> differences;
   std::optional<CannotTell> cannot_tell;  // why all of them are untold
 
+  // With those before the last one that do nothing, which is as good as done.
   [[nodiscard]] std::vector<const Migration*> there() const;
   [[nodiscard]] const MigrationState* find(const std::string& name) const;
   // For the end of a sentence about one that is untold; and what helps.
