@@ -164,10 +164,12 @@ Corrections Resolve::decide_claim(const HistoryRow& row, Decision decision) {
   }
   const auto state = claim(row.name);
   const auto refused = [&](const std::string& why, const Hint& hint) {
-    return Failure{ExitCode::history,
-                   fmt::format("migration {} is recorded as applied, but {}; nothing was changed",
-                               row.name, why),
-                   hint};
+    return Failure{
+        ExitCode::history,
+        fmt::format(
+            "migration {} is recorded as applied, but {}; nothing was changed{}", row.name, why,
+            decision == Decision::rolled_back ? target_.folder.code_of(Problem::did_not_fail) : ""),
+        hint};
   };
   const auto missing = some_differences(state);
   switch (state.kind) {

@@ -150,3 +150,25 @@ TEST_CASE("baseline --json tells each migration that was recorded") {
   CHECK(settled.at(2).at("name") == "3_bills");
   CHECK(settled.at(2).at("marked") == "applied");
 }
+
+TEST_CASE("baseline --force --because records against the evidence, and the note says so") {
+  const Shop shop;
+  make_folder(shop);
+  shop.database().execute("CREATE TABLE users (id int, name text)");
+  CHECK(baseline(shop, {"--through", "2_orders", "--force"}) == exits(2));
+  CHECK(baseline(shop, {"--through", "2_orders", "--force", "--because", "orders is a view now"}) ==
+        exits(0, "recorded against the evidence", "table orders is missing"));
+  CHECK(shop.notes() == contains("table orders is missing"));
+  CHECK(shop.notes() == contains("because: orders is a view now"));
+}
+
+TEST_CASE("baseline --none begins a history beside another app's tables, and a run applies all") {
+  const Shop shop;
+  make_folder(shop);
+  shop.database().execute("CREATE TABLE other (id int)");
+  CHECK(shop.run() == exits(20, "hint: is this the right database?", "schemagate baseline --none"));
+  CHECK(baseline(shop, {"--none"}) == exits(0));
+  CHECK(shop.history().empty());
+  CHECK(shop.run() == exits(0));
+  CHECK(shop.tables() == "bills, next, orders, other, users");
+}

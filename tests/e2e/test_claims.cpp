@@ -150,3 +150,15 @@ TEST_CASE("what a pushed migration has changed of those before it is no fault of
   CHECK(shop.run() == exits(0));
   CHECK(shop.status() == exits(0));
 }
+
+TEST_CASE("an edit that cannot be seen is accepted by name only") {
+  const Shop shop;
+  shop.migration("1_a", "CREATE TABLE a (id int);");
+  REQUIRE(shop.run() == exits(0));
+  shop.migration("1_a", "CREATE TABLE a (id int);\nUPDATE a SET id = 1;\n");
+  CHECK(shop.run() == exits(20, "edited after it was applied", "schemagate resolve 1_a --auto"));
+  CHECK(shop.resolve("1_a", "--auto") == exits(20, "cannot all be seen", "hint: "));
+  CHECK(shop.resolve("1_a", "--applied") == exits(0));
+  CHECK(shop.run() == exits(0));
+  CHECK(shop.status() == exits(0));
+}
