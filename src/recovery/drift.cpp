@@ -145,7 +145,7 @@ std::vector<Difference> differences(pg::Session& session, const Target& target, 
 
 // $1 our schema, $2 the history's oid
 constexpr const char* k_may_look = R"sql(
-SELECT coalesce(bool_or(nspname = $1 AND relname = 'snapshot'), false),
+SELECT count(*) FILTER (WHERE nspname = $1 AND relname IN ('snapshot', 'run', 'marker')) = 3,
        coalesce(bool_and(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')), false)
   FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
  WHERE c.oid = $2::oid OR nspname = $1 AND relname IN ('snapshot', 'run', 'marker'))sql";

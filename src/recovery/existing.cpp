@@ -24,21 +24,10 @@ std::string which_are_there(const Judgement& judgement) {
   const auto all = judgement.migrations.size();
   if (there.size() == 1) return "migration " + there.front()->name;
   if (there.size() == all) return fmt::format("each of the {} migrations", all);
-<<<<<<< HEAD
-  const auto is_first = [&](std::size_t i) {
-    return judgement.migrations[i].kind == Which::there ||
-           judgement.migrations[i].kind == Which::no_trace;
-  };
-  std::size_t first = 0;
-  while (first < all && is_first(first)) ++first;
-  if (first >= there.size() && judgement.migrations[first - 1].migration == there.back())
-    return fmt::format("each of the first {} of {} migrations", first, all);
-=======
   const bool is_first =
       std::equal(there.begin(), there.end(), judgement.migrations.begin(),
                  [](const auto* one, const auto& state) { return one == state.migration; });
   if (is_first) return fmt::format("each of the first {} of {} migrations", there.size(), all);
->>>>>>> corpora
   std::vector<std::string> names;
   for (const auto* one : there) names.push_back(one->name);
   return fmt::format("{} of {} migrations ({})", there.size(), all,
@@ -198,9 +187,10 @@ Failure not_baselined(const Target& target, const History& history, const Judgem
                         "themselves without their history",
                         which_are_there(judgement), target.folder.format->way_around());
     if (const auto unseen = unseen_data(judgement); !unseen.empty())
-      text += fmt::format("\n  whether data was changed cannot be seen; if you know that these were "
-                          "executed, name them in the command, too, or the run executes them: {}",
-                          shortened(join(unseen, " "), k_names_max));
+      text +=
+          fmt::format("\n  whether data was changed cannot be seen; if you know that these were "
+                      "executed, name them in the command, too, or the run executes them: {}",
+                      shortened(join(unseen, " "), k_names_max));
     std::vector<std::string> lines;
     for (const auto& one : judgement.migrations)
       if (one.kind == Which::mixed)

@@ -213,7 +213,7 @@ TEST_CASE("patterns of drift.ignore leave out what others may change") {
   check_no_drift(shop);
   shop.by_hand("CREATE TABLE mine ()");
   const auto result = shop.run();
-  CHECK(result == exits(0, "1 difference ", "public.mine"));
+  CHECK(result == exits(0, "1 difference ", "table mine"));
 }
 
 TEST_CASE("partitions that a scheduler makes and drops are no drift") {

@@ -1,7 +1,7 @@
 #pragma once
 // What is in a database, object by object, in PostgreSQL's own words; and how two of these differ.
 // Two servers of one major version print the same thing with the same words, whatever made it: a
-// script, Prisma, a restored dump (but see Replay::printed_again).
+// script, a migration tool, a restored dump (but see Replay::printed_again).
 
 #include <compare>
 #include <map>

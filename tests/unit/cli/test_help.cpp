@@ -53,7 +53,7 @@ TEST_SUITE("help") {
     CHECK(usage_of("resolve") ==
           "usage: schemagate resolve NAME (--applied | --rolled-back | --auto) [OPTIONS]");
     CHECK(usage_of("baseline") ==
-          "usage: schemagate baseline (NAME... | --through NAME) [OPTIONS]");
+          "usage: schemagate baseline (NAME... | --through NAME | --none) [OPTIONS]");
   }
 
   TEST_CASE("choices are shown as they are typed") {
