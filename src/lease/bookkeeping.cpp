@@ -194,10 +194,15 @@ int Bookkeeping::version_by_columns(pg::Session& session) const {
       "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname IN "
       "('marker', 'snapshot') AND attname IN ('scope', 'fingerprint')",
       {name_});
-  for (const auto& [version, table, column] : statements::k_signs)
-    for (const auto& row : columns)
-      if (row.text(0) == fmt::format("{}.{}", table, column)) return version;
-  return 0;
+  int newest = 0;
+  for (const auto& [version, table, column] : statements::k_signs) {
+    const auto sign = fmt::format("{}.{}", table, column);
+    if (std::none_of(columns.begin(), columns.end(),
+                     [&](const auto& row) { return row.text(0) == sign; }))
+      break;
+    newest = version;
+  }
+  return newest;
 }
 
 void Bookkeeping::create_if_missing(pg::Session& session) const {

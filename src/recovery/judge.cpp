@@ -25,6 +25,12 @@ bool changes_data(const Migration& migration) {
   });
 }
 
+bool makes_something(const Migration& migration) {
+  const auto script = parse_script(migration.sql);
+  return std::any_of(script.begin(), script.end(),
+                     [](const auto& one) { return one.trace == Trace::catalogue; });
+}
+
 // Of the statements behind `from`, up to `to`, both counted from 1.
 bool holds_data(const std::vector<Statement>& script, std::size_t from, std::size_t to) {
   return std::any_of(script.begin() + static_cast<std::ptrdiff_t>(from),
@@ -190,7 +196,7 @@ ScriptState Judge::script(const Migrations& before, const Migration& migration) 
 }
 
 Stages Judge::replayed(Replay& replay, const Migrations& before, const Migrations& asked,
-                       Judgement& judgement) {
+                       Judgement& judgement, Look look) {
   std::size_t number = 0;
   const auto count = before.size() + asked.size();
   for (const auto* one : before) {
@@ -204,10 +210,25 @@ Stages Judge::replayed(Replay& replay, const Migrations& before, const Migration
       judgement.migrations[i].untold =
           fmt::format("its statement {} fails in an empty database: {}", failed.front().number,
                       failed.front().reason);
-    stages.set(i + 1, replay.snapshot());
+    if (look == Look::after_each || i + 1 == asked.size()) stages.set(i + 1, replay.snapshot());
     tell_progress(++number, count);
   }
   return stages;
+}
+
+// In every object as after the last of them: then no stage in between tells more, and 400 snapshots
+// are saved.
+bool Judge::is_all_there(const Migrations& before, const Migrations& asked, Judgement& judgement) {
+  Replay replay{live_, target_, stop_};
+  const Stages stages = replayed(replay, before, asked, judgement, Look::at_the_end);
+  const auto& wanted = stages.last();
+  std::set<ObjectName> names;
+  for (const auto* snapshot : {&wanted, &live()})
+    for (const auto& [name, object] : *snapshot) names.insert(name);
+  if (!differences(wanted, live_as_printed_in(replay, wanted, names), names).empty()) return false;
+  for (auto& state : judgement.migrations)
+    set_state(state, Which::there, {}, !makes_something(*state.migration));
+  return true;
 }
 
 // Where `live` is as a step of `perhaps` makes it, it is taken for what that step found.
@@ -235,8 +256,9 @@ Judgement Judge::migrations(const Migrations& before, const Migrations& asked, b
     judgement.migrations.push_back({.migration = one, .changes_data = changes_data(*one)});
   if (asked.empty()) return judgement;
   try {
+    if (claimed && is_all_there(before, asked, judgement)) return judgement;
     Replay replay{live_, target_, stop_};
-    const auto stages = replayed(replay, before, asked, judgement);
+    const auto stages = replayed(replay, before, asked, judgement, Look::after_each);
     auto as_printed = live_as_printed_in(replay, stages.last(), stages.touched());
     auto fits = stages.fits(as_printed);
     if (!perhaps.empty() && (fits.empty() || fits.back() != asked.size())) {

@@ -13,8 +13,8 @@ struct Sign {
   const char* table;
   const char* column;
 };
-inline constexpr std::array k_signs = {Sign{4, "snapshot", "fingerprint"},
-                                       Sign{3, "marker", "scope"}};
+inline constexpr std::array k_signs = {Sign{3, "marker", "scope"},
+                                       Sign{4, "snapshot", "fingerprint"}};
 
 inline constexpr const char* k_create_tables = R"sql(
 CREATE TABLE schemagate.lock (

@@ -83,8 +83,10 @@ class Judge {
                               const std::set<ObjectName>& names);
   static void undo_what_others_changed(Replay& replay, const Migrations& perhaps,
                                        const Stages& stages, Snapshot& live);
+  enum class Look { after_each, at_the_end };
   Stages replayed(Replay& replay, const Migrations& before, const Migrations& asked,
-                  Judgement& judgement);
+                  Judgement& judgement, Look look);
+  bool is_all_there(const Migrations& before, const Migrations& asked, Judgement& judgement);
   void judge_selection(const Migrations& before, const Migrations& asked, const Stages& stages,
                        const Snapshot& live, bool claimed, Judgement& judgement);
   void set_state(MigrationState& state, MigrationState::Kind kind,
