@@ -130,6 +130,7 @@ void Inspector::look_at_marked(pg::Session& session) {
     if (states_.contains(name)) continue;  // edited: that is told
     hollow.insert(name);
     states_[name] = "not-there";
+    if (is_absent && first_not_there_ == nullptr) first_not_there_ = one.migration;
     add({"not-there", name,
          is_absent ? "is recorded as applied, but nothing of it is there"
                    : "is recorded as applied, but not all of it is there",
@@ -193,7 +194,8 @@ void Inspector::look_at_pending(pg::Session& session) {
       finding.hint = "wait for the run at work";
       finding.code = ExitCode::lease_held;
     }
-    if (const auto* state = existing.find(migration->name))
+    if (first_not_there_ != nullptr) finding.hint = execute_again(*first_not_there_);
+    else if (const auto* state = existing.find(migration->name))
       tell_what_is_there(finding, *state, existing);
     states_.try_emplace(migration->name, "pending");
     add(std::move(finding));

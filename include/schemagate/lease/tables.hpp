@@ -7,7 +7,7 @@
 namespace schemagate::statements {
 
 inline constexpr int k_tables_version = 4;
-// What came with each version that can be told by its columns, the newest first.
+// What came with each version that can be told by its columns, the oldest first.
 struct Sign {
   int version;
   const char* table;
