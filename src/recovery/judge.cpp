@@ -214,7 +214,7 @@ Judgement Judge::migrations(const Migrations& before, const Migrations& asked, b
     const auto as_printed = live_as_printed_in(replay, stages.last(), stages.touched());
     const auto fits = stages.fits(as_printed);
     if (fits.empty()) {
-      judge_selection(before, asked, stages, as_printed, judgement);
+      judge_selection(before, asked, stages, as_printed, judgement, claimed);
       return judgement;
     }
     const auto done = claimed ? fits.back() : fits.front();
@@ -239,7 +239,7 @@ void Judge::set_state(MigrationState& state, Which kind, const std::vector<Diffe
 // Like no first so many of them: some may have been left out in between. Which ones, each thing
 // tells by itself; a replay of the others has to agree.
 void Judge::judge_selection(const Migrations& before, const Migrations& asked, const Stages& stages,
-                            const Snapshot& live, Judgement& judgement) {
+                            const Snapshot& live, Judgement& judgement, bool claimed) {
   const auto votes = stages.votes(live);
   judgement.closest = stages.closest(live);
   judgement.differences = told(stages.differences(judgement.closest, live));
@@ -255,7 +255,9 @@ void Judge::judge_selection(const Migrations& before, const Migrations& asked, c
     const auto left = differences(wanted, live, names);
     const auto kind = !left.empty() ? Which::mixed : is_done(i) ? Which::there : Which::absent;
     set_state(judgement.migrations[i], kind,
-              kind == Which::absent ? differences(stages.last(), live, names) : left,
+              kind == Which::absent || (claimed && !is_done(i))
+                  ? differences(stages.last(), live, names)
+                  : left,
               names.empty());
   }
 }

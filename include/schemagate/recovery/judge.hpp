@@ -82,7 +82,7 @@ class Judge {
   Stages replayed(Replay& replay, const Migrations& before, const Migrations& asked,
                   Judgement& judgement);
   void judge_selection(const Migrations& before, const Migrations& asked, const Stages& stages,
-                       const Snapshot& live, Judgement& judgement);
+                       const Snapshot& live, Judgement& judgement, bool claimed);
   void set_state(MigrationState& state, MigrationState::Kind kind,
                  const std::vector<Difference>& left, bool is_without_trace) const;
   void tell_progress(std::size_t number, std::size_t count);
