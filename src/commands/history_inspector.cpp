@@ -130,14 +130,13 @@ void Inspector::look_at_marked(pg::Session& session) {
     if (states_.contains(name)) continue;  // edited: that is told
     hollow.insert(name);
     states_[name] = "not-there";
-    if (is_absent && first_not_there_ == nullptr) first_not_there_ = one.migration;
+    const auto hint = is_absent ? execute_again(*one.migration)
+                                : Hint{"correct what differs by hand, or by a new migration"};
+    if (settle_first_.empty()) settle_first_ = hint;
     add({"not-there", name,
          is_absent ? "is recorded as applied, but nothing of it is there"
                    : "is recorded as applied, but not all of it is there",
-         some_of(one.differences, k_differences_max),
-         is_absent ? execute_again(*one.migration)
-                   : "correct what differs by hand, or by a new migration",
-         ExitCode::history});
+         some_of(one.differences, k_differences_max), hint, ExitCode::history});
   }
   for (const auto& row : history_.rows) {
     if (!row.applied() || row.steps > 0 || hollow.contains(row.name)) continue;
@@ -188,14 +187,14 @@ void Inspector::look_at_pending(pg::Session& session) {
       if (row.name == migration->name && row.rolled_back && !row.logs.empty()) {
         finding.evidence = {"the last attempt was rolled back: " +
                             shortened(join(row.reason, " "), 400)};
-        finding.hint = "fix the cause, then: " + own_command("run");
+        finding.hint =
+            settle_first_.empty() ? "fix the cause, then: " + own_command("run") : settle_first_;
       }
     if (run_is_at_work()) {
       finding.hint = "wait for the run at work";
       finding.code = ExitCode::lease_held;
     }
-    if (first_not_there_ != nullptr) finding.hint = execute_again(*first_not_there_);
-    else if (const auto* state = existing.find(migration->name))
+    if (const auto* state = existing.find(migration->name))
       tell_what_is_there(finding, *state, existing);
     states_.try_emplace(migration->name, "pending");
     add(std::move(finding));

@@ -55,7 +55,6 @@ class Inspector {
   Target target_;
   History history_;
   Drift drift_;
-  const Migration* first_not_there_ = nullptr;  // to be settled before anything is applied
   std::map<std::string, std::string> states_;   // of migrations that are not simply applied
 };
 

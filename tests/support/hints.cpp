@@ -10,6 +10,7 @@ namespace testing {
 namespace {
 
 constexpr const char* k_program = "schemagate ";
+constexpr const char* k_indent_of_gate = "          ";
 
 // The words of a command that begins here, as far as it goes: sentences go on behind it.
 std::string command_at(const std::string& text) {
@@ -32,13 +33,15 @@ std::optional<std::string> rest_of_chain(const std::string& text) {
 std::vector<std::string> hints_in(const std::string& printed) {
   static const std::regex line{"^(?:[0-9:]{8} +[a-z]+ +)?[ │]*hint: (.*)$"};
   std::vector<std::string> hints;
+  std::vector<std::string> quoted;
   for (const auto& one : schemagate::split(printed, '\n')) {
     std::smatch found;
     if (!std::regex_match(one, found, line)) continue;
-    if (std::find(hints.begin(), hints.end(), found[1].str()) == hints.end())
-      hints.push_back(found[1].str());
+    auto& kind = one.starts_with(k_indent_of_gate) ? quoted : hints;
+    if (std::find(kind.begin(), kind.end(), found[1].str()) == kind.end())
+      kind.push_back(found[1].str());
   }
-  return hints;
+  return hints.empty() ? quoted : hints;
 }
 
 std::vector<Typed> commands_in(const std::string& hint) {

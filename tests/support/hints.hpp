@@ -12,7 +12,8 @@ struct Typed {
   int commands = 0;
 };
 
-// Each text once.
+// Each text once. What `status` quotes of the last run, with its gate, counts where it says nothing
+// else.
 [[nodiscard]] std::vector<std::string> hints_in(const std::string& printed);
 // What the hint offers to type, each an alternative to the others.
 [[nodiscard]] std::vector<Typed> commands_in(const std::string& hint);
