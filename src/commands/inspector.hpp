@@ -55,7 +55,7 @@ class Inspector {
   Target target_;
   History history_;
   Drift drift_;
-  std::map<std::string, std::string> states_;   // of migrations that are not simply applied
+  std::map<std::string, std::string> states_;  // of migrations that are not simply applied
 };
 
 }  // namespace schemagate
