@@ -43,6 +43,9 @@ const std::vector<Left> k_of_two = {
 
 }  // namespace
 
+// Minutes of them: each alternative of each hint is typed on a copy of its own.
+TEST_SUITE_BEGIN("sweep");
+
 TEST_CASE("hints for a row that failed settle it, whatever is there of its script") {
   check_each(k_two, k_of_two, "failed");
 }
@@ -116,3 +119,5 @@ TEST_CASE("hints for several failed rows settle all of them") {
   }
   shop.check_hints();
 }
+
+TEST_SUITE_END();

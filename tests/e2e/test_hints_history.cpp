@@ -27,6 +27,9 @@ void make(const HintedShop& shop, std::initializer_list<const char*> scripts) {
 
 }  // namespace
 
+// Minutes of them: each alternative of each hint is typed on a copy of its own.
+TEST_SUITE_BEGIN("sweep");
+
 TEST_CASE("hints for migrations that are recorded, but not there, settle that") {
   for (const std::string row : {"applied", "by hand", "baselined"}) {
     CAPTURE(row);
@@ -278,3 +281,5 @@ TEST_CASE("hints through a pooler say what gives a scratch database, or ask a pe
   const PgBouncer pooler;
   check_doubts([&](auto& shop) { shop.url = [&](const auto& one) { return pooler.url(one); }; });
 }
+
+TEST_SUITE_END();
