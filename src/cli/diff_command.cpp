@@ -16,7 +16,10 @@ class DiffCommand : public Command {
  public:
   void declare(Options& options) override {
     options.word("URL_A", a_, "a database: postgresql://..., env:NAME or file:PATH");
-    options.word("URL_B", b_, "the one that should be like it");
+    options.word("URL_B", b_, "the one that should be like it").required = false;
+    options.text("--against", "DIR", folder_,
+                 "instead: a migrations folder; the database should be as it makes it");
+    options.exactly_one_of({"URL_B", "--against"});
   }
 
   // It says which schemas are the app's, and which tool keeps the history; its own database is not
@@ -33,7 +36,8 @@ class DiffCommand : public Command {
   }
 
   void execute(const Manifest& manifest, Stop& stop) override {
-    report_ = diff(manifest, a_, b_, stop);
+    report_ = folder_.empty() ? diff(manifest, a_, b_, stop)
+                              : diff_against(manifest, a_, folder_, stop);
     is_done_ = true;
   }
 
@@ -71,6 +75,7 @@ class DiffCommand : public Command {
  private:
   std::string a_;
   std::string b_;
+  std::string folder_;
   DiffReport report_;
   bool is_done_ = false;
 };

@@ -64,6 +64,30 @@ class Look {
     std::erase_if(side_.objects, [](const auto& one) { return one.first.kind == "comment"; });
   }
   [[nodiscard]] const Side& side() const { return side_; }
+  // What the folder makes, in a scratch like this database.
+  [[nodiscard]] Side replayed(pg::Session& session, const std::vector<std::string>& schemas,
+                              const Stop& stop, DiffReport& report) const {
+    Side made;
+    made.name = target_.folder.directory.string();
+    made.major = side_.major;
+    Replay replay{session, target_, stop};
+    for (const auto& migration : target_.folder.migrations) {
+      for (const auto& failed : replay.execute(migration))
+        report.remarks.push_back(fmt::format("{}: statement {} fails in an empty database: {}",
+                                             migration.name, failed.number, failed.reason));
+      made.applied.insert(migration.name);
+    }
+    for (const auto& text : replay.left_out())
+      report.remarks.push_back("reaches beyond the database, and was left out: " + text);
+    made.objects = replay.snapshot();
+    std::erase_if(made.objects, [&](const auto& one) {
+      const auto dot = one.first.name.find('.');
+      return one.first.kind == "comment" ||
+             (dot != std::string::npos && std::find(schemas.begin(), schemas.end(),
+                                                    one.first.name.substr(0, dot)) == schemas.end());
+    });
+    return made;
+  }
 
  private:
   static Manifest with_url(Manifest manifest, const std::string& url) {
@@ -106,8 +130,7 @@ std::vector<Difference> otherwise_in_second(const Snapshot& a, const Snapshot& b
   return different;
 }
 
-DiffReport compared(const Side& a, const Side& b) {
-  DiffReport report;
+DiffReport compared(const Side& a, const Side& b, DiffReport report = {}) {
   report.a = a.name;
   report.b = b.name;
   report.applied_in_a_only = only_in_first(a.applied, b.applied);
@@ -152,6 +175,29 @@ DiffReport diff(const Manifest& manifest, const std::string& a, const std::strin
                     remedy_of_missing_right(e, "SELECT")};
     }
     report = compared(first.side(), second.side());
+  });
+  return report;
+}
+
+DiffReport diff_against(const Manifest& manifest, const std::string& url,
+                        const std::filesystem::path& directory, Stop& stop) {
+  DiffReport report;
+  explaining_database_errors(stop, [&] {
+    auto with_folder = manifest;
+    with_folder.migrations.directory = directory;
+    if (with_folder.file.empty()) with_folder.file = directory;
+    Look database{with_folder, url};
+    auto session = database.connect(stop);
+    database.find(session);
+    const auto schemas = database.side().schemas;
+    database.take(session, schemas);
+    try {
+      const auto made = database.replayed(session, schemas, stop, report);
+      report = compared(made, database.side(), report);
+    } catch (const CannotTell& e) {
+      throw Failure{ExitCode::refused,
+                    fmt::format("the migrations cannot be replayed: {}", e.what()), e.hint};
+    }
   });
   return report;
 }

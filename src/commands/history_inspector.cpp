@@ -118,11 +118,31 @@ void Inspector::look_at_applied() {
            ExitCode::done});
 }
 
+// Whoever asks for all of it has to know of what there was no answer.
+void Inspector::tell_what_is_untold(const Judgement& applied) {
+  if (applied.cannot_tell)
+    return add({"not-compared",
+                "",
+                cannot_be_told(*applied.cannot_tell),
+                {},
+                applied.cannot_tell->hint,
+                ExitCode::refused});
+  for (const auto& one : applied.migrations)
+    if (one.kind == MigrationState::Kind::untold)
+      add({"not-compared",
+           one.migration->name,
+           "was compared with the database in part only: " + one.untold,
+           {},
+           "",
+           ExitCode::done});
+}
+
 void Inspector::look_at_marked(pg::Session& session) {
   std::set<std::string> hollow;
-  const auto applied = drift_.may_miss_something()
+  const auto applied = look_ == Look::deep || drift_.may_miss_something()
                            ? examine_applied(session, target_, history_, stop_)
                            : Judgement{};
+  if (look_ == Look::deep) tell_what_is_untold(applied);
   for (const auto& one : applied.migrations) {
     const bool is_absent = one.kind == MigrationState::Kind::absent;
     if (!is_absent && one.kind != MigrationState::Kind::mixed) continue;

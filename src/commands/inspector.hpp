@@ -40,6 +40,7 @@ class Inspector {
   void tell_what_is_there(Finding& finding, const MigrationState& state,
                           const Judgement& judgement) const;
   void look_at_applied();
+  void tell_what_is_untold(const Judgement& applied);
   void look_at_marked(pg::Session& session);
   void list_migrations();
 

@@ -81,7 +81,7 @@ void Inspector::look_at_drift() {
                           .fingerprint = drift.fingerprint,
                           .differences = drift.lines(),
                           .why_not = run_is_at_work() ? "a run is at work" : drift.why_not()};
-  const bool counts = look_ == Look::verify || manifest_.drift.policy == DriftPolicy::fail;
+  const bool counts = look_ != Look::status || manifest_.drift.policy == DriftPolicy::fail;
   if (!drift.differences.empty())
     add({"drift", "", headline(drift), some_of(drift.lines(), k_lines_max), remedy_of_drift(),
          counts ? ExitCode::drift : ExitCode::done});

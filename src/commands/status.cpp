@@ -66,7 +66,7 @@ void Inspector::look_at_all(pg::Session& session) {
   look_at_gate(session);
   look_at_catalogue(session);
   look_at_drift();
-  if (look_ == Look::verify) look_at_checks(session);
+  if (look_ != Look::status) look_at_checks(session);
 }
 
 // As far as the role of runs is known: by the last one.

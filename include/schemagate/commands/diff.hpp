@@ -27,4 +27,9 @@ struct DiffReport {
 [[nodiscard]] DiffReport diff(const Manifest& manifest, const std::string& a, const std::string& b,
                               Stop& stop);
 
+// The same for what the migrations of a folder make, which is A, and database `url`. Throws Failure
+// (refused) where they cannot be replayed.
+[[nodiscard]] DiffReport diff_against(const Manifest& manifest, const std::string& url,
+                                      const std::filesystem::path& directory, Stop& stop);
+
 }  // namespace schemagate

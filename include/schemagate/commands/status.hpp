@@ -73,8 +73,9 @@ struct StatusReport {
 };
 
 // verify: what the manifest's policies let pass by is told as status tells it, but drift, which
-// counts, and so does what could not be looked at; and the manifest's checks are asked.
-enum class Look { status, verify };
+// counts, and so does what could not be looked at; and the manifest's checks are asked. deep: all
+// that the history claims is replayed as well, whether there is a doubt or not.
+enum class Look { status, verify, deep };
 // Throws Failure (not_ready, refused, usage) when nothing can be looked at.
 [[nodiscard]] StatusReport status(const Manifest& manifest, Stop& stop, Look look = Look::status);
 
