@@ -36,8 +36,8 @@ class DiffCommand : public Command {
   }
 
   void execute(const Manifest& manifest, Stop& stop) override {
-    report_ = folder_.empty() ? diff(manifest, a_, b_, stop)
-                              : diff_against(manifest, a_, folder_, stop);
+    report_ =
+        folder_.empty() ? diff(manifest, a_, b_, stop) : diff_against(manifest, a_, folder_, stop);
     is_done_ = true;
   }
 

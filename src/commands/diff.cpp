@@ -83,8 +83,9 @@ class Look {
     std::erase_if(made.objects, [&](const auto& one) {
       const auto dot = one.first.name.find('.');
       return one.first.kind == "comment" ||
-             (dot != std::string::npos && std::find(schemas.begin(), schemas.end(),
-                                                    one.first.name.substr(0, dot)) == schemas.end());
+             (dot != std::string::npos &&
+              std::find(schemas.begin(), schemas.end(), one.first.name.substr(0, dot)) ==
+                  schemas.end());
     });
     return made;
   }

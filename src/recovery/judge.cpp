@@ -284,7 +284,8 @@ Judgement Judge::migrations(const Migrations& before, const Migrations& asked, b
 void Judge::set_state(MigrationState& state, Which kind, const std::vector<Difference>& left,
                       bool is_without_trace) const {
   if (!state.untold.empty() && (kind == Which::there || is_without_trace)) return;
-  state.kind = is_without_trace ? Which::no_trace : kind;
+  const bool is_seen_whole = state.untold.empty() || kind != Which::absent;
+  state.kind = is_without_trace ? Which::no_trace : is_seen_whole ? kind : Which::mixed;
   if (kind != Which::there && !is_without_trace) state.differences = told(left);
 }
 

@@ -125,6 +125,28 @@ std::vector<std::string> extensions_made_by(const Folder& folder) {
   return names;
 }
 
+// A platform or a person made them before the first migration.
+std::vector<std::string> schemas_made_by_nobody(pg::Session& live, const Target& target) {
+  std::string scripts;
+  for (const auto& migration : target.folder.migrations)
+    scripts += lower_case(migration.sql) + "\n";
+  std::vector<std::string> schemas;
+  for (const auto& row :
+       live.query("SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND "
+                  "nspname <> 'information_schema' AND nspname <> $1 "
+                  "AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE deptype = 'e' AND "
+                  "classid = 'pg_namespace'::regclass AND objid = pg_namespace.oid)",
+                  {target.bookkeeping.schema_name()})) {
+    const auto name = lower_case(row.text(0));
+    bool is_made = false;
+    for (auto at = scripts.find("create schema"); at != std::string::npos && !is_made;
+         at = scripts.find("create schema", at + 1))
+      is_made = scripts.substr(at, scripts.find(';', at) - at).find(name) != std::string::npos;
+    if (!is_made) schemas.push_back(row.text(0));
+  }
+  return schemas;
+}
+
 struct Told {
   std::string make;
   std::string read;
@@ -187,6 +209,8 @@ Replay::Replay(pg::Session& live, const Target& target, const Stop& stop)
       scratch_{live, door_to(target), scratch_key(target), extensions_made_by(target.folder)},
       deadline_{k_replay_within} {
   auto sql = "CREATE SCHEMA IF NOT EXISTS " + pg::quote_identifier(target.schema()) + ";";
+  for (const auto& schema : schemas_made_by_nobody(live, target))
+    sql += "CREATE SCHEMA IF NOT EXISTS " + pg::quote_identifier(schema) + ";";
   if (const auto* history = target.writable_history()) sql += history->create_sql();
   scratch_.session().execute(sql);
 }

@@ -119,3 +119,27 @@ TEST_CASE("a database that cannot be reached is named without its password") {
   CHECK(result == exits(10));
   CHECK(result.out + result.err != contains(k_url_password));
 }
+
+TEST_CASE("a database is compared with what a folder's migrations make") {
+  const Shop shop;
+  shop.migration("1_users", "CREATE TABLE users (id int PRIMARY KEY, name text NOT NULL);");
+  REQUIRE(shop.run() == exits(0));
+  const auto against = [&] {
+    return shop.call({"diff", shop.settings.url, "--against", "migrations"});
+  };
+  CHECK(against() == exits(0));
+  CHECK(against().out == contains("\nequal\n"));
+  shop.migration("2_more", "CREATE TABLE more (id int); ALTER TABLE of_a_person ADD x int;");
+  shop.database().execute("ALTER TABLE users ALTER name DROP NOT NULL; CREATE TABLE own (id int)");
+  const auto result = against();
+  CHECK(result == exits(22));
+  CHECK(result.out == contains("migrations that only A has applied:\n  2_more\n"));
+  CHECK(result.out == contains("column public.users.name may be NULL, and should not"));
+  CHECK(result.out == contains("table public.more is missing"));
+  CHECK(result.out == contains("B has it, A does not:\n  table public.own is missing\n"));
+  CHECK(result.out == contains("2_more: statement 2 fails in an empty database"));
+  CHECK(shop.call({"diff", shop.settings.url}) ==
+        exits(2, "one of URL_B, --against must be given"));
+  CHECK(without_manifest({"diff", shop.settings.url, "--against", shop.folder().string()}) ==
+        exits(22));
+}

@@ -5,6 +5,8 @@
 
 #include "e2e/history_fixture.hpp"
 #include "faults/server_fixture.hpp"
+#include "schemagate/base/hash.hpp"
+#include "schemagate/postgres/connection.hpp"
 #include "support/gate_project.hpp"
 
 using namespace testing;
@@ -14,8 +16,10 @@ namespace {
 const std::string k_two = "CREATE TABLE a (id int);\nCREATE TABLE b (id int);\n";
 
 std::vector<std::string> scratches(const Shop& shop) {
-  return shop.database().column(
-      "SELECT datname FROM pg_database WHERE datname LIKE 'schemagate_scratch%' ORDER BY 1");
+  const auto whose = schemagate::ConnectionString{shop.settings.url}.display() + "\nprisma:public";
+  const auto prefix = "schemagate_scratch_" + schemagate::sha256_hex(whose).substr(0, 16);
+  return shop.database().column("SELECT datname FROM pg_database WHERE starts_with(datname, '" +
+                                prefix + "') ORDER BY 1");
 }
 
 }  // namespace
@@ -152,6 +156,8 @@ TEST_CASE(
   shop.database().execute("CREATE DATABASE schemagate_scratch_0123456789abcdef_1700000000_1");
   shop.expire_lease();
   CHECK(shop.run() == exits(21, "dropped " + old));
-  CHECK(joined(scratches(shop)) == "schemagate_scratch_0123456789abcdef_1700000000_1");
+  CHECK(scratches(shop).empty());
+  CHECK(shop.database().value("SELECT count(*) FROM pg_database WHERE datname = "
+                              "'schemagate_scratch_0123456789abcdef_1700000000_1'") == "1");
   shop.database().execute("DROP DATABASE schemagate_scratch_0123456789abcdef_1700000000_1");
 }

@@ -320,7 +320,7 @@ TEST_CASE("what was changed outside of migrations is undone, or accepted") {
     REQUIRE(shop.deployment.run() == exits(0));
     shop.deployment.database().execute("ALTER TABLE users ADD COLUMN by_hand text");
     CHECK(shop.shell("schemagate verify") == exits(22));
-    follow(shop, k_cases[11], shop.symptom("schemagate run 2>&1"), {.blocks = {way}});
+    follow(shop, k_cases[12], shop.symptom("schemagate run 2>&1"), {.blocks = {way}});
     CHECK(shop.shell("schemagate verify") == exits(0));
   }
 }

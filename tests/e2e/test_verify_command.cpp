@@ -137,3 +137,20 @@ TEST_CASE("verify tells INVALID indexes and constraints that are NOT VALID") {
   CHECK(seen.findings() == "drift 22, invalid-index broken 20, not-validated c 0");
   CHECK(seen == exits(20));
 }
+
+TEST_CASE("verify --deep replays what the history claims, whether there is a doubt or not") {
+  Shop shop;
+  apply(shop);
+  CHECK(shop.call({"verify", "--deep"}) == exits(0));
+  // Accepted, so that nothing is left to doubt.
+  shop.database().execute("ALTER TABLE users DROP email");
+  CHECK(shop.call({"verify", "--accept"}) == exits(0));
+  CHECK(shop.call({"verify"}) == exits(0));
+  const auto seen = shop.call({"verify", "--deep"});
+  CHECK(seen == exits(20));
+  CHECK(seen.out == contains("column users.email is missing"));
+  shop.settings.rest = "scratch: off\n";
+  const auto untold = shop.call({"verify", "--deep"});
+  CHECK(untold == exits(24));
+  CHECK(untold.out == contains("what is there cannot be told"));
+}
