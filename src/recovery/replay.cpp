@@ -21,6 +21,8 @@ using namespace std::chrono_literals;
 using Trace = Statement::Trace;
 
 constexpr auto k_replay_within = 5min;
+constexpr Milliseconds k_statement_within = 60s;  // an extension may take long
+constexpr Milliseconds k_data_within = 5s;        // there is none yet
 constexpr std::size_t k_failed_max = 20;
 constexpr std::size_t k_shown_max = 80;
 constexpr std::int64_t k_size_max_bytes = std::int64_t{2} << 30;
@@ -96,7 +98,7 @@ OpenSession door_to(const Target& target) {
     if (!database.empty())
       with.defaults = {{"default_transaction_read_only", "off"},
                        {"search_path", path},
-                       {"statement_timeout", std::to_string(Milliseconds{k_replay_within}.count())},
+                       {"statement_timeout", std::to_string(k_statement_within.count())},
                        {"lock_timeout", "0"},
                        {"idle_in_transaction_session_timeout", "0"},
                        {"client_min_messages", "error"},
@@ -317,13 +319,24 @@ void Replay::run_segment(const std::vector<Statement>& script, const Segment& se
     });
     if (statement.trace == Trace::outside)
       left_out_.push_back(without_password(statement.text, k_shown_max));
-    else if (!is_left_out) session.execute(statement.text);
+    else if (!is_left_out) execute_within_limits(statement);
     if (after_statement && number > 0) after_statement(number);
   }
   at = nullptr;
   if (segment.transactional) session.execute("SET CONSTRAINTS ALL IMMEDIATE; COMMIT");
   in_transaction_ = false;
   reset();
+}
+
+void Replay::execute_within_limits(const Statement& statement) {
+  auto& session = scratch_.session();
+  if (statement.trace != Trace::data) return session.execute(statement.text);
+  const auto limit = [&](Milliseconds within) {
+    session.execute(fmt::format("SET statement_timeout = {}", within.count()));
+  };
+  limit(k_data_within);
+  session.execute(statement.text);
+  limit(k_statement_within);
 }
 
 std::size_t Replay::number_of(const std::vector<Statement>& script, const Statement& statement) {

@@ -53,6 +53,7 @@ class Replay {
   void run_segment(const std::vector<Statement>& script, const Segment& segment,
                    const std::vector<Failed>& failed, const AfterStatement& after_statement,
                    const Statement*& at);
+  void execute_within_limits(const Statement& statement);
   static std::size_t number_of(const std::vector<Statement>& script, const Statement& statement);
   void keep_within_bounds(const Migration& migration);
   void reset();
