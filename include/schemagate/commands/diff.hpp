@@ -1,6 +1,7 @@
 #pragma once
 // `schemagate diff A B`: do two databases agree, in history and structure? Reads only.
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
