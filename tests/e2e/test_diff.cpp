@@ -88,7 +88,7 @@ TEST_CASE("connection strings may be kept away from the command line") {
   result = without_manifest({"diff", two.a.settings.url, two.b.settings.url, two.b.settings.url});
   CHECK(result == exits(2, "unexpected"));
   CHECK(result.err != contains(k_url_password));
-  CHECK(without_manifest({"diff", two.a.settings.url}) == exits(2, "URL_B is missing"));
+  CHECK(without_manifest({"diff", two.a.settings.url}) == exits(2, "one of URL_B, --against must be given"));
   CHECK(without_manifest({"diff", "nonsense", file}) == exits(2));
 }
 
