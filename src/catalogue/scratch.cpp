@@ -34,8 +34,10 @@ SELECT extname, nspname, extversion FROM pg_extension JOIN pg_namespace n ON n.o
 // a number by chance.
 constexpr const char* k_left = R"sql(
 SELECT datname FROM pg_database d
- WHERE starts_with(datname, $1) AND substr(datname, length($1) + 1) ~ '^[0-9]{9,11}_[0-9]+$'
-   AND split_part(substr(datname, length($1) + 1), '_', 1)::bigint < extract(epoch FROM clock_timestamp()) - 60
+ WHERE starts_with(datname, $1)
+   AND CASE WHEN substr(datname, length($1) + 1) ~ '^[0-9]{9,11}_[0-9]+$'
+            THEN split_part(substr(datname, length($1) + 1), '_', 1)::bigint < extract(epoch FROM clock_timestamp()) - 60
+            ELSE false END
    AND NOT EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.datname = d.datname))sql";
 
 std::string prefix_of(const std::string& key) { return k_prefix + key + "_"; }

@@ -84,29 +84,30 @@ void Baseline::check(std::vector<Correction>& corrections, const Judge::Migratio
                      const BaselineOptions& options) {
   if (corrections.empty()) return;
   const auto judgement = Judge{session_, target_, stop_}.migrations({}, all, true);
-  std::string problems;
-  for (const auto& one : corrections) {
+  std::vector<std::string> problems;
+  const auto add = [&](Correction& one, const std::string& why) {
+    problems.push_back(fmt::format("\n  {}: {}", one.name, why));
+    if (options.force)
+      one.because = fmt::format("baseline --force, against the evidence ({}), because: {}", why,
+                                options.because);
+  };
+  for (auto& one : corrections) {
     const auto& state = *judgement.find(one.name);
     const auto lines = join(some_of(state.differences, k_differences_max), "; ");
-    if (state.kind == Which::untold)
-      problems += fmt::format("\n  {}: {}", one.name, cannot_be_told(judgement.why_untold(state)));
-    else if (state.kind == Which::absent || state.kind == Which::mixed)
-      problems += fmt::format("\n  {}: {}", one.name, lines);
+    if (state.kind == Which::untold) add(one, cannot_be_told(judgement.why_untold(state)));
+    else if (state.kind == Which::absent || state.kind == Which::mixed) add(one, lines);
     else if (state.changes_data)
       log::warn(fmt::format(
           "migration {} changes data, too, and whether that was done cannot be seen", one.name));
   }
   if (problems.empty()) return;
   if (options.force) {
-    log::warn("recorded against the evidence:" + problems);
-    for (auto& one : corrections)
-      one.because = fmt::format("baseline --force, against the evidence ({}), because: {}",
-                                trim(problems), options.because);
+    log::warn("recorded against the evidence:" + join(problems, ""));
     return;
   }
   throw Failure{
       ExitCode::history,
-      "the database is not exactly as these make it, so nothing was recorded:" + problems,
+      "the database is not exactly as these make it, so nothing was recorded:" + join(problems, ""),
       (judgement.cannot_tell && judgement.cannot_tell->hint != Hint{}
            ? judgement.cannot_tell->hint + "; or "
            : Hint{}) +

@@ -30,6 +30,12 @@ std::string url_of(const std::string& word) {
   return word;
 }
 
+// PostgreSQL prints what they are about in the session's language.
+Snapshot without_comments(Snapshot objects) {
+  std::erase_if(objects, [](const auto& one) { return one.first.kind == "comment"; });
+  return objects;
+}
+
 struct Side {
   std::string name;
   int major = 0;
@@ -40,9 +46,10 @@ struct Side {
 
 class Look {
  public:
-  Look(const Manifest& manifest, const std::string& word)
-      : manifest_{with_url(manifest, url_of(word))},
-        target_{manifest_, folder(manifest_), Database::Purpose::look} {}
+  // `only_app`: the manifest says which schemas are the app's, and the others are left out.
+  Look(const Manifest& manifest, const std::string& word, bool only_app)
+      : only_app_{only_app}, manifest_{with_url(manifest, url_of(word))},
+        target_{manifest_, folder(), Database::Purpose::look} {}
 
   pg::Session connect(Stop& stop) {
     auto session = connect_to_read(target_.database, manifest_.database, stop);
@@ -55,13 +62,12 @@ class Look {
     if (target_.history() != nullptr)
       for (const auto& row : target_.history()->read(session).rows)
         if (row.applied()) side_.applied.insert(row.name);
-    if (!manifest_.file.empty()) side_.schemas = schemas_of(session, target_);
+    if (only_app_) side_.schemas = schemas_of(session, target_);
   }
   void take(pg::Session& session, const std::vector<std::string>& schemas) {
     auto what = beside(target_);
-    if (!manifest_.file.empty()) what.only_in = array_of(schemas);
-    side_.objects = take_snapshot(session, what);
-    std::erase_if(side_.objects, [](const auto& one) { return one.first.kind == "comment"; });
+    if (only_app_) what.only_in = array_of(schemas);
+    side_.objects = without_comments(take_snapshot(session, what));
   }
   [[nodiscard]] const Side& side() const { return side_; }
   // What the folder makes, in a scratch like this database.
@@ -79,14 +85,7 @@ class Look {
     }
     for (const auto& text : replay.left_out())
       report.remarks.push_back("reaches beyond the database, and was left out: " + text);
-    made.objects = replay.snapshot();
-    std::erase_if(made.objects, [&](const auto& one) {
-      const auto dot = one.first.name.find('.');
-      return one.first.kind == "comment" ||
-             (dot != std::string::npos &&
-              std::find(schemas.begin(), schemas.end(), one.first.name.substr(0, dot)) ==
-                  schemas.end());
-    });
+    made.objects = without_comments(replay.snapshot(array_of(schemas)));
     return made;
   }
 
@@ -97,12 +96,13 @@ class Look {
     manifest.database.expect = {};
     return manifest;
   }
-  static Folder folder(const Manifest& manifest) {
-    if (!manifest.file.empty()) return folder_of(manifest);
+  [[nodiscard]] Folder folder() const {
+    if (only_app_) return folder_of(manifest_);
     return {
-        .directory = {}, .migrations = {}, .digest = {}, .format = format_of(manifest.migrations)};
+        .directory = {}, .migrations = {}, .digest = {}, .format = format_of(manifest_.migrations)};
   }
 
+  bool only_app_;
   const Manifest manifest_;
   Target target_;
   Side side_;
@@ -154,8 +154,9 @@ const char* k_settings = "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_tim
 DiffReport diff(const Manifest& manifest, const std::string& a, const std::string& b, Stop& stop) {
   DiffReport report;
   explaining_database_errors(stop, [&] {
-    Look first{manifest, a};
-    Look second{manifest, b};
+    const bool only_app = !manifest.file.empty();
+    Look first{manifest, a, only_app};
+    Look second{manifest, b, only_app};
     auto one = first.connect(stop);
     auto other = second.connect(stop);
     const pg::Transaction of_one{one, pg::k_guard + std::string{k_settings},
@@ -186,8 +187,7 @@ DiffReport diff_against(const Manifest& manifest, const std::string& url,
   explaining_database_errors(stop, [&] {
     auto with_folder = manifest;
     with_folder.migrations.directory = directory;
-    if (with_folder.file.empty()) with_folder.file = directory;
-    Look database{with_folder, url};
+    Look database{with_folder, url, true};
     auto session = database.connect(stop);
     database.find(session);
     const auto schemas = database.side().schemas;

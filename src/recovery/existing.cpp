@@ -127,13 +127,15 @@ std::optional<FoundNotThere> found_not_there(pg::Session& session, const Target&
       !last->error.starts_with(k_not_there))
     return std::nullopt;
   const auto first_line = split(last->error, '\n').front();
-  for (const auto& name : split(first_line.substr(std::string{k_not_there}.size()), ','))
-    if (const auto* migration = target.folder.find(trim(name)))
+  // A name may hold a comma.
+  const auto names = ", " + first_line.substr(std::string_view{k_not_there}.size()) + ", ";
+  for (const auto& migration : target.folder.migrations)
+    if (names.find(", " + migration.name + ", ") != std::string::npos)
       return FoundNotThere{
-          migration,
+          &migration,
           fmt::format("migration {} is recorded as applied, but nothing of it is there, as the "
                       "run for release {} found at {}",
-                      migration->name, last->release, last->at)};
+                      migration.name, last->release, last->at)};
   return std::nullopt;
 }
 

@@ -29,28 +29,36 @@ constexpr std::size_t k_shown_max = 80;
 constexpr std::int64_t k_size_max_bytes = std::int64_t{2} << 30;
 
 // In a DO block, a query or a function these lead out of the database, or may end somebody's work.
-constexpr std::array<std::string_view, 22> k_ways_out = {"dblink",
-                                                         "http_",
-                                                         "net.http",
-                                                         "http(",
-                                                         "cron.",
-                                                         "pg_background",
-                                                         "_replication_slot",
-                                                         "pg_terminate_backend",
-                                                         "pg_cancel_backend",
-                                                         "pg_reload_conf",
-                                                         "pg_rotate_logfile",
-                                                         "pg_promote",
-                                                         "lo_export",
-                                                         "lo_import",
-                                                         "pg_read_",
-                                                         "pg_file_",
-                                                         "pg_ls_dir",
-                                                         "pg_switch_wal",
-                                                         "alter system",
-                                                         "program",
-                                                         "database ",
-                                                         "tablespace "};
+constexpr std::array k_ways_out = std::to_array<std::string_view>({"dblink",
+                                                                   "http(",
+                                                                   "http_get(",
+                                                                   "http_post(",
+                                                                   "http_put(",
+                                                                   "http_patch(",
+                                                                   "http_delete(",
+                                                                   "http_head(",
+                                                                   "net.http",
+                                                                   "cron.",
+                                                                   "pg_background",
+                                                                   "_replication_slot",
+                                                                   "pg_terminate_backend",
+                                                                   "pg_cancel_backend",
+                                                                   "pg_reload_conf",
+                                                                   "pg_rotate_logfile",
+                                                                   "pg_promote",
+                                                                   "lo_export",
+                                                                   "lo_import",
+                                                                   "pg_read_",
+                                                                   "pg_file_",
+                                                                   "pg_ls_dir",
+                                                                   "pg_switch_wal",
+                                                                   "alter system",
+                                                                   "from program",
+                                                                   "to program",
+                                                                   "create database",
+                                                                   "alter database",
+                                                                   "drop database",
+                                                                   "tablespace "});
 
 // Roles belong to the whole server, whoever makes them.
 constexpr std::array<std::string_view, 7> k_role_commands = {
@@ -62,11 +70,15 @@ template <class Words> bool holds_one(const std::string& text, const Words& word
                      [&](const auto& word) { return text.find(word) != std::string::npos; });
 }
 
-std::string words_of_statement(const Statement& statement) {
+// With one blank where there are several, and none before a parenthesis.
+std::string in_words(const std::string& sql) {
   std::string words;
-  for (const char c : lower_case(without_comments(statement.text)))
-    if (std::isspace(static_cast<unsigned char>(c)) == 0) words += c;
+  for (const char c : lower_case(without_comments(sql))) {
+    const bool is_blank = std::isspace(static_cast<unsigned char>(c)) != 0;
+    if (c == '(' && words.ends_with(' ')) words.pop_back();
+    if (!is_blank) words += c;
     else if (!words.empty() && words.back() != ' ') words += ' ';
+  }
   return words;
 }
 
@@ -77,6 +89,14 @@ bool leads_outside(const std::string& words) {
 bool makes_function(const std::string& words) {
   return words.starts_with("create") &&
          (words.find(" function ") < 30 || words.find(" procedure ") < 30);
+}
+
+// CREATE TABLE AS and the like execute a query.
+bool makes_rows(const std::string& words) {
+  return words.starts_with("create") &&
+         holds_one(words,
+                   std::to_array<std::string_view>({" as select", " as(select", " as with",
+                                                    " as(with", " as execute", " as table"}));
 }
 
 // Behind the scripts' own limits: their sessions have none there.
@@ -222,14 +242,16 @@ void Replay::refuse_what_may_reach_outside(const Migration& migration,
                                            const std::vector<Statement>& script) {
   for (const auto& statement : script) {
     if (statement.trace == Trace::outside || statement.trace == Trace::nothing) continue;
-    const auto words = words_of_statement(statement);
-    const bool leads_out = leads_outside(words);
+    const auto words = in_words(statement.text);
     if (makes_function(words)) {
-      has_dangerous_function_ = has_dangerous_function_ || leads_out;
+      has_dangerous_function_ = has_dangerous_function_ || leads_outside(words);
       continue;
     }
-    const bool executes_bodies = statement.trace == Trace::data;
-    if (!executes_bodies || !(leads_out || has_dangerous_function_)) continue;
+    if (statement.trace != Trace::data && !makes_rows(words)) continue;
+    // What stands between quotes is data, but for a DO block's body.
+    const bool leads_out = leads_outside(
+        words.starts_with("do") ? words : in_words(without_constants(statement.text)));
+    if (!leads_out && !has_dangerous_function_) continue;
     throw CannotTell{
         fmt::format("{} may reach beyond its database, and is not executed for a comparison",
                     location(migration, statement.line, statement.column)),
@@ -353,9 +375,11 @@ std::size_t Replay::number_of(const std::vector<Statement>& script, const Statem
 
 void Replay::reset() { scratch_.session().execute(k_reset_session); }
 
-Snapshot Replay::snapshot() {
+Snapshot Replay::snapshot(const pg::Value& only_in) {
   auto& session = scratch_.session();
-  const auto sql = pg::k_guard + snapshot_sql(beside_, k_all_objects);
+  auto what = beside_;
+  what.only_in = only_in;
+  const auto sql = pg::k_guard + snapshot_sql(what, k_all_objects);
   if (!in_transaction_) return snapshot_of(session.query_unguarded(sql));
   auto snapshot = snapshot_of(session.query_unguarded("SAVEPOINT schemagate;" + sql));
   session.execute("ROLLBACK TO SAVEPOINT schemagate; RELEASE SAVEPOINT schemagate");

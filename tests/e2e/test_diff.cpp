@@ -88,7 +88,8 @@ TEST_CASE("connection strings may be kept away from the command line") {
   result = without_manifest({"diff", two.a.settings.url, two.b.settings.url, two.b.settings.url});
   CHECK(result == exits(2, "unexpected"));
   CHECK(result.err != contains(k_url_password));
-  CHECK(without_manifest({"diff", two.a.settings.url}) == exits(2, "one of URL_B, --against must be given"));
+  CHECK(without_manifest({"diff", two.a.settings.url}) ==
+        exits(2, "one of URL_B, --against must be given"));
   CHECK(without_manifest({"diff", "nonsense", file}) == exits(2));
 }
 
@@ -122,7 +123,9 @@ TEST_CASE("a database that cannot be reached is named without its password") {
 
 TEST_CASE("a database is compared with what a folder's migrations make") {
   const Shop shop;
-  shop.migration("1_users", "CREATE TABLE users (id int PRIMARY KEY, name text NOT NULL);");
+  shop.migration("1_users", "CREATE TABLE users (id int PRIMARY KEY, name text NOT NULL);"
+                            "CREATE SCHEMA \"Odd.one\"; CREATE TABLE \"Odd.one\".t (id int);"
+                            "GRANT SELECT ON users TO pg_monitor;");
   REQUIRE(shop.run() == exits(0));
   const auto against = [&] {
     return shop.call({"diff", shop.settings.url, "--against", "migrations"});

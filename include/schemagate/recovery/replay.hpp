@@ -35,7 +35,7 @@ class Replay {
   std::vector<Failed> execute(const Migration& migration,
                               const AfterStatement& after_statement = {});
 
-  [[nodiscard]] Snapshot snapshot();
+  [[nodiscard]] Snapshot snapshot(const pg::Value& only_in = {});  // as Beside has it
 
   // What PostgreSQL prints of an object that is made anew from what it printed of it, as a restored
   // dump does ("varchar IN (...)"): nothing where that is the same, or cannot be tried.
