@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <utility>
 
 #include "schemagate/base/hash.hpp"
@@ -27,77 +26,6 @@ constexpr Milliseconds k_data_within = 5s;        // there is none yet
 constexpr std::size_t k_failed_max = 20;
 constexpr std::size_t k_shown_max = 80;
 constexpr std::int64_t k_size_max_bytes = std::int64_t{2} << 30;
-
-// In a DO block, a query or a function these lead out of the database, or may end somebody's work.
-constexpr std::array k_ways_out = std::to_array<std::string_view>({"dblink",
-                                                                   "http(",
-                                                                   "http_get(",
-                                                                   "http_post(",
-                                                                   "http_put(",
-                                                                   "http_patch(",
-                                                                   "http_delete(",
-                                                                   "http_head(",
-                                                                   "net.http",
-                                                                   "cron.",
-                                                                   "pg_background",
-                                                                   "_replication_slot",
-                                                                   "pg_terminate_backend",
-                                                                   "pg_cancel_backend",
-                                                                   "pg_reload_conf",
-                                                                   "pg_rotate_logfile",
-                                                                   "pg_promote",
-                                                                   "lo_export",
-                                                                   "lo_import",
-                                                                   "pg_read_",
-                                                                   "pg_file_",
-                                                                   "pg_ls_dir",
-                                                                   "pg_switch_wal",
-                                                                   "alter system",
-                                                                   "from program",
-                                                                   "to program",
-                                                                   "create database",
-                                                                   "alter database",
-                                                                   "drop database",
-                                                                   "tablespace "});
-
-// Roles belong to the whole server, whoever makes them.
-constexpr std::array<std::string_view, 7> k_role_commands = {
-    "create role", "create user", "create group", "alter role",
-    "alter user",  "drop role",   "drop user"};
-
-template <class Words> bool holds_one(const std::string& text, const Words& words) {
-  return std::any_of(words.begin(), words.end(),
-                     [&](const auto& word) { return text.find(word) != std::string::npos; });
-}
-
-// With one blank where there are several, and none before a parenthesis.
-std::string in_words(const std::string& sql) {
-  std::string words;
-  for (const char c : lower_case(without_comments(sql))) {
-    const bool is_blank = std::isspace(static_cast<unsigned char>(c)) != 0;
-    if (c == '(' && words.ends_with(' ')) words.pop_back();
-    if (!is_blank) words += c;
-    else if (!words.empty() && words.back() != ' ') words += ' ';
-  }
-  return words;
-}
-
-bool leads_outside(const std::string& words) {
-  return holds_one(words, k_ways_out) || holds_one(words, k_role_commands);
-}
-
-bool makes_function(const std::string& words) {
-  return words.starts_with("create") &&
-         (words.find(" function ") < 30 || words.find(" procedure ") < 30);
-}
-
-// CREATE TABLE AS and the like execute a query.
-bool makes_rows(const std::string& words) {
-  return words.starts_with("create") &&
-         holds_one(words,
-                   std::to_array<std::string_view>({" as select", " as(select", " as with",
-                                                    " as(with", " as execute", " as table"}));
-}
 
 // Behind the scripts' own limits: their sessions have none there.
 OpenSession door_to(const Target& target) {
@@ -240,23 +168,12 @@ Replay::Replay(pg::Session& live, const Target& target, const Stop& stop)
 
 void Replay::refuse_what_may_reach_outside(const Migration& migration,
                                            const std::vector<Statement>& script) {
-  for (const auto& statement : script) {
-    if (statement.trace == Trace::outside || statement.trace == Trace::nothing) continue;
-    const auto words = in_words(statement.text);
-    if (makes_function(words)) {
-      has_dangerous_function_ = has_dangerous_function_ || leads_outside(words);
-      continue;
-    }
-    if (statement.trace != Trace::data && !makes_rows(words)) continue;
-    // What stands between quotes is data, but for a DO block's body.
-    const bool leads_out = leads_outside(
-        words.starts_with("do") ? words : in_words(without_constants(statement.text)));
-    if (!leads_out && !has_dangerous_function_) continue;
-    throw CannotTell{
-        fmt::format("{} may reach beyond its database, and is not executed for a comparison",
-                    location(migration, statement.line, statement.column)),
-        {}};
-  }
+  for (const auto& statement : script)
+    if (ways_out_.may_be_taken_by(statement))
+      throw CannotTell{
+          fmt::format("{} may reach beyond its database, and is not executed for a comparison",
+                      location(migration, statement.line, statement.column)),
+          {}};
 }
 
 void Replay::keep_within_bounds(const Migration& migration) {

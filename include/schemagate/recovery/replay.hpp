@@ -13,6 +13,7 @@
 #include "schemagate/catalogue/snapshot.hpp"
 #include "schemagate/migrate/segments.hpp"
 #include "schemagate/recovery/target.hpp"
+#include "schemagate/recovery/ways_out.hpp"
 
 namespace schemagate {
 
@@ -64,7 +65,7 @@ class Replay {
   Scratch scratch_;
   Deadline deadline_;
   bool in_transaction_ = false;
-  bool has_dangerous_function_ = false;
+  WaysOut ways_out_;
   std::vector<std::string> left_out_;
 };
 
