@@ -61,10 +61,10 @@ void tell_who_else_may_write(pg::Session& session, const Target& target) {
                           tables, remedy));
   if (!writers.empty() || target.writable_history() == nullptr) return;
   if (const auto some = other_writers_of_new_tables(session, target.schema()); !some.empty())
-    log::info(
-        fmt::format("by this role's default privileges {} may write its new tables; {} is kept "
-                    "from that",
-                    join(some, ", "), table->name.quoted()));
+    log::info(fmt::format(
+        "by this role's default privileges {} may do more with its new tables than read "
+        "them; {} is kept from that",
+        join(some, ", "), table->name.quoted()));
 }
 
 }  // namespace schemagate

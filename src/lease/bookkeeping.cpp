@@ -330,9 +330,7 @@ std::string Bookkeeping::keep_from_others_sql(pg::Session& session,
                                               const std::string& table) const {
   std::string text;
   for (const auto& other : other_writers_of_new_tables(session, name_))
-    text +=
-        fmt::format("REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON {}{} FROM {};",
-                    schema_, table, other);
+    text += keep_from_sql(session, schema_ + table, other);
   return text;
 }
 

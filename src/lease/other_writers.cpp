@@ -44,7 +44,7 @@ SELECT DISTINCT coalesce(quote_ident(rolname), 'PUBLIC')
   FROM pg_default_acl d, aclexplode(defaclacl) AS granted LEFT JOIN pg_roles r ON r.oid = grantee
  WHERE defaclobjtype = 'r' AND pg_get_userbyid(defaclrole) = current_user AND grantee <> defaclrole
    AND (defaclnamespace = 0 OR defaclnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1))
-   AND privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')
+   AND privilege_type <> 'SELECT'
  ORDER BY 1)sql";
 
 // $1 a schema, $2 a table in it
@@ -76,12 +76,17 @@ std::vector<std::string> other_writers_of_new_tables(pg::Session& session,
   return first_column(session.query(k_writers_of_new_tables, {schema}));
 }
 
+std::string keep_from_sql(const pg::Session& session, const std::string& table,
+                          const std::string& grantee) {
+  return fmt::format(
+      "REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER{} ON {} FROM {};",
+      session.server_major_version() >= 17 ? ", MAINTAIN" : "", table, grantee);
+}
+
 void keep_from_others(Fenced& transaction, const TableName& table) {
   for (const auto& grantee :
        first_column(transaction.query(k_grantees, {table.schema, table.name})))
-    transaction.execute(
-        fmt::format("REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON {} FROM {}",
-                    table.quoted(), grantee));
+    transaction.execute(keep_from_sql(transaction.session(), table.quoted(), grantee));
 }
 
 }  // namespace schemagate

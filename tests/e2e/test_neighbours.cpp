@@ -252,11 +252,11 @@ TEST_CASE("default privileges give nobody the right to write the history or our 
                                   " GRANT ALL ON TABLES TO " + app + ", PUBLIC");
     CHECK(here.call("run") == exits(0));
     CHECK(here.project.database.column(
-              "SELECT DISTINCT privilege_type FROM information_schema.table_privileges "
-              "WHERE grantee IN ('PUBLIC', '" +
+              "SELECT DISTINCT privilege_type FROM pg_class, aclexplode(relacl) WHERE grantee IN "
+              "(0, '" +
               app +
-              "') AND (table_schema = 'schemagate' OR "
-              "table_name = '_prisma_migrations')") == std::vector<std::string>{"SELECT"});
+              "'::regrole) AND (relnamespace = 'schemagate'::regnamespace OR "
+              "relname = '_prisma_migrations')") == std::vector<std::string>{"SELECT"});
     CHECK(here.project.database.value("SELECT has_table_privilege('" + app +
                                       "', 'public.item', 'INSERT')") == "t");
     CHECK(here.call("status").out != contains(" may write "));
