@@ -77,6 +77,12 @@ Relation* Relations::find_to_change(const RelationName& name) {
   return at == relations_.end() ? nullptr : &at->second;
 }
 
+const Relation* Relations::written(const std::string& quoted) const {
+  for (const auto& [name, relation] : relations_)
+    if (relation.quoted == quoted) return &relation;
+  return nullptr;
+}
+
 const Domain* Relations::domain(const std::string& name) const {
   const auto at = domains_.find(name.substr(name.rfind('.') + 1));
   return at == domains_.end() ? nullptr : &at->second;

@@ -70,6 +70,8 @@ class Relations {
 
   // Null: not there, or not known.
   [[nodiscard]] const Relation* find(const RelationName& name) const;
+  // By the name that impacts have.
+  [[nodiscard]] const Relation* written(const std::string& quoted) const;
   [[nodiscard]] const Domain* domain(const std::string& name) const;
   // Of functions that a default calls.
   [[nodiscard]] bool is_volatile(const std::string& function) const;
