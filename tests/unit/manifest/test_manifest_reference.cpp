@@ -50,6 +50,7 @@ std::string name_of(Type type) {
     case Type::duration: return "duration";
     case Type::choice: return "choice";
     case Type::list: return "list";
+    case Type::commands: return "commands";
     case Type::map: return "map";
     case Type::checks: return "checks";
     case Type::history: return "history";
