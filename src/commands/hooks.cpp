@@ -63,7 +63,8 @@ void Hooks::refuse_missing_programs() const {
 void Hooks::run_all(const std::string& name, const Commands& commands, const Lease& lease,
                     const std::string& consequence, const Environment& more) const {
   for (const auto& argv : commands) {
-    LoggedCommand command{.called = "the hook of hooks." + name + ",",
+    LoggedCommand command{.prefix = "hooks." + name + ": ",
+                          .called = {},
                           .argv = argv,
                           .environment = environment(name, lease),
                           .timeout = settings().timeout,

@@ -23,7 +23,8 @@ bool names_a_secret(const std::string& name) {
 
 void run_command(const Manifest& manifest, const std::string& release, const Database& database,
                  const Lease& lease, Stop& stop) {
-  LoggedCommand command{.called = "the migration command",
+  LoggedCommand command{.prefix = {},
+                        .called = "the migration command ",
                         .argv = manifest.migrations.command,
                         .environment = environment_of_run(manifest.app, release, database, lease),
                         .timeout = manifest.migrations.timeout,

@@ -61,7 +61,8 @@ void run_logged(const LoggedCommand& command, const Variables& variables, const 
   const auto told = [&](const std::string& text) {
     return log::redact(as_written(text, variables));
   };
-  log::info(fmt::format("running {}", shortened(told(join(command.argv, " ")), 200)));
+  log::info(
+      fmt::format("{}running {}", command.prefix, shortened(told(join(command.argv, " ")), 200)));
   OutputTail tail;
   const auto outcome = run_child(
       {.argv = command.argv,
@@ -77,8 +78,8 @@ void run_logged(const LoggedCommand& command, const Variables& variables, const 
   stop.check();
   const auto how = misfortune(outcome, command);
   if (!how) return;
-  auto text =
-      fmt::format("{} {} {}", command.called, as_written(command.argv.front(), variables), *how);
+  auto text = fmt::format("{}{}{} {}", command.prefix, command.called,
+                          as_written(command.argv.front(), variables), *how);
   for (const auto& line : tail.lines) text += "\n  | " + line;
   throw Failure{command.failure, text,
                 tail.advice.value_or("its whole output is in the log above; correct its cause") +

@@ -16,7 +16,8 @@
 namespace schemagate {
 
 struct LoggedCommand {
-  std::string called;  // in messages: "the migration command"; its program follows
+  std::string prefix;  // of its messages: "hooks.before: "
+  std::string called;  // before its program's name where it failed: "the migration command "
   std::vector<std::string> argv;
   std::map<std::string, std::optional<std::string>> environment;  // as of ChildCommand
   Milliseconds timeout{};
