@@ -10,7 +10,7 @@
 namespace schemagate {
 namespace {
 
-// Linux starts no program with a longer variable than 128 KiB (execve(2), MAX_ARG_STRLEN).
+// Linux starts no program with a longer variable than 128 KiB (MAX_ARG_STRLEN).
 constexpr std::size_t k_names_size_max = 64 * 1024;
 constexpr std::size_t k_error_size_max = 4000;
 
@@ -85,7 +85,11 @@ void Hooks::run_all(const std::string& name, const Commands& commands, const Lea
 
 Hooks::Environment Hooks::environment(const std::string& name, const Lease& lease) const {
   const auto& address = target_.database.address();
-  auto all = environment_of_run(target_.manifest.app, target_.id.release, target_.database, lease);
+  // A pooled backend must not keep our name: a successor would end it under a neighbour.
+  const auto connection_name =
+      target_.database.pooled() ? std::string{"schemagate"} : lease.application_name();
+  auto all = environment_of_run(target_.manifest.app, target_.id.release, target_.database,
+                                connection_name);
   for (const auto& [variable, value] : address.environment()) all[variable] = value;
   all["SCHEMAGATE_HOOK"] = name;
   all["SCHEMAGATE_HOST"] = address.host();

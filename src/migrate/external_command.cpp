@@ -23,13 +23,14 @@ bool names_a_secret(const std::string& name) {
 
 void run_command(const Manifest& manifest, const std::string& release, const Database& database,
                  const Lease& lease, Stop& stop) {
-  LoggedCommand command{.prefix = {},
-                        .called = "the migration command ",
-                        .argv = manifest.migrations.command,
-                        .environment = environment_of_run(manifest.app, release, database, lease),
-                        .timeout = manifest.migrations.timeout,
-                        .timeout_key = "migrations.timeout",
-                        .failure = ExitCode::command_failed};
+  LoggedCommand command{
+      .prefix = {},
+      .called = "the migration command ",
+      .argv = manifest.migrations.command,
+      .environment = environment_of_run(manifest.app, release, database, lease.application_name()),
+      .timeout = manifest.migrations.timeout,
+      .timeout_key = "migrations.timeout",
+      .failure = ExitCode::command_failed};
   for (const auto& [name, value] : manifest.migrations.env) {
     command.environment[name] = value;
     if (names_a_secret(name)) log::keep_secret(value);

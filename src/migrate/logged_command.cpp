@@ -45,14 +45,11 @@ std::optional<std::string> misfortune(const ChildOutcome& outcome, const LoggedC
 std::map<std::string, std::optional<std::string>> environment_of_run(const std::string& app,
                                                                      const std::string& release,
                                                                      const Database& database,
-                                                                     const Lease& lease) {
-  const auto url = database.address().with_application_name(lease.application_name());
-  return {{"DATABASE_URL", url},
-          {"DIRECT_URL", url},
-          {"SCHEMAGATE_DATABASE_URL", url},
-          {"SCHEMAGATE_RELEASE", release},
-          {"SCHEMAGATE_APP", app},
-          {"PGAPPNAME", lease.application_name()}};
+                                                                     const std::string& name) {
+  const auto url = database.address().with_application_name(name);
+  return {
+      {"DATABASE_URL", url},           {"DIRECT_URL", url},     {"SCHEMAGATE_DATABASE_URL", url},
+      {"SCHEMAGATE_RELEASE", release}, {"SCHEMAGATE_APP", app}, {"PGAPPNAME", name}};
 }
 
 void run_logged(const LoggedCommand& command, const Variables& variables, const Database& database,

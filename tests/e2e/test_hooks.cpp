@@ -8,6 +8,7 @@
 #include "schemagate/base/text.hpp"
 #include "support/gate_project.hpp"
 #include "support/lease.hpp"
+#include "support/pgbouncer.hpp"
 
 using namespace testing;
 using schemagate::split;
@@ -238,6 +239,22 @@ TEST_CASE("a service does not lead a hook to another database than the run's") {
   shop.hook("before", "psql -X -At -c 'SELECT current_database()' > " + shop.file("name"));
   CHECK(shop.run() == exits(0));
   CHECK(trim(read_text(shop.file("name"))) == shop.database.name());
+}
+
+TEST_CASE("a hook is given the direct address, and through a pooler a name that may stay there") {
+  if (!PgBouncer::is_there()) return;
+  HookedShop shop;
+  const PgBouncer pooler;
+  const auto pooled = pooler.url(shop.database) + "?pgbouncer=true";
+  shop.environment["DATABASE_URL"] = pooled;
+  shop.hook("before", "echo \"$PGPORT $PGAPPNAME\" > " + shop.file("seen"));
+  REQUIRE(shop.run() == exits(0));
+  CHECK(read_text(shop.file("seen")) == contains(" schemagate\n"));
+  CHECK(read_text(shop.file("seen")) != contains(server_port() + " "));
+  shop.set("release", "r2").set("database.direct_url", shop.database.url());
+  shop.migration(k_second, "CREATE TABLE carts (id int);");
+  REQUIRE(shop.run() == exits(0));
+  CHECK(read_text(shop.file("seen")) == contains(server_port() + " schemagate:"));
 }
 
 TEST_CASE("around a command the hooks are told what its history lacks, or that nobody knows") {

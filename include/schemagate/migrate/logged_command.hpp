@@ -1,15 +1,13 @@
 #pragma once
 // A program of the user's that is run to its end as a part of a run: the migration command, a hook.
 // What it prints becomes lines of the log; neither there nor in a Failure is told what the
-// manifest's variables hold. It can be found by its connections: a successor ends what it leaves on
-// the server.
+// manifest's variables hold.
 
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "schemagate/lease/lease.hpp"
 #include "schemagate/manifest/manifest.hpp"
 #include "schemagate/postgres/database.hpp"
 
@@ -25,11 +23,11 @@ struct LoggedCommand {
   ExitCode failure{};
 };
 
-// What every program of ours is told: DATABASE_URL, DIRECT_URL, SCHEMAGATE_DATABASE_URL,
-// SCHEMAGATE_RELEASE, SCHEMAGATE_APP, PGAPPNAME.
+// What every such program is told: DATABASE_URL, DIRECT_URL, SCHEMAGATE_DATABASE_URL,
+// SCHEMAGATE_RELEASE, SCHEMAGATE_APP, PGAPPNAME. `name`: of its connections.
 [[nodiscard]] std::map<std::string, std::optional<std::string>>
 environment_of_run(const std::string& app, const std::string& release, const Database& database,
-                   const Lease& lease);
+                   const std::string& name);
 
 // Throws Failure (command.failure) with the last lines where it does not end with 0 in time, what
 // run_child() throws where it cannot be started, or the Stop's reason.
