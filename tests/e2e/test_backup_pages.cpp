@@ -153,6 +153,7 @@ TEST_CASE(
   CHECK(seen != contains("backup: "));  // nothing was pending
   for (const std::string command : {"status", "verify"})
     CHECK(testing::schemagate(shop.arguments(command), shop.options()) == exits(0));
+  CHECK(testing::schemagate(shop.arguments("verify", {"--deep"}), shop.options()) == exits(0));
   const auto status = testing::schemagate(shop.arguments("status"), shop.options()).out;
   CHECK(status == contains("killed  prisma of release r2"));
   CHECK(status == contains("marker  r2: running"));

@@ -380,7 +380,6 @@ TEST_CASE("neither log nor argv says a secret of a hook, and its output is shown
   CHECK(result.err != contains("\033["));
   CHECK(read_text(shop.file("argv")) != contains("hunter2"));
   CHECK(read_text(shop.file("argv")) == contains("sk_live"));  // what the manifest puts there
-  shop.database.execute("DROP OWNED BY " + role.name() + " CASCADE");
 }
 
 TEST_CASE("the manifest's page names each variable that a hook is given") {
