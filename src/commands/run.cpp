@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "drift_watch.hpp"
+#include "hooks.hpp"
 #include "refusals.hpp"
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
@@ -25,6 +26,12 @@ namespace {
 
 constexpr std::chrono::seconds k_look_within{30};  // the first look at the marker
 
+std::vector<std::string> names_of(const Plan& plan) {
+  std::vector<std::string> names;
+  for (const auto& one : plan.pending) names.push_back(one.migration->name);
+  return names;
+}
+
 class Run {
  public:
   Run(Target& target, pg::Session session, Stop& stop, RunReport& report)
@@ -39,6 +46,7 @@ class Run {
         explaining_database_errors(stop_, [&] { work(lease); });
       } catch (const Failure& failure) {
         record(lease, failure);
+        hooks_.failed(lease, failure);
         throw;
       }
     });
@@ -82,6 +90,7 @@ class Run {
     refuse_what_a_pooler_forbids(target_, plan);
     if (!plan.pending.empty()) journal_.close_gates(session_, lease);
     tell_who_else_may_write(session_, target_);
+    hooks_.before(lease, names_of(plan));
     create_history(lease, history);
     const ApplyContext context{.connection = connection,
                                .bookkeeping = target_.bookkeeping,
@@ -91,8 +100,11 @@ class Run {
                                .may_run_alone = may_run_unfenced(target_),
                                .compare = comparison(history)};
     if (target_.settings.atomic == Atomic::release && !plan.pending.empty()) {
-      apply_as_release(session_, plan, context, report_.applied,
-                       [&](Fenced& transaction) { complete(transaction, plan.pending.size()); });
+      apply_as_release(session_, plan, context, report_.applied, [&](Fenced& transaction) {
+        if (hooks_.has_after()) (void)verify(transaction.session(), expectation_of(target_));
+        else complete(transaction, plan.pending.size());
+      });
+      if (hooks_.has_after()) conclude(lease);
     } else {
       apply_each(session_, plan, context, report_.applied);
       finish(lease);
@@ -109,6 +121,7 @@ class Run {
       refuse_lost_folder(target_, target_.history()->read(session_));
     journal_.close_gates(session_, lease);
     tell_who_else_may_write(session_, target_);
+    hooks_.before(lease, left_to_the_command());
     run_command(target_.manifest, target_.id.release, target_.database, lease, stop_);
     refuse_what_the_command_left_out(session_, target_);
     finish(lease);
@@ -129,7 +142,9 @@ class Run {
   Plan planned(const History& history);
   std::function<void(const Judge::Migrations&)> comparison(const History& history);
   void create_history(const Lease& lease, const History& history);
+  std::optional<std::vector<std::string>> left_to_the_command();
   void finish(const Lease& lease);
+  void conclude(const Lease& lease);
   void record(const Lease& lease, const Failure& failure);
 
   [[nodiscard]] const Format& format() const { return *target_.folder.format; }
@@ -149,6 +164,7 @@ class Run {
   RunReport& report_;
   Journal journal_;
   DriftWatch drift_{target_};
+  Hooks hooks_{target_, stop_};
 };
 
 // mode: check. A deployment that must find everything done already.
@@ -158,9 +174,7 @@ void Run::check_only() {
                   "set migrations.history: what tells afterwards what the command has done"};
   target_.refuse_untrusted(session_, Bookkeeping::Trust::to_work);
   std::vector<std::string> pending;
-  if (is_native())
-    for (const auto& one : planned(target_.history()->read(session_)).pending)
-      pending.push_back(one.migration->name);
+  if (is_native()) pending = names_of(planned(target_.history()->read(session_)));
   else pending = target_.missing_in_history(session_);
   if (pending.empty()) {
     (void)stands();
@@ -298,7 +312,29 @@ void Run::create_history(const Lease& lease, const History& history) {
          [&](Fenced& transaction) { target_.writable_history()->create_if_missing(transaction); });
 }
 
+// Nothing where nobody can tell.
+std::optional<std::vector<std::string>> Run::left_to_the_command() {
+  if (target_.history() == nullptr) return std::nullopt;
+  const auto history = target_.history()->read(session_);
+  std::vector<std::string> names;
+  for (const auto& migration : target_.folder.migrations)
+    if (std::none_of(history.rows.begin(), history.rows.end(),
+                     [&](const auto& row) { return row.applied() && row.name == migration.name; }))
+      names.push_back(migration.name);
+  return names;
+}
+
 void Run::finish(const Lease& lease) {
+  if (hooks_.has_after()) {
+    const pg::Transaction look{session_, pg::k_guard, pg::Transaction::Kind::snapshot};
+    (void)verify(session_, expectation_of(target_));
+  }
+  conclude(lease);
+}
+
+// Verified before the hooks, and again behind them.
+void Run::conclude(const Lease& lease) {
+  hooks_.after(lease);
   fenced(session_, lease, [&](Fenced& transaction) {
     complete(transaction, report_.applied.size());
     stop_.check();

@@ -91,6 +91,14 @@ struct Manifest {
     } history;
   } migrations;
 
+  // Commands around the work, each an argv.
+  struct Hooks {
+    std::vector<std::vector<std::string>> before;
+    std::vector<std::vector<std::string>> after;
+    std::vector<std::vector<std::string>> failed;
+    Milliseconds timeout{};  // of each command
+  } hooks;
+
   std::vector<Check> verify;
 
   struct Gate {
@@ -112,7 +120,7 @@ struct Manifest {
     std::vector<std::string> ignore;  // shell-style patterns of objects that others may change
   } drift;
 
-  Variables variables;  // of migrations.command, migrations.env and verify
+  Variables variables;  // of commands, migrations.env and verify
 };
 
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
@@ -127,7 +135,19 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 class ManifestReader;
 
 struct ManifestKey {
-  enum class Type { integer, text, secret, boolean, duration, choice, list, map, checks, history };
+  enum class Type {
+    integer,
+    text,
+    secret,
+    boolean,
+    duration,
+    choice,
+    list,
+    commands,
+    map,
+    checks,
+    history
+  };
   std::string_view path;  // "database.url"
   Type type;
   std::string_view fallback;  // as written in YAML; empty: none

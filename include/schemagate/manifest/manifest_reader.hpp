@@ -39,6 +39,8 @@ class ManifestReader {
   // Index among the table's choices. `variable`: of the environment; where it is set, it wins.
   std::size_t choice(const std::string& path, const std::string& variable = {});
   std::vector<std::string> list(const std::string& path);
+  // One command as a list of its words, or a list of such commands.
+  std::vector<std::vector<std::string>> commands(const std::string& path);
   std::map<std::string, std::string> map(const std::string& path);
   std::vector<Check> checks(const std::string& path);
   Manifest::Migrations::History
@@ -76,6 +78,7 @@ class ManifestReader {
   // Its place among the choices; else complains.
   std::size_t place_of(const std::string& path, const YAML::Mark& mark, const std::string& name,
                        const std::string& value, const std::string& written);
+  std::vector<std::string> words(const std::string& path, const YAML::Node& list);
   std::optional<std::string> scalar(const std::string& path, const YAML::Node& node);
 
   const std::filesystem::path& file_;
