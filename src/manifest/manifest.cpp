@@ -176,6 +176,13 @@ void check_consistency(const Manifest& manifest, ManifestReader& reader) {
             "match: migrations needs \"migrations.directory\" to compare with");
     require(has_directory || migrations.history.is_none(), "migrations.history",
             "a history needs \"migrations.directory\" to compare with");
+    for (const auto& [policy, path] :
+         {std::pair{manifest.policy.destructive, "policy.destructive"},
+          std::pair{manifest.policy.blocking.policy, "policy.blocking.policy"}})
+      require(policy != Policy::fail, path,
+              fmt::format("\"{}\" cannot be fail with tool: command: what a command will do cannot "
+                          "be foreseen",
+                          path));
     return;
   }
   require(has_directory, "migrations.directory",
