@@ -210,10 +210,10 @@ void add_tables(Block& block, pg::Session& session, const Target& target,
 }  // namespace
 
 Outlook outlook(pg::Session& session, const Target& target, const Plan& plan,
-                const History& history) {
+                const History& history, const Stop& stop) {
   Outlook all{.pending = Lines{}, .applied = Lines{}, .forecast = Forecast{}};
   if (!plan.pending.empty())
-    all.forecast = forecast(session, target.search_path(), plan, Milliseconds::zero());
+    all.forecast = forecast(session, target.search_path(), plan, Milliseconds::zero(), stop);
   for (const auto& one : plan.pending) all.pending->push_back(one.migration->name);
   for (const auto& row : history.rows)
     if (row.applied()) all.applied->push_back(row.name);

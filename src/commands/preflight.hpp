@@ -21,7 +21,7 @@ struct Outlook {
 };
 
 [[nodiscard]] Outlook outlook(pg::Session& session, const Target& target, const Plan& plan,
-                              const History& history);
+                              const History& history, const Stop& stop);
 // Of an external command.
 [[nodiscard]] Outlook outlook(pg::Session& session, const Target& target);
 

@@ -82,7 +82,7 @@ class Run {
     const auto history = settled_history(lease);
     const auto plan = planned(history);
     refuse_what_a_pooler_forbids(target_, plan);
-    const auto ahead = outlook(session_, target_, plan, history);
+    const auto ahead = outlook(session_, target_, plan, history, stop_);
     if (!plan.pending.empty()) begin(ahead, lease);
     tell_who_else_may_write(session_, target_);
     create_history(lease, history);
@@ -302,7 +302,7 @@ std::function<void(const Judge::Migrations&)> Run::comparison(const History& his
 Outlook Run::look_ahead() {
   if (!is_native()) return outlook(session_, target_);
   const auto history = target_.history()->read(session_);
-  return outlook(session_, target_, planned(history), history);
+  return outlook(session_, target_, planned(history), history, stop_);
 }
 
 // The last look before the first change.
