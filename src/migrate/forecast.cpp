@@ -231,6 +231,7 @@ void watch_traffic(pg::Session& session, Forecast& forecast, Milliseconds watch,
 
 Forecast forecast(pg::Session& session, const std::vector<std::string>& search_path,
                   const Plan& plan, Milliseconds watch, const Stop& stop) {
+  if (plan.pending.empty()) return {.server_major_version = session.server_major_version()};
   const auto acts = acts_of(plan);
   auto relations = Relations::read(session, search_path, together(acts));
   auto all =

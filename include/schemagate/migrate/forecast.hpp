@@ -81,9 +81,9 @@ struct TouchedRelation {
 };
 
 struct Forecast {
-  std::vector<MigrationForecast> migrations;
-  std::map<std::string, TouchedRelation> relations;  // those that impacts name; offline: none
-  int server_major_version = 0;                      // 0: offline, the newest is assumed
+  std::vector<MigrationForecast> migrations = {};
+  std::map<std::string, TouchedRelation> relations = {};  // those that impacts name; offline: none
+  int server_major_version = 0;                           // 0: offline, the newest is assumed
 };
 
 // `watch`: how long traffic is counted; 0: not at all. Throws what the session throws; a lock that
