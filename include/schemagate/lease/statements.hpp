@@ -151,6 +151,17 @@ SELECT newer.release, to_char(newer.completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD
    AND newer.completed_at > own.completed_at
  ORDER BY newer.completed_at DESC LIMIT 1)sql";
 
+// $1 app, $2 release, $3 scope. Not by corrections of the history, which are runs as well.
+inline constexpr const char* k_first_completion = R"sql(
+SELECT (extract(epoch FROM min(finished_at)) * 1000000)::bigint,
+       to_char(min(finished_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+  FROM schemagate.run
+ WHERE app = $1 AND release = $2 AND coalesce(to_jsonb(run) ->> 'scope', '') IN ('', $3)
+   AND status = 'complete' AND mode NOT IN ('resolve', 'baseline', 'verify')
+   AND digest IN (SELECT digest FROM schemagate.marker
+                   WHERE app = $1 AND release = $2 AND status = 'complete'
+                     AND coalesce(to_jsonb(marker) ->> 'scope', '') IN ('', $3)))sql";
+
 // $1 scope: how its last run ended, whichever release's it was
 inline constexpr const char* k_last_outcome = R"sql(
 SELECT release, coalesce(error_code, 0), coalesce(error, ''), to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
