@@ -128,16 +128,6 @@ std::string compared_sql(const std::string& schemas) {
                      pg::quote_literal(schemas));
 }
 
-std::string array_of(const std::vector<std::string>& texts) {
-  std::vector<std::string> elements;
-  for (const auto& text : texts) {
-    std::string element;
-    for (const char c : text) element.append(c == '"' || c == '\\' ? "\\" : "").append(1, c);
-    elements.push_back('"' + element + '"');
-  }
-  return "{" + join(elements, ",") + "}";
-}
-
 std::vector<std::string> schemas_named(const std::vector<std::string>& schemas,
                                        const std::vector<std::string_view>& scripts) {
   std::set<std::string> words;

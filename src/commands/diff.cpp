@@ -66,7 +66,7 @@ class Look {
   }
   void take(pg::Session& session, const std::vector<std::string>& schemas) {
     auto what = beside(target_);
-    if (only_app_) what.only_in = array_of(schemas);
+    if (only_app_) what.only_in = pg::array_of(schemas);
     side_.objects = without_comments(take_snapshot(session, what));
   }
   [[nodiscard]] const Side& side() const { return side_; }
@@ -85,7 +85,7 @@ class Look {
     }
     for (const auto& text : replay.left_out())
       report.remarks.push_back("reaches beyond the database, and was left out: " + text);
-    made.objects = without_comments(replay.snapshot(array_of(schemas)));
+    made.objects = without_comments(replay.snapshot(pg::array_of(schemas)));
     return made;
   }
 

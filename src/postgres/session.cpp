@@ -333,4 +333,14 @@ std::string quote_literal(std::string_view text) {
   return quoted + '\'';
 }
 
+std::string array_of(const std::vector<std::string>& texts) {
+  std::vector<std::string> elements;
+  for (const auto& text : texts) {
+    std::string element;
+    for (const char c : text) element.append(c == '"' || c == '\\' ? "\\" : "").append(1, c);
+    elements.push_back('"' + element + '"');
+  }
+  return "{" + join(elements, ",") + "}";
+}
+
 }  // namespace schemagate::pg

@@ -262,7 +262,7 @@ Failure failure_of(const Drift& drift) {
 void store_snapshot(Fenced& transaction, const Target& target, const Drift& known,
                     const std::string& run_id) {
   auto& session = transaction.session();
-  const auto schemas = array_of(schemas_of(session, target));
+  const auto schemas = pg::array_of(schemas_of(session, target));
   const auto store = snapshot_sql(
       beside_in(target, schemas),
       fmt::format(k_store, snapshots_table(target), pg::quote_literal(target.id.scope),

@@ -92,6 +92,29 @@ std::vector<Token> words_of(const std::string& sql) {
 
 bool is_word(const Token& token, std::string_view word) { return lower_case(token.text) == word; }
 
+// By the description that protobuf-c has of its structures.
+void each_message(const ProtobufCMessage& message,
+                  const std::function<void(const ProtobufCMessage&)>& visit) {
+  visit(message);
+  const auto* base = reinterpret_cast<const char*>(&message);
+  for (unsigned i = 0; i < message.descriptor->n_fields; ++i) {
+    const auto& field = message.descriptor->fields[i];
+    if (field.type != PROTOBUF_C_TYPE_MESSAGE) continue;
+    const auto* quantifier = base + field.quantifier_offset;
+    if (field.label == PROTOBUF_C_LABEL_REPEATED) {
+      const auto count = *reinterpret_cast<const std::size_t*>(quantifier);
+      auto* const* all = *reinterpret_cast<ProtobufCMessage** const*>(base + field.offset);
+      for (std::size_t n = 0; n < count; ++n) each_message(*all[n], visit);
+      continue;
+    }
+    const bool is_one_of_several = (field.flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
+    if (is_one_of_several && *reinterpret_cast<const std::uint32_t*>(quantifier) != field.id)
+      continue;
+    const auto* one = *reinterpret_cast<ProtobufCMessage* const*>(base + field.offset);
+    if (one != nullptr) each_message(*one, visit);
+  }
+}
+
 std::string string_of(const PgQuery__Node* node) {
   return node != nullptr && node->node_case == PG_QUERY__NODE__NODE_STRING ? node->string->sval
                                                                            : "";

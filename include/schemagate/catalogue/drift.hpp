@@ -23,9 +23,6 @@ namespace schemagate {
 inline constexpr const char* k_kinds_without_schema =
     "('extension', 'event trigger', 'publication', 'cast', 'server')";
 
-// As PostgreSQL reads an array of texts.
-[[nodiscard]] std::string array_of(const std::vector<std::string>& texts);
-
 // Those of `schemas` that a script names, as a word, wherever it stands.
 [[nodiscard]] std::vector<std::string> schemas_named(const std::vector<std::string>& schemas,
                                                      const std::vector<std::string_view>& scripts);

@@ -149,6 +149,8 @@ class Transaction {
 
 [[nodiscard]] std::string quote_identifier(std::string_view name);
 [[nodiscard]] std::string quote_literal(std::string_view text);
+// As PostgreSQL reads an array of texts.
+[[nodiscard]] std::string array_of(const std::vector<std::string>& texts);
 
 // The statement with its $n replaced by literals: for messages of several statements.
 [[nodiscard]] std::string with_values(const std::string& sql, const std::vector<Value>& values);

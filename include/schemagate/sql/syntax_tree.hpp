@@ -1,13 +1,14 @@
 #pragma once
 // The door to libpg_query (the PostgreSQL 15 grammar): tokens and parse trees of SQL text. Only
-// sql_script, classify, the effects_reader and offending_rows come in by it; all others see
-// Statements and Effects.
+// sql_script, classify, impact/acts and offending_rows come in by it; all others see Statements and
+// Acts.
 // Pure.
 // Node and field names: PostgreSQL 15, src/include/nodes/parsenodes.h.
 
 #include <pg_query.h>
 #include <pg_query/pg_query.pb-c.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -41,6 +42,10 @@ struct Range {
 // Null when the grammar does not know the text.
 using Tree = std::unique_ptr<PgQuery__ParseResult, void (*)(PgQuery__ParseResult*)>;
 [[nodiscard]] Tree parse(const std::string& sql);
+
+// `message` and all that is below it, each before what it holds.
+void each_message(const ProtobufCMessage& message,
+                  const std::function<void(const ProtobufCMessage&)>& visit);
 
 [[nodiscard]] std::string string_of(const PgQuery__Node* node);  // empty when it is no string
 [[nodiscard]] std::string name_of(PgQuery__Node* const* parts, std::size_t count);  // "a.b"

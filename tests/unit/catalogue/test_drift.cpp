@@ -57,9 +57,9 @@ TEST_CASE("the schema of an object is told from its name") {
 }
 
 TEST_CASE("an array is written so that PostgreSQL reads the same names") {
-  CHECK(array_of({}) == "{}");
-  CHECK(array_of({"a", "b c"}) == R"({"a","b c"})");
-  CHECK(array_of({R"(a"b\c,d})"}) == R"({"a\"b\\c,d}"})");
+  CHECK(pg::array_of({}) == "{}");
+  CHECK(pg::array_of({"a", "b c"}) == R"({"a","b c"})");
+  CHECK(pg::array_of({R"(a"b\c,d})"}) == R"({"a\"b\\c,d}"})");
 }
 
 TEST_CASE("partitions that come and go are a scheduler's, with all that belongs to them") {

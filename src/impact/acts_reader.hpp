@@ -1,0 +1,24 @@
+#pragma once
+// Parse trees → acts, in parts: all of ALTER TABLE and CREATE TABLE is in acts_on_tables.cpp.
+
+#include "schemagate/impact/acts.hpp"
+#include "schemagate/sql/syntax_tree.hpp"
+
+namespace schemagate {
+
+[[nodiscard]] RelationName name_of(const PgQuery__RangeVar* relation);
+// The last two parts of a name.
+[[nodiscard]] RelationName qualified(PgQuery__Node* const* parts, std::size_t count);
+[[nodiscard]] TypeName type_of(const PgQuery__TypeName* type);
+
+// What is below `message`, itself included, of one type of message.
+struct Found {
+  std::vector<RelationName> relations;  // named in queries; no names of WITH
+  std::vector<std::string> functions;   // called, without their schema
+};
+[[nodiscard]] Found found_in(const ProtobufCMessage* message);
+
+void add_acts(std::vector<Act>& acts, const PgQuery__AlterTableStmt& node);
+void add_acts(std::vector<Act>& acts, const PgQuery__CreateStmt& node);
+
+}  // namespace schemagate

@@ -1,0 +1,202 @@
+#include "schemagate/impact/relations.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace schemagate {
+namespace {
+
+using Kind = Act::Kind;
+
+// Without a database. Volatile is the careful guess: a default that is not computes nothing for
+// rows that are there.
+constexpr std::array<std::string_view, 24> k_not_volatile = {"now",
+                                                             "transaction_timestamp",
+                                                             "statement_timestamp",
+                                                             "timezone",
+                                                             "lower",
+                                                             "upper",
+                                                             "concat",
+                                                             "md5",
+                                                             "to_char",
+                                                             "date_trunc",
+                                                             "make_date",
+                                                             "make_interval",
+                                                             "jsonb_build_object",
+                                                             "json_build_object",
+                                                             "jsonb_build_array",
+                                                             "json_build_array",
+                                                             "array_fill",
+                                                             "to_timestamp",
+                                                             "age",
+                                                             "current_setting",
+                                                             "current_schema",
+                                                             "date_part",
+                                                             "extract",
+                                                             "abs"};
+
+bool names(const std::vector<std::string>& columns, const std::string& column) {
+  return std::find(columns.begin(), columns.end(), column) != columns.end();
+}
+
+Column made_column(const NewColumn& made) {
+  return {.name = made.name,
+          .type = made.type,
+          .not_null = made.not_null,
+          .is_indexed = made.is_unique};
+}
+
+}  // namespace
+
+const Column* Relation::column(const std::string& column_name) const {
+  const auto at = std::find_if(columns.begin(), columns.end(),
+                               [&](const Column& one) { return one.name == column_name; });
+  return at == columns.end() ? nullptr : &*at;
+}
+
+const NewConstraint* Relation::constraint(const std::string& constraint_name) const {
+  const auto at = std::find_if(constraints.begin(), constraints.end(),
+                               [&](const auto& one) { return one.name == constraint_name; });
+  return at == constraints.end() ? nullptr : &*at;
+}
+
+RelationName Relations::resolved(const RelationName& name) const {
+  if (!name.schema.empty()) return name;
+  for (const auto& schema : path_)
+    if (RelationName here{schema, name.name}; relations_.contains(here)) return here;
+  return {path_.empty() ? "public" : path_.front(), name.name};
+}
+
+const Relation* Relations::find(const RelationName& name) const {
+  const auto at = relations_.find(resolved(name));
+  return at == relations_.end() ? nullptr : &at->second;
+}
+
+Relation* Relations::find_to_change(const RelationName& name) {
+  const auto at = relations_.find(resolved(name));
+  return at == relations_.end() ? nullptr : &at->second;
+}
+
+const Domain* Relations::domain(const std::string& name) const {
+  const auto at = domains_.find(name.substr(name.rfind('.') + 1));
+  return at == domains_.end() ? nullptr : &at->second;
+}
+
+bool Relations::is_volatile(const std::string& function) const {
+  if (const auto at = volatile_.find(function); at != volatile_.end()) return at->second;
+  return std::find(k_not_volatile.begin(), k_not_volatile.end(), function) == k_not_volatile.end();
+}
+
+std::vector<const Relation*> Relations::in_schema(const std::string& schema) const {
+  std::vector<const Relation*> all;
+  for (const auto& [name, relation] : relations_)
+    if (name.schema == schema) all.push_back(&relation);
+  return all;
+}
+
+std::vector<RelationName> Relations::triggered_by(const std::string& function) const {
+  const auto at = triggers_.find(function);
+  return at == triggers_.end() ? std::vector<RelationName>{} : at->second;
+}
+
+void Relations::make(const Act& act) {
+  const RelationName name =
+      act.relation.schema.empty()
+          ? RelationName{path_.empty() ? "public" : path_.front(), act.relation.name}
+          : act.relation;
+  if (act.if_exists && relations_.contains(name)) return;
+  Relation made{.name = name,
+                .quoted = pg::quote_identifier(name.schema) + "." + pg::quote_identifier(name.name),
+                .is_new = true};
+  if (act.kind == Kind::create_view || act.kind == Kind::replace_view) made.kind = 'v';
+  if (act.kind == Kind::create_partition && !act.others.empty()) {
+    const auto parent = resolved(act.others.front());
+    made.partition_of = parent;
+    if (auto* found = find_to_change(parent)) found->partitions.push_back(name);
+  }
+  if (act.kind == Kind::create_index) {
+    made.kind = 'i';
+    made.table = resolved(act.relation);
+  }
+  relations_.insert_or_assign(name, std::move(made));
+}
+
+void Relations::rename(const RelationName& from, const RelationName& to) {
+  auto node = relations_.extract(from);
+  if (node.empty()) return;
+  node.key() = to;
+  node.mapped().name = to;
+  const auto oid = node.mapped().oid;
+  relations_.insert(std::move(node));
+  if (oid != 0) names_[oid] = to;
+}
+
+void Relations::change_constraints(Relation& relation, const Act& act) {
+  if (act.constraint && act.kind != Kind::drop_constraint) {
+    auto made = *act.constraint;
+    if (made.references) {
+      made.references = resolved(*made.references);
+      if (auto* other = find_to_change(*made.references))
+        other->referenced_by.push_back(relation.name);
+    }
+    for (auto& column : relation.columns)
+      if (made.kind != NewConstraint::Kind::check &&
+          made.kind != NewConstraint::Kind::foreign_key && names(made.columns, column.name))
+        column.is_indexed = true;
+    relation.constraints.push_back(std::move(made));
+  }
+  if (act.kind == Kind::drop_constraint)
+    std::erase_if(relation.constraints, [&](const auto& one) { return one.name == act.name; });
+  if (act.kind == Kind::validate_constraint)
+    for (auto& one : relation.constraints)
+      if (one.name == act.name) one.is_valid = true;
+}
+
+void Relations::apply(const Act& act) {
+  switch (act.kind) {
+    case Kind::create_table:
+    case Kind::create_partition:
+    case Kind::create_view:
+    case Kind::replace_view:
+      if (!act.relation.name.empty() &&
+          (act.kind != Kind::replace_view || find(act.relation) == nullptr))
+        make(act);
+      return;
+    case Kind::drop_table:
+    case Kind::drop_view:
+    case Kind::drop_index: relations_.erase(resolved(act.relation)); return;
+    default: break;
+  }
+  auto* relation = find_to_change(act.relation);
+  if (relation == nullptr) return;
+  const auto column = std::find_if(relation->columns.begin(), relation->columns.end(),
+                                   [&](const Column& one) { return one.name == act.name; });
+  switch (act.kind) {
+    case Kind::rename: return rename(relation->name, {relation->name.schema, act.name});
+    case Kind::set_schema: return rename(relation->name, {act.name, relation->name.name});
+    case Kind::add_column:
+      if (column == relation->columns.end())
+        relation->columns.push_back(made_column(*act.column_made));
+      break;
+    case Kind::drop_column:
+      if (column != relation->columns.end()) relation->columns.erase(column);
+      return;
+    case Kind::rename_column:
+      if (column != relation->columns.end()) column->name = act.new_name;
+      return;
+    case Kind::alter_type:
+      if (column != relation->columns.end()) column->type = act.type;
+      return;
+    case Kind::set_not_null:
+      if (column != relation->columns.end()) column->not_null = true;
+      return;
+    default: break;
+  }
+  change_constraints(*relation, act);
+}
+
+void Relations::age() {
+  for (auto& [name, relation] : relations_) relation.is_new = false;
+}
+
+}  // namespace schemagate

@@ -1,0 +1,448 @@
+#include "schemagate/impact/rules.hpp"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+namespace schemagate {
+namespace {
+
+using Kind = Act::Kind;
+using Made = NewConstraint::Kind;
+
+// An act, as these relations are.
+enum class Form {
+  harmless,
+  change_entry,  // of a table, in the catalogue alone
+  change_parameters,
+  add_filled_column,
+  add_checked_column,
+  add_unique_column,
+  add_reference,
+  add_filled_reference,
+  drop_column,
+  keep_type,
+  reindex_type,
+  rewrite_type,
+  set_not_null,
+  add_check,
+  add_foreign_key,
+  add_foreign_key_not_valid,
+  validate,
+  validate_foreign_key,
+  add_index_constraint,
+  prove_not_null,
+  drop_foreign_key,
+  change_with_sequences,
+  set_triggers,
+  rewrite_all,
+  set_logged,
+  create_partition,
+  attach,
+  attach_checked,
+  detach,
+  detach_concurrently,
+  inherit,
+  no_inherit,
+  drop_table,
+  drop_others,
+  create_index,
+  create_index_concurrently,
+  drop_index,
+  drop_index_concurrently,
+  rebuild_index,
+  change_index,
+  truncate,
+  read,
+  look,
+  refresh,
+  refresh_concurrently,
+  create_trigger,
+  comment,
+  grant,
+  alter_sequence,
+  vacuum,
+  insert,
+  update,
+  lock_rows,
+  check_domain,
+};
+
+struct Rule {
+  Form form;
+  LockMode lock;
+  Work work;
+  LockMode others_lock = LockMode::none;  // on the second relation, whichever that is for the form
+  Work others_work = Work::catalogue;
+  int before = 99;  // the first version where it is not so
+};
+
+constexpr auto AS = LockMode::access_share;
+constexpr auto RS = LockMode::row_share;
+constexpr auto RX = LockMode::row_exclusive;
+constexpr auto SUE = LockMode::share_update_exclusive;
+constexpr auto S = LockMode::share;
+constexpr auto SRE = LockMode::share_row_exclusive;
+constexpr auto X = LockMode::exclusive;
+constexpr auto AX = LockMode::access_exclusive;
+constexpr auto no = LockMode::none;
+constexpr auto entry = Work::catalogue;
+
+// The first that fits the version.
+constexpr Rule k_rules[] = {
+    {Form::harmless, no, entry},
+    {Form::change_entry, AX, entry},
+    {Form::change_parameters, SUE, entry},
+    {Form::add_filled_column, AX, Work::rewrite},
+    {Form::add_checked_column, AX, Work::scan},
+    {Form::add_unique_column, AX, Work::index},
+    {Form::add_reference, AX, entry, SRE},
+    {Form::add_filled_reference, AX, Work::scan, SRE, Work::scan},
+    {Form::drop_column, AX, entry, AX},
+    {Form::keep_type, AX, entry, AX},
+    {Form::reindex_type, AX, Work::index, AX},
+    {Form::rewrite_type, AX, Work::rewrite, AX, Work::scan},
+    {Form::set_not_null, AX, Work::scan},
+    {Form::add_check, AX, Work::scan},
+    {Form::add_foreign_key, SRE, Work::scan, SRE, Work::scan},
+    {Form::add_foreign_key_not_valid, SRE, entry, SRE},
+    {Form::validate, SUE, Work::scan},
+    {Form::validate_foreign_key, SUE, Work::scan, RS, Work::scan},
+    {Form::add_index_constraint, AX, Work::index},
+    {Form::prove_not_null, AX, Work::scan},
+    {Form::drop_foreign_key, AX, entry, AX},
+    {Form::change_with_sequences, AX, entry, AX},
+    {Form::set_triggers, SRE, entry},
+    {Form::rewrite_all, AX, Work::rewrite},
+    {Form::set_logged, AX, Work::rewrite, no, entry, 15},
+    {Form::set_logged, AX, Work::rewrite, AX},
+    {Form::create_partition, AX, entry, AX, Work::scan},
+    {Form::attach, SUE, entry, AX, Work::scan},
+    {Form::attach_checked, SUE, entry, AX},
+    {Form::detach, AX, entry, SUE, entry, 14},
+    {Form::detach, AX, entry, AX},
+    {Form::detach_concurrently, SUE, entry, SUE},
+    {Form::inherit, AX, entry, SUE},
+    {Form::no_inherit, AX, entry, AS},
+    {Form::drop_table, AX, entry, AX},
+    {Form::drop_others, no, entry, AX},
+    {Form::create_index, S, Work::index},
+    {Form::create_index_concurrently, SUE, Work::index},
+    {Form::drop_index, no, entry, AX},
+    {Form::drop_index_concurrently, no, entry, SUE},
+    {Form::rebuild_index, no, entry, AX,
+     Work::index},  // the index itself is locked: every plan waits
+    {Form::change_index, no, entry, AX},
+    {Form::truncate, AX, entry, AX},
+    {Form::read, no, entry, AS, Work::scan},
+    {Form::look, no, entry, AS},
+    {Form::refresh, AX, Work::rewrite},
+    {Form::refresh_concurrently, X, Work::scan},
+    {Form::create_trigger, SRE, entry},
+    {Form::comment, SUE, entry},
+    {Form::grant, no, entry, no, entry, 18},
+    {Form::grant, AS, entry},
+    {Form::alter_sequence, SRE, entry},
+    {Form::vacuum, SUE, Work::scan},
+    {Form::insert, RX, Work::rows, RS},
+    {Form::update, RX, Work::rows},
+    {Form::lock_rows, no, entry, RS},
+    {Form::check_domain, no, entry, S, Work::scan},
+};
+
+const Rule& rule_of(Form form, int version) {
+  return *std::find_if(std::begin(k_rules), std::end(k_rules), [&](const Rule& rule) {
+    return rule.form == form && version < rule.before;
+  });
+}
+
+class Reader {
+ public:
+  Reader(const Act& act, const Relations& relations, int version)
+      : act_{act}, relations_{relations}, version_{version},
+        relation_{relations.find(act.relation)} {}
+
+  std::vector<Impact> impacts() {
+    const auto form = form_of_act();
+    const auto& rule = rule_of(form, version_);
+    if (relation_ != nullptr) add(*relation_, rule.lock, rule.work, has_parts(form));
+    if (act_.kind == Kind::lock && relation_ != nullptr) add(*relation_, act_.lock, entry, true);
+    for (const auto& other : others(form)) {
+      const auto* found = relations_.find(other);
+      if (found != nullptr) add(*found, rule.others_lock, rule.others_work, !is_parent(*found));
+    }
+    lock_default_partition();
+    return together(std::move(impacts_));
+  }
+
+ private:
+  void add(const Relation& relation, LockMode lock, Work work, bool with_partitions) {
+    if (lock == no || relation.is_new) return;
+    const bool has_rows = relation.kind == 'r' || relation.kind == 'm' || relation.kind == 'f';
+    impacts_.push_back({relation.quoted, lock, has_rows || work == Work::rows ? work : entry});
+    if (!with_partitions) return;
+    for (const auto& name : relation.partitions)
+      if (const auto* partition = relations_.find(name)) add(*partition, lock, work, false);
+  }
+
+  [[nodiscard]] bool is_parent(const Relation& relation) const {
+    return act_.kind == Kind::create_partition ||
+           (relation_ != nullptr && relation_->partition_of == relation.name);
+  }
+
+  // Its own bounds change with each partition that comes or goes: rows may not belong there.
+  void lock_default_partition() {
+    const auto lock = [&](const Relation* parent, Work work) {
+      const auto* found = parent != nullptr && parent->default_partition
+                              ? relations_.find(*parent->default_partition)
+                              : nullptr;
+      if (found != nullptr) add(*found, AX, work, false);
+    };
+    if (act_.kind == Kind::create_partition)
+      lock(relations_.find(act_.others.front()), Work::scan);
+    if (act_.kind == Kind::attach) lock(relation_, Work::scan);
+    if (act_.kind == Kind::detach) lock(relation_, entry);
+    if (act_.kind == Kind::drop_table && relation_ != nullptr && relation_->partition_of)
+      lock(relations_.find(*relation_->partition_of), entry);
+  }
+
+  // What is done to it is done to those below it.
+  [[nodiscard]] bool has_parts(Form form) const {
+    if (act_.only) return false;
+    switch (form) {
+      case Form::create_partition:
+      case Form::attach:
+      case Form::attach_checked:
+      case Form::detach:
+      case Form::detach_concurrently:
+      case Form::inherit:
+      case Form::no_inherit:
+      case Form::comment:
+      case Form::grant: return false;
+      case Form::change_entry: return act_.kind != Kind::rename && act_.kind != Kind::alter_table;
+      default: return true;
+    }
+  }
+
+  [[nodiscard]] Form form_of_act() const;
+  [[nodiscard]] Form form_of_column() const;
+  [[nodiscard]] Form form_of_constraint() const;
+  [[nodiscard]] Form form_of_type() const;
+  [[nodiscard]] bool is_proven_not_null(const std::string& column) const;
+  [[nodiscard]] std::vector<RelationName> others(Form form) const;
+  void add_of_dropped(std::vector<RelationName>& all, const Relation& relation) const;
+  void add_references_of_column(std::vector<RelationName>& all) const;
+  [[nodiscard]] const NewConstraint* named_constraint() const {
+    return relation_ == nullptr ? nullptr : relation_->constraint(act_.name);
+  }
+
+  const Act& act_;
+  const Relations& relations_;
+  int version_;
+  const Relation* relation_;
+  std::vector<Impact> impacts_;
+};
+
+bool Reader::is_proven_not_null(const std::string& name) const {
+  if (relation_ == nullptr) return false;
+  const auto* column = relation_->column(name);
+  if (column != nullptr && column->not_null) return true;
+  return std::any_of(
+      relation_->constraints.begin(), relation_->constraints.end(),
+      [&](const NewConstraint& one) { return one.is_valid && one.proves_not_null == name; });
+}
+
+Form Reader::form_of_column() const {
+  const auto& made = *act_.column_made;
+  if (act_.if_exists && relation_ != nullptr && relation_->column(made.name) != nullptr)
+    return Form::change_entry;
+  if (fills_each_row(made, relations_)) return Form::add_filled_column;
+  if (act_.constraint) return made.has_default ? Form::add_filled_reference : Form::add_reference;
+  if (made.is_unique) return Form::add_unique_column;
+  return made.has_check ? Form::add_checked_column : Form::change_entry;
+}
+
+Form Reader::form_of_constraint() const {
+  const auto& made = *act_.constraint;
+  switch (made.kind) {
+    case Made::foreign_key:
+      return made.is_valid ? Form::add_foreign_key : Form::add_foreign_key_not_valid;
+    case Made::check: return made.is_valid ? Form::add_check : Form::change_entry;
+    default: break;
+  }
+  if (made.using_index.empty()) return Form::add_index_constraint;
+  // Which columns it has is not in the text: a nullable one is looked for.
+  const auto* index = relations_.find({act_.relation.schema, made.using_index});
+  const bool is_primary = made.kind == Made::primary_key;
+  const bool may_be_null =
+      relation_ != nullptr &&
+      std::any_of(relation_->columns.begin(), relation_->columns.end(), [&](const Column& one) {
+        return one.is_indexed && !is_proven_not_null(one.name);
+      });
+  return is_primary && index != nullptr && may_be_null ? Form::prove_not_null : Form::change_entry;
+}
+
+Form Reader::form_of_type() const {
+  const auto* column = relation_ == nullptr ? nullptr : relation_->column(act_.name);
+  if (column == nullptr) return Form::rewrite_type;
+  switch (type_change(*column, act_, relations_).kind) {
+    case TypeChange::Kind::kept: return Form::keep_type;
+    case TypeChange::Kind::reindexed: return Form::reindex_type;
+    default: return Form::rewrite_type;
+  }
+}
+
+Form Reader::form_of_act() const {
+  const bool is_index = relation_ != nullptr && (relation_->kind == 'i' || relation_->kind == 'I');
+  const auto unless_concurrently = [&](Form plain, Form concurrently) {
+    return act_.concurrently ? concurrently : plain;
+  };
+  switch (act_.kind) {
+    case Kind::add_column: return form_of_column();
+    case Kind::drop_column: return Form::drop_column;
+    case Kind::alter_type: return form_of_type();
+    case Kind::set_not_null:
+      return is_proven_not_null(act_.name) ? Form::change_entry : Form::set_not_null;
+    case Kind::add_constraint: return act_.constraint ? form_of_constraint() : Form::change_entry;
+    case Kind::validate_constraint: {
+      const auto* constraint = named_constraint();
+      if (constraint != nullptr && constraint->is_valid) return Form::change_parameters;
+      return constraint != nullptr && constraint->references ? Form::validate_foreign_key
+                                                             : Form::validate;
+    }
+    case Kind::drop_constraint: return Form::drop_foreign_key;
+    case Kind::rename: return is_index ? Form::change_index : Form::change_entry;
+    case Kind::alter_column:
+    case Kind::alter_table:
+    case Kind::rename_column: return Form::change_entry;
+    case Kind::tune: return Form::change_parameters;
+    case Kind::alter_owner:
+    case Kind::set_schema: return Form::change_with_sequences;
+    case Kind::set_triggers: return Form::set_triggers;
+    case Kind::set_tablespace:
+    case Kind::rewrite: return Form::rewrite_all;
+    case Kind::set_logged: return Form::set_logged;
+    case Kind::create_table: return act_.others.empty() ? Form::harmless : Form::inherit;
+    case Kind::create_partition: return Form::create_partition;
+    case Kind::attach: {
+      const auto* part = relations_.find(act_.others.front());
+      const bool is_checked =
+          part != nullptr && std::any_of(part->constraints.begin(), part->constraints.end(),
+                                         [](const NewConstraint& one) {
+                                           return one.kind == Made::check && one.is_valid;
+                                         });
+      return is_checked ? Form::attach_checked : Form::attach;
+    }
+    case Kind::detach: return unless_concurrently(Form::detach, Form::detach_concurrently);
+    case Kind::inherit: return Form::inherit;
+    case Kind::no_inherit: return Form::no_inherit;
+    case Kind::drop_table:
+    case Kind::drop_view:
+    case Kind::drop_sequence: return Form::drop_table;
+    case Kind::drop_schema:
+    case Kind::drop_function:
+    case Kind::drop_type: return Form::drop_others;
+    case Kind::drop_index:
+      return unless_concurrently(Form::drop_index, Form::drop_index_concurrently);
+    case Kind::create_index:
+      return unless_concurrently(Form::create_index, Form::create_index_concurrently);
+    case Kind::reindex_table:
+      return unless_concurrently(Form::rebuild_index, Form::create_index_concurrently);
+    case Kind::reindex_index:
+    case Kind::move_index: return Form::rebuild_index;
+    case Kind::truncate: return Form::truncate;
+    case Kind::create_view: return Form::look;
+    case Kind::replace_view: return relation_ == nullptr ? Form::look : Form::change_entry;
+    case Kind::read: return Form::read;
+    case Kind::refresh: return unless_concurrently(Form::refresh, Form::refresh_concurrently);
+    case Kind::create_trigger: return Form::create_trigger;
+    case Kind::comment:
+    case Kind::describe: return Form::comment;
+    case Kind::comment_on_part: return Form::look;
+    case Kind::grant: return Form::grant;
+    case Kind::alter_sequence: return Form::alter_sequence;
+    case Kind::vacuum: return Form::vacuum;
+    case Kind::insert: return Form::insert;
+    case Kind::update:
+    case Kind::delete_all: return Form::update;
+    case Kind::lock_rows: return Form::lock_rows;
+    case Kind::check_domain: return Form::check_domain;
+    default: return Form::harmless;
+  }
+}
+
+// A table takes the locks of its foreign keys' other ends, and of its sequences.
+void Reader::add_of_dropped(std::vector<RelationName>& all, const Relation& relation) const {
+  for (const auto& constraint : relation.constraints)
+    if (constraint.references) all.push_back(*constraint.references);
+  all.insert(all.end(), relation.referenced_by.begin(), relation.referenced_by.end());
+  for (const auto& [column, sequence] : relation.owned_sequences) all.push_back(sequence);
+  const auto* parent = relation.partition_of ? relations_.find(*relation.partition_of) : nullptr;
+  if (parent == nullptr || parent->kind != 'p') return;
+  all.push_back(parent->name);
+}
+
+void Reader::add_references_of_column(std::vector<RelationName>& all) const {
+  for (const auto& constraint : relation_->constraints) {
+    const bool holds = std::find(constraint.columns.begin(), constraint.columns.end(), act_.name) !=
+                       constraint.columns.end();
+    if (!holds) continue;
+    if (constraint.references) all.push_back(*constraint.references);
+    const bool may_be_referenced =
+        constraint.kind == Made::primary_key || constraint.kind == Made::unique;
+    if (may_be_referenced && (act_.kind == Kind::alter_type || act_.cascade))
+      all.insert(all.end(), relation_->referenced_by.begin(), relation_->referenced_by.end());
+  }
+}
+
+std::vector<RelationName> Reader::others(Form form) const {
+  std::vector<RelationName> all = act_.others;
+  if (act_.constraint && act_.constraint->references) all.push_back(*act_.constraint->references);
+  if (form == Form::drop_others) {
+    for (const auto* one : relations_.in_schema(act_.kind == Kind::drop_schema ? act_.name : ""))
+      all.push_back(one->name);
+    if (act_.kind == Kind::drop_function && act_.cascade) all = relations_.triggered_by(act_.name);
+  }
+  if (form == Form::check_domain || (act_.kind == Kind::drop_type && act_.cascade))
+    if (const auto* domain = relations_.domain(act_.name)) all = domain->tables;
+  if (act_.kind == Kind::comment_on_part) all.push_back(act_.relation);
+  if (relation_ == nullptr) return all;
+  if (relation_->table) all.push_back(*relation_->table);
+  switch (form) {
+    case Form::drop_column:
+      add_references_of_column(all);
+      if (const auto at = relation_->owned_sequences.find(act_.name);
+          at != relation_->owned_sequences.end())
+        all.push_back(at->second);
+      break;
+    case Form::rewrite_type: add_references_of_column(all); break;
+    case Form::validate_foreign_key:
+    case Form::drop_foreign_key:
+      if (const auto* constraint = named_constraint(); constraint && constraint->references)
+        all.push_back(*constraint->references);
+      break;
+    case Form::change_with_sequences:
+    case Form::set_logged:
+      for (const auto& [column, sequence] : relation_->owned_sequences) all.push_back(sequence);
+      break;
+    case Form::drop_table: add_of_dropped(all, *relation_); break;
+    case Form::truncate:
+      if (act_.cascade)
+        all.insert(all.end(), relation_->referenced_by.begin(), relation_->referenced_by.end());
+      break;
+    case Form::insert:
+      for (const auto& constraint : relation_->constraints)
+        if (constraint.references) all.push_back(*constraint.references);
+      break;
+    default: break;
+  }
+  return all;
+}
+
+}  // namespace
+
+std::vector<Impact> predict(const Act& act, const Relations& relations, int server_major_version) {
+  return Reader{act, relations, server_major_version}.impacts();
+}
+
+}  // namespace schemagate
