@@ -31,7 +31,7 @@ class PlanCommand : public Command {
       throw usage_mistake("plan", "only one of --offline, --since may be given");
     if (!offline_ && (!after_.empty() || version_ != 0))
       throw usage_mistake("plan", "--after and --server-version go with --offline");
-    report_ = offline_           ? plan_offline(manifest, after_, version_)
+    report_ = offline_          ? plan_offline(manifest, after_, version_)
               : !since_.empty() ? plan_since(manifest, since_, stop)
                                 : plan(manifest, watch_, stop);
   }

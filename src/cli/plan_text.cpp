@@ -10,7 +10,7 @@
 namespace schemagate {
 namespace {
 
-constexpr Milliseconds k_moment{1000};        // what nobody has to be told of beforehand
+constexpr Milliseconds k_moment{1000};       // what nobody has to be told of beforehand
 constexpr std::size_t k_in_summary_max = 5;  // of a kind
 
 const char* who_waits_in_words(LockMode lock) {
@@ -109,7 +109,8 @@ void PlanText::head() {
   const auto count = forecast_.migrations.size();
   if (is_back())
     return line(fmt::format("release {} was complete at {}: {} applied since", report_.since,
-                            report_.since_at, count == 0 ? "nothing" : counted(count, "migration")));
+                            report_.since_at,
+                            count == 0 ? "nothing" : counted(count, "migration")));
   line(fmt::format("{}: {}, {} pending", report_.folder.empty() ? "migrations" : report_.folder,
                    counted(report_.folder_count, "migration"),
                    count == 0 ? "none" : std::to_string(count)));
@@ -175,8 +176,7 @@ void PlanText::unknown_statements() {
     for (const auto& segment : migration.segments)
       for (const auto& statement : segment.statements)
         count += has(statement, Remark::Kind::unknown) ? 1 : 0;
-  if (count > 0)
-    line(fmt::format("- not known: what {} would do", counted(count, "statement")));
+  if (count > 0) line(fmt::format("- not known: what {} would do", counted(count, "statement")));
 }
 
 void PlanText::relations() {
@@ -214,7 +214,8 @@ void PlanText::migration(const MigrationForecast& migration) {
 
 void PlanText::segment(const SegmentForecast& segment, bool is_only) {
   if (!is_back() && !(is_only && segment.transactional))
-    line(fmt::format("  {}{}", segment.transactional ? "in one transaction" : "outside of transactions",
+    line(fmt::format("  {}{}",
+                     segment.transactional ? "in one transaction" : "outside of transactions",
                      segment.reason.empty() ? "" : ": " + segment.reason));
   std::size_t others = 0;
   for (const auto& one : segment.statements) {
@@ -236,9 +237,9 @@ bool PlanText::is_worth_a_line(const StatementForecast& statement) const {
 
 void PlanText::statement(const StatementForecast& statement) {
   line(fmt::format("  {:>4}  {}", statement.line, statement.text));
-  const auto longest = std::max_element(
-      statement.impacts.begin(), statement.impacts.end(),
-      [](const auto& one, const auto& other) { return one.work < other.work; });
+  const auto longest =
+      std::max_element(statement.impacts.begin(), statement.impacts.end(),
+                       [](const auto& one, const auto& other) { return one.work < other.work; });
   for (auto one = statement.impacts.begin(); !is_back() && one != statement.impacts.end(); ++one) {
     auto text = fmt::format("        {}: {}", one->relation, who_waits_in_words(one->lock));
     if (one->lock != LockMode::none) text += fmt::format(" ({})", name_of(one->lock));

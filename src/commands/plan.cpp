@@ -19,6 +19,9 @@ namespace {
 constexpr const char* k_scripts_of_others =
     "the scripts are the migration command's own: what they would do is not told";
 
+constexpr const char* k_one_transaction =
+    "atomic: release makes all of it one transaction: what is locked stays so until its end";
+
 PlanReport report_of(const Manifest& manifest, const Folder& folder) {
   PlanReport report;
   report.app = manifest.app;
@@ -50,6 +53,10 @@ Forecast names_only(const std::vector<const Migration*>& pending) {
   for (const auto* one : pending)
     forecast.migrations.push_back({.name = one->name, .path = display_path(*one), .segments = {}});
   return forecast;
+}
+
+bool is_one_transaction(const Manifest::Migrations& settings, const Forecast& forecast) {
+  return settings.atomic == Atomic::release && forecast.migrations.size() > 1;
 }
 
 bool holds_sql(const Manifest& manifest, const Folder& folder) {
@@ -100,6 +107,7 @@ class Look {
     }
     const auto plan = planned(history);
     report_.forecast = forecast(session_, target_.search_path(), plan, watch);
+    if (is_one_transaction(target_.settings, report_.forecast)) tell(k_one_transaction);
     if (target_.settings.tool == Tool::command)
       tell("a migration command executes the scripts: in transactions of its own, or in none");
   }
@@ -173,14 +181,14 @@ void Look::look_back(const std::string& release) {
     if (!row.applied() || row.finished_us <= complete.at_us) continue;
     const auto* migration = target_.folder.find(row.name);
     if (migration != nullptr && !migration->file_missing) later.insert(row.name);
-    else tell(fmt::format("{} was applied at {} and is not here: what it does is not told",
-                          row.name, row.finished_at));
+    else
+      tell(fmt::format("{} was applied at {} and is not here: what it does is not told", row.name,
+                       row.finished_at));
   }
   auto settings = target_.settings;
   settings.atomic = Atomic::migration;
-  report_.forecast =
-      forecast_offline(target_.folder, plan_of(target_.folder, settings, later),
-                       session_.server_major_version());
+  report_.forecast = forecast_offline(target_.folder, plan_of(target_.folder, settings, later),
+                                      session_.server_major_version());
 }
 
 PlanReport looked(const Manifest& manifest, Stop& stop, const std::string& again,
@@ -213,8 +221,10 @@ PlanReport plan_offline(const Manifest& manifest, const std::string& after,
   if (holds_sql(manifest, folder)) {
     std::set<std::string> names;
     for (const auto* one : pending) names.insert(one->name);
-    report.forecast = forecast_offline(folder, plan_of(folder, manifest.migrations, names),
-                                       server_major_version);
+    report.forecast =
+        forecast_offline(folder, plan_of(folder, manifest.migrations, names), server_major_version);
+    if (is_one_transaction(manifest.migrations, report.forecast))
+      report.remarks.emplace_back(k_one_transaction);
   } else {
     report.forecast = names_only(pending);
     report.remarks.emplace_back(k_scripts_of_others);

@@ -73,11 +73,10 @@ std::optional<NewerRelease> find_newer_release(pg::Session& session, const Bookk
   return NewerRelease{rows[0].text(0), rows[0].text(1)};
 }
 
-std::optional<Completion> find_first_completion(pg::Session& session,
-                                                const Bookkeeping& bookkeeping,
-                                                const ReleaseId& id) {
-  const auto row = session.row(bookkeeping.sql(statements::k_first_completion),
-                               {id.app, id.release, id.scope});
+std::optional<Completion>
+find_first_completion(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id) {
+  const auto row =
+      session.row(bookkeeping.sql(statements::k_first_completion), {id.app, id.release, id.scope});
   if (!row.at(0)) return std::nullopt;
   return Completion{.at_us = row.number(0), .at = row.text(1)};
 }

@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "history_fixture.hpp"
-#include "faults/server_fixture.hpp"
+#include "support/gate_project.hpp"
 #include "support/own_server.hpp"
 
 using namespace testing;
@@ -135,7 +135,8 @@ TEST_CASE("where a run would be refused so is plan, in the same words") {
   int code = 20;
   SUBCASE("a failed migration") {
     REQUIRE(shop.run() == exits(0));
-    shop.migration("2_half", "ALTER TABLE orders ADD a int DEFAULT 7;\nALTER TABLE orders ADD b int;");
+    shop.migration("2_half",
+                   "ALTER TABLE orders ADD a int DEFAULT 7;\nALTER TABLE orders ADD b int;");
     shop.row("2_half", "failed");
     shop.database().execute("ALTER TABLE orders ADD COLUMN a int DEFAULT 7");
   }
@@ -149,7 +150,7 @@ TEST_CASE("where a run would be refused so is plan, in the same words") {
     code = 21;
   }
   SUBCASE("drift, by policy") {
-    shop.settings.rest = "drift: {policy: fail}\n";
+    shop.settings.rest = "policy: {drift: fail}\n";
     REQUIRE(shop.run() == exits(0));
     shop.migration("2_more", "CREATE TABLE more (id int);");
     shop.database().execute("ALTER TABLE orders ADD of_somebody int");
@@ -255,6 +256,15 @@ TEST_CASE("a run of an old release that found its work done does not hide what c
   shop.release("one");
   shop.migration("2_total", "ALTER TABLE orders ADD tax int;");
   CHECK(shop.names(shop.document({"--since", "one"})) == "2_total");
+}
+
+TEST_CASE("plan says that atomic: release keeps all locks to its end") {
+  PlannedShop shop;
+  shop.settings.migrations = "atomic: release";
+  CHECK(shop.plan().out != contains("one transaction"));
+  shop.migration("2_total", "ALTER TABLE orders ADD tax int;");
+  for (const auto& where : {std::vector<std::string>{}, {"--offline"}})
+    CHECK(shop.plan(where).out == contains("remark: atomic: release makes all of it one"));
 }
 
 TEST_CASE("of a migration command plan says what it cannot tell") {

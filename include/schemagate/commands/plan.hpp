@@ -18,8 +18,8 @@ struct PlanReport {
   std::string app, release;
   std::string database, schema;  // empty without a database
   std::string folder;
-  std::size_t folder_count = 0;  // of its migrations
-  Forecast forecast;             // of the pending ones; of those since a release
+  std::size_t folder_count = 0;      // of its migrations
+  Forecast forecast;                 // of the pending ones; of those since a release
   std::vector<std::string> remarks;  // what cannot be told, and what a run would warn of
   // Of plan_since(): the release, and when its first complete run ended; else empty.
   std::string since, since_at;

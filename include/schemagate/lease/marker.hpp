@@ -73,9 +73,8 @@ struct Completion {
   std::int64_t at_us = 0;  // since 1970
   std::string at;
 };
-[[nodiscard]] std::optional<Completion> find_first_completion(pg::Session& session,
-                                                              const Bookkeeping& bookkeeping,
-                                                              const ReleaseId& id);
+[[nodiscard]] std::optional<Completion>
+find_first_completion(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id);
 
 // How the last run on a history ended that closed gates or opened them, whichever release's it was.
 struct LastOutcome {

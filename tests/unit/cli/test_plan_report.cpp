@@ -151,15 +151,17 @@ TEST_SUITE("plan report") {
         {{.statements = {of_something_new(1)}},
          {.transactional = false,
           .reason = "CREATE INDEX CONCURRENTLY refuses transactions",
-          .statements = {{.line = 2,
-                          .text = "CREATE INDEX CONCURRENTLY i ON orders (id)",
-                          .impacts = {{"public.orders", LockMode::share_update_exclusive,
-                                       Work::index}},
-                          .estimate = {1min, 2min}}}}}));
+          .statements = {
+              {.line = 2,
+               .text = "CREATE INDEX CONCURRENTLY i ON orders (id)",
+               .impacts = {{"public.orders", LockMode::share_update_exclusive, Work::index}},
+               .estimate = {1min, 2min}}}}}));
     CHECK(holds(text, "  in one transaction\n"));
-    CHECK(holds(text, "  outside of transactions: CREATE INDEX CONCURRENTLY refuses transactions\n"));
-    CHECK(holds(text, "public.orders: nobody waits (SHARE UPDATE EXCLUSIVE); an index is built: 1 to "
-                      "2 min\n"));
+    CHECK(
+        holds(text, "  outside of transactions: CREATE INDEX CONCURRENTLY refuses transactions\n"));
+    CHECK(holds(text,
+                "public.orders: nobody waits (SHARE UPDATE EXCLUSIVE); an index is built: 1 to "
+                "2 min\n"));
   }
 
   TEST_CASE("nothing pending is said, and no more") {
@@ -211,12 +213,13 @@ TEST_SUITE("plan report") {
     Json document;
     add_plan(document, usual_report());
     const auto text = document.line();
-    for (const char* part :
-         {R"("database":"db.example.com:5432/shop")", R"("server_version":17)",
-          R"("path":"migrations/3_total.sql")", R"("transactional":true)", R"("line":3)",
-          R"("relation":"public.orders","lock":"ACCESS EXCLUSIVE","waits":"reads and writes","work":"rewrite")",
-          R"("low_ms":240000,"high_ms":420000)", R"("kind":"safer","rule":"alter_type")",
-          R"("work_bytes":44023414784)", R"("rows":210000000,"reads_per_s":120,"writes_per_s":1)"})
+    for (
+        const char* part :
+        {R"("database":"db.example.com:5432/shop")", R"("server_version":17)",
+         R"("path":"migrations/3_total.sql")", R"("transactional":true)", R"("line":3)",
+         R"("relation":"public.orders","lock":"ACCESS EXCLUSIVE","waits":"reads and writes","work":"rewrite")",
+         R"("low_ms":240000,"high_ms":420000)", R"("kind":"safer","rule":"alter_type")",
+         R"("work_bytes":44023414784)", R"("rows":210000000,"reads_per_s":120,"writes_per_s":1)"})
       CHECK_MESSAGE(holds(text, part), text);
     CHECK_FALSE(holds(text, "since"));
   }
