@@ -20,6 +20,7 @@ class PlanCommand : public Command {
 
   // Without a database, its variables need not be set.
   [[nodiscard]] Manifest manifest(const std::string& file) const override {
+    check_words();
     if (!offline_) return Command::manifest(file);
     return read_manifest(file, [](const std::string& name) {
       return std::optional{process_environment()(name).value_or("")};
@@ -27,10 +28,6 @@ class PlanCommand : public Command {
   }
 
   void execute(const Manifest& manifest, Stop& stop) override {
-    if (offline_ && !since_.empty())
-      throw usage_mistake("plan", "only one of --offline, --since may be given");
-    if (!offline_ && (!after_.empty() || version_ != 0))
-      throw usage_mistake("plan", "--after and --server-version go with --offline");
     report_ = offline_          ? plan_offline(manifest, after_, version_)
               : !since_.empty() ? plan_since(manifest, since_, stop)
                                 : plan(manifest, watch_, stop);
@@ -43,6 +40,13 @@ class PlanCommand : public Command {
   [[nodiscard]] std::string text() const override { return as_text(*report_); }
 
  private:
+  void check_words() const {
+    if (offline_ && !since_.empty())
+      throw usage_mistake("plan", "only one of --offline, --since may be given");
+    if (!offline_ && (!after_.empty() || version_ != 0))
+      throw usage_mistake("plan", "--after and --server-version go with --offline");
+  }
+
   bool offline_ = false;
   std::string after_;
   std::string since_;
