@@ -62,6 +62,7 @@ void drop(std::vector<Act>& acts, const PgQuery__DropStmt& node) {
     if (is_part_of_table(node.remove_type)) {
       act.kind = Kind::alter_table;
       act.relation = owner_in(object);
+      act.name = string_of(object.list->items[object.list->n_items - 1]);
     } else if (act.kind == Kind::drop_schema || act.kind == Kind::drop_function ||
                act.kind == Kind::drop_type) {
       act.name = name.name;

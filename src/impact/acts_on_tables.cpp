@@ -46,6 +46,7 @@ std::optional<NewConstraint> constraint_of(const PgQuery__Constraint& node) {
       made.kind = C::foreign_key;
       made.columns = strings(node.fk_attrs, node.n_fk_attrs);
       made.references = name_of(node.pktable);
+      made.referenced_columns = strings(node.pk_attrs, node.n_pk_attrs);
       return made;
     case PG_QUERY__CONSTR_TYPE__CONSTR_UNIQUE: made.kind = C::unique; return made;
     case PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY: made.kind = C::primary_key; return made;
@@ -232,7 +233,7 @@ void add_acts(std::vector<Act>& acts, const PgQuery__CreateStmt& node) {
     created.others.push_back(name_of(node.inh_relations[i]->range_var));
   acts.push_back(created);
   const auto add = [&](Act act) {
-    act.if_exists = created.if_exists;
+    act.within_create = true;
     acts.push_back(std::move(act));
   };
   for (std::size_t i = 0; i < node.n_table_elts; ++i) {

@@ -77,6 +77,12 @@ Relation* Relations::find_to_change(const RelationName& name) {
   return at == relations_.end() ? nullptr : &at->second;
 }
 
+const Relation* Relations::written(const std::string& quoted) const {
+  for (const auto& [name, relation] : relations_)
+    if (relation.quoted == quoted) return &relation;
+  return nullptr;
+}
+
 const Domain* Relations::domain(const std::string& name) const {
   const auto at = domains_.find(name.substr(name.rfind('.') + 1));
   return at == domains_.end() ? nullptr : &at->second;
@@ -90,7 +96,8 @@ bool Relations::is_volatile(const std::string& function) const {
 std::vector<const Relation*> Relations::in_schema(const std::string& schema) const {
   std::vector<const Relation*> all;
   for (const auto& [name, relation] : relations_)
-    if (name.schema == schema) all.push_back(&relation);
+    if (name.schema == schema && relation.kind != 'i' && relation.kind != 'I')
+      all.push_back(&relation);
   return all;
 }
 
@@ -137,7 +144,8 @@ void Relations::change_constraints(Relation& relation, const Act& act) {
     if (made.references) {
       made.references = resolved(*made.references);
       if (auto* other = find_to_change(*made.references))
-        other->referenced_by.push_back(relation.name);
+        other->referenced_by.push_back(
+            {.from = relation.name, .columns = made.referenced_columns, .is_valid = made.is_valid});
     }
     for (auto& column : relation.columns)
       if (made.kind != NewConstraint::Kind::check &&
@@ -168,7 +176,7 @@ void Relations::apply(const Act& act) {
     default: break;
   }
   auto* relation = find_to_change(act.relation);
-  if (relation == nullptr) return;
+  if (relation == nullptr || (act.within_create && !relation->is_new)) return;
   const auto column = std::find_if(relation->columns.begin(), relation->columns.end(),
                                    [&](const Column& one) { return one.name == act.name; });
   switch (act.kind) {

@@ -32,8 +32,10 @@ touched AS (
   UNION SELECT CASE WHEN confrelid = f.oid THEN conrelid ELSE confrelid END
     FROM family f JOIN pg_constraint ON contype = 'f' AND (confrelid = f.oid OR conrelid = f.oid)
   UNION SELECT objid FROM pg_depend JOIN family f ON refobjid = f.oid
-   WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND refobjsubid > 0 AND deptype IN ('a', 'i'))
-SELECT c.oid, nspname, relname, relkind, format('%I.%I', nspname, relname), reltuples, relpages,
+   WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND refobjsubid > 0 AND deptype IN ('a', 'i')
+  UNION SELECT refobjid FROM seed JOIN pg_class m ON m.oid = seed.oid AND relkind = 'm' JOIN pg_rewrite ON ev_class = m.oid
+       JOIN pg_depend ON classid = 'pg_rewrite'::regclass AND objid = pg_rewrite.oid AND refclassid = 'pg_class'::regclass)
+SELECT c.oid, nspname, c.relname, relkind, format('%I.%I', nspname, c.relname), reltuples, relpages,
        coalesce(n_live_tup, 0), i.indrelid
   FROM touched JOIN pg_class c ON c.oid = touched.oid JOIN pg_namespace n ON n.oid = relnamespace
        LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid LEFT JOIN pg_index i ON i.indexrelid = c.oid
@@ -54,8 +56,9 @@ SELECT attrelid, attname, CASE WHEN e.oid IS NULL THEN t.typname ELSE e.typname 
 constexpr const char* k_constraints = R"sql(
 SELECT conrelid, conname, contype, convalidated, confrelid,
        (SELECT string_agg(attname, E'\x01' ORDER BY attnum) FROM pg_attribute WHERE attrelid = conrelid AND attnum = ANY (conkey)),
+       (SELECT string_agg(attname, E'\x01' ORDER BY attnum) FROM pg_attribute WHERE attrelid = confrelid AND attnum = ANY (confkey)),
        contype = 'c' AND pg_get_constraintdef(oid) ~ '^CHECK \(\(("[^"]+"|[[:alnum:]_]+) IS NOT NULL\)\)'
-  FROM pg_constraint WHERE conrelid = ANY ($1::oid[]) OR contype = 'f' AND confrelid = ANY ($1::oid[]))sql";
+  FROM pg_constraint WHERE contype IN ('c', 'f', 'p', 'u', 'x') AND (conrelid = ANY ($1::oid[]) OR confrelid = ANY ($1::oid[])))sql";
 
 // $1 relations: partition, parent, default partition of that
 constexpr const char* k_partitions = R"sql(
@@ -68,6 +71,18 @@ SELECT objid, refobjid, attname FROM pg_depend JOIN pg_class c ON c.oid = objid
        JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
  WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND refobjsubid > 0
    AND relkind = 'S' AND deptype IN ('a', 'i') AND refobjid = ANY ($1::oid[]))sql";
+
+// $1 relations: a trigger, policy or rule
+constexpr const char* k_parts = R"sql(
+SELECT tgrelid, tgname FROM pg_trigger WHERE tgrelid = ANY ($1::oid[])
+UNION ALL SELECT polrelid, polname FROM pg_policy WHERE polrelid = ANY ($1::oid[])
+UNION ALL SELECT ev_class, rulename FROM pg_rewrite WHERE ev_class = ANY ($1::oid[]))sql";
+
+// $1 relations: a materialized view, what it reads
+constexpr const char* k_reads = R"sql(
+SELECT DISTINCT ev_class, refobjid FROM pg_rewrite JOIN pg_class m ON m.oid = ev_class AND relkind = 'm'
+       JOIN pg_depend ON classid = 'pg_rewrite'::regclass AND objid = pg_rewrite.oid AND refclassid = 'pg_class'::regclass
+ WHERE refobjid <> ev_class AND ev_class = ANY ($1::oid[]))sql";
 
 constexpr const char* k_domains = R"sql(
 SELECT t.typname, b.typname, format_type(t.typbasetype, t.typtypmod),
@@ -149,6 +164,7 @@ Relations Relations::read(pg::Session& session, std::vector<std::string> search_
   all.read_columns(session);
   all.read_constraints(session);
   all.read_families(session);
+  all.read_parts(session);
   all.read_sizes(session);
   all.read_domains(session);
   all.read_functions(session, acts);
@@ -208,14 +224,15 @@ void Relations::read_constraints(pg::Session& session) {
     auto* relation = by_oid(row.number(0));
     auto* referenced = by_oid(row.number(4));
     if (relation != nullptr && referenced != nullptr)
-      referenced->referenced_by.push_back(relation->name);
+      referenced->referenced_by.push_back(
+          {.from = relation->name, .columns = split(row.text(6), '\x01'), .is_valid = row.flag(3)});
     if (relation == nullptr) continue;
     NewConstraint constraint{.kind = kind_of(row.text(2)),
                              .name = row.text(1),
                              .columns = split(row.text(5), '\x01'),
                              .is_valid = row.flag(3)};
     if (referenced != nullptr) constraint.references = referenced->name;
-    if (row.flag(6) && !constraint.columns.empty())
+    if (row.flag(7) && !constraint.columns.empty())
       constraint.proves_not_null = constraint.columns.front();
     relation->constraints.push_back(std::move(constraint));
   }
@@ -240,6 +257,16 @@ void Relations::read_families(pg::Session& session) {
     auto* table = by_oid(row.number(1));
     if (sequence != nullptr && table != nullptr)
       table->owned_sequences[row.text(2)] = sequence->name;
+  }
+}
+
+void Relations::read_parts(pg::Session& session) {
+  for (const auto& row : session.query(k_parts, {oids()}))
+    if (auto* relation = by_oid(row.number(0))) relation->parts.insert(row.text(1));
+  for (const auto& row : session.query(k_reads, {oids()})) {
+    auto* view = by_oid(row.number(0));
+    const auto* read = by_oid(row.number(1));
+    if (view != nullptr && read != nullptr) view->reads.push_back(read->name);
   }
 }
 

@@ -52,6 +52,7 @@ enum class Form {
   drop_index_concurrently,
   rebuild_index,
   change_index,
+  replace_view,
   truncate,
   read,
   look,
@@ -133,11 +134,12 @@ constexpr Rule k_rules[] = {
     {Form::rebuild_index, no, entry, AX,
      Work::index},  // the index itself is locked: every plan waits
     {Form::change_index, no, entry, AX},
+    {Form::replace_view, AX, entry, AS},
     {Form::truncate, AX, entry, AX},
     {Form::read, no, entry, AS, Work::scan},
     {Form::look, no, entry, AS},
-    {Form::refresh, AX, Work::rewrite},
-    {Form::refresh_concurrently, X, Work::scan},
+    {Form::refresh, AX, Work::rewrite, AS, Work::scan},
+    {Form::refresh_concurrently, X, Work::scan, AS, Work::scan},
     {Form::create_trigger, SRE, entry},
     {Form::comment, SUE, entry},
     {Form::grant, no, entry, no, entry, 18},
@@ -156,6 +158,20 @@ const Rule& rule_of(Form form, int version) {
   });
 }
 
+struct Other {
+  RelationName name;
+  bool is_checked = true;  // false: by a constraint that is NOT VALID
+};
+using Others = std::vector<Other>;
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+void add_all(Others& all, const std::vector<RelationName>& names) {
+  for (const auto& name : names) all.push_back({name});
+}
+
 class Reader {
  public:
   Reader(const Act& act, const Relations& relations, int version)
@@ -163,13 +179,16 @@ class Reader {
         relation_{relations.find(act.relation)} {}
 
   std::vector<Impact> impacts() {
+    if (act_.within_create && relation_ != nullptr && !relation_->is_new) return {};
     const auto form = form_of_act();
     const auto& rule = rule_of(form, version_);
     if (relation_ != nullptr) add(*relation_, rule.lock, rule.work, has_parts(form));
     if (act_.kind == Kind::lock && relation_ != nullptr) add(*relation_, act_.lock, entry, true);
     for (const auto& other : others(form)) {
-      const auto* found = relations_.find(other);
-      if (found != nullptr) add(*found, rule.others_lock, rule.others_work, !is_parent(*found));
+      const auto* found = relations_.find(other.name);
+      if (found != nullptr)
+        add(*found, rule.others_lock, other.is_checked ? rule.others_work : entry,
+            !is_parent(*found));
     }
     lock_default_partition();
     return together(std::move(impacts_));
@@ -186,7 +205,8 @@ class Reader {
   }
 
   [[nodiscard]] bool is_parent(const Relation& relation) const {
-    return act_.kind == Kind::create_partition ||
+    return act_.kind == Kind::create_partition || act_.kind == Kind::create_table ||
+           act_.kind == Kind::inherit || act_.kind == Kind::no_inherit ||
            (relation_ != nullptr && relation_->partition_of == relation.name);
   }
 
@@ -198,8 +218,7 @@ class Reader {
                               : nullptr;
       if (found != nullptr) add(*found, AX, work, false);
     };
-    if (act_.kind == Kind::create_partition)
-      lock(relations_.find(act_.others.front()), Work::scan);
+    if (act_.kind == Kind::create_partition) lock(relations_.find(act_.others.front()), Work::scan);
     if (act_.kind == Kind::attach) lock(relation_, Work::scan);
     if (act_.kind == Kind::detach) lock(relation_, entry);
     if (act_.kind == Kind::drop_table && relation_ != nullptr && relation_->partition_of)
@@ -229,9 +248,10 @@ class Reader {
   [[nodiscard]] Form form_of_constraint() const;
   [[nodiscard]] Form form_of_type() const;
   [[nodiscard]] bool is_proven_not_null(const std::string& column) const;
-  [[nodiscard]] std::vector<RelationName> others(Form form) const;
-  void add_of_dropped(std::vector<RelationName>& all, const Relation& relation) const;
-  void add_references_of_column(std::vector<RelationName>& all) const;
+  [[nodiscard]] Others others(Form form) const;
+  [[nodiscard]] Others hidden(Form form) const;
+  void add_of_dropped(Others& all) const;
+  void add_references_of_column(Others& all) const;
   [[nodiscard]] const NewConstraint* named_constraint() const {
     return relation_ == nullptr ? nullptr : relation_->constraint(act_.name);
   }
@@ -312,8 +332,12 @@ Form Reader::form_of_act() const {
     }
     case Kind::drop_constraint: return Form::drop_foreign_key;
     case Kind::rename: return is_index ? Form::change_index : Form::change_entry;
-    case Kind::alter_column:
     case Kind::alter_table:
+      return act_.if_exists && relation_ != nullptr && !act_.name.empty() &&
+                     !relation_->parts.contains(act_.name)
+                 ? Form::harmless
+                 : Form::change_entry;
+    case Kind::alter_column:
     case Kind::rename_column: return Form::change_entry;
     case Kind::tune: return Form::change_parameters;
     case Kind::alter_owner:
@@ -352,7 +376,7 @@ Form Reader::form_of_act() const {
     case Kind::move_index: return Form::rebuild_index;
     case Kind::truncate: return Form::truncate;
     case Kind::create_view: return Form::look;
-    case Kind::replace_view: return relation_ == nullptr ? Form::look : Form::change_entry;
+    case Kind::replace_view: return relation_ == nullptr ? Form::look : Form::replace_view;
     case Kind::read: return Form::read;
     case Kind::refresh: return unless_concurrently(Form::refresh, Form::refresh_concurrently);
     case Kind::create_trigger: return Form::create_trigger;
@@ -367,75 +391,90 @@ Form Reader::form_of_act() const {
     case Kind::delete_all: return Form::update;
     case Kind::lock_rows: return Form::lock_rows;
     case Kind::check_domain: return Form::check_domain;
+    case Kind::opaque: return Form::change_entry;  // ALTER TABLE at the least
     default: return Form::harmless;
   }
 }
 
 // A table takes the locks of its foreign keys' other ends, and of its sequences.
-void Reader::add_of_dropped(std::vector<RelationName>& all, const Relation& relation) const {
-  for (const auto& constraint : relation.constraints)
-    if (constraint.references) all.push_back(*constraint.references);
-  all.insert(all.end(), relation.referenced_by.begin(), relation.referenced_by.end());
-  for (const auto& [column, sequence] : relation.owned_sequences) all.push_back(sequence);
-  const auto* parent = relation.partition_of ? relations_.find(*relation.partition_of) : nullptr;
-  if (parent == nullptr || parent->kind != 'p') return;
-  all.push_back(parent->name);
+void Reader::add_of_dropped(Others& all) const {
+  for (const auto& constraint : relation_->constraints)
+    if (constraint.references) all.push_back({*constraint.references});
+  for (const auto& reference : relation_->referenced_by) all.push_back({reference.from});
+  for (const auto& [column, sequence] : relation_->owned_sequences) all.push_back({sequence});
+  const auto* parent =
+      relation_->partition_of ? relations_.find(*relation_->partition_of) : nullptr;
+  if (parent != nullptr && parent->kind == 'p') all.push_back({parent->name});
 }
 
-void Reader::add_references_of_column(std::vector<RelationName>& all) const {
+void Reader::add_references_of_column(Others& all) const {
+  bool is_of_primary_key = false;
   for (const auto& constraint : relation_->constraints) {
-    const bool holds = std::find(constraint.columns.begin(), constraint.columns.end(), act_.name) !=
-                       constraint.columns.end();
-    if (!holds) continue;
-    if (constraint.references) all.push_back(*constraint.references);
-    const bool may_be_referenced =
-        constraint.kind == Made::primary_key || constraint.kind == Made::unique;
-    if (may_be_referenced && (act_.kind == Kind::alter_type || act_.cascade))
-      all.insert(all.end(), relation_->referenced_by.begin(), relation_->referenced_by.end());
+    if (!contains(constraint.columns, act_.name)) continue;
+    is_of_primary_key |= constraint.kind == Made::primary_key;
+    if (constraint.references) all.push_back({*constraint.references, constraint.is_valid});
   }
+  for (const auto& reference : relation_->referenced_by)
+    if (contains(reference.columns, act_.name) || (reference.columns.empty() && is_of_primary_key))
+      all.push_back({reference.from, reference.is_valid});
 }
 
-std::vector<RelationName> Reader::others(Form form) const {
-  std::vector<RelationName> all = act_.others;
-  if (act_.constraint && act_.constraint->references) all.push_back(*act_.constraint->references);
-  if (form == Form::drop_others) {
-    for (const auto* one : relations_.in_schema(act_.kind == Kind::drop_schema ? act_.name : ""))
-      all.push_back(one->name);
-    if (act_.kind == Kind::drop_function && act_.cascade) all = relations_.triggered_by(act_.name);
-  }
-  if (form == Form::check_domain || (act_.kind == Kind::drop_type && act_.cascade))
-    if (const auto* domain = relations_.domain(act_.name)) all = domain->tables;
-  if (act_.kind == Kind::comment_on_part) all.push_back(act_.relation);
-  if (relation_ == nullptr) return all;
-  if (relation_->table) all.push_back(*relation_->table);
+// Where the text does not name them.
+Others Reader::hidden(Form form) const {
+  Others all;
   switch (form) {
-    case Form::drop_column:
+    case Form::drop_column: {
       add_references_of_column(all);
-      if (const auto at = relation_->owned_sequences.find(act_.name);
-          at != relation_->owned_sequences.end())
-        all.push_back(at->second);
+      const auto at = relation_->owned_sequences.find(act_.name);
+      if (at != relation_->owned_sequences.end()) all.push_back({at->second});
       break;
+    }
     case Form::rewrite_type: add_references_of_column(all); break;
     case Form::validate_foreign_key:
     case Form::drop_foreign_key:
       if (const auto* constraint = named_constraint(); constraint && constraint->references)
-        all.push_back(*constraint->references);
+        all.push_back({*constraint->references});
       break;
     case Form::change_with_sequences:
     case Form::set_logged:
-      for (const auto& [column, sequence] : relation_->owned_sequences) all.push_back(sequence);
+      for (const auto& [column, sequence] : relation_->owned_sequences) all.push_back({sequence});
       break;
-    case Form::drop_table: add_of_dropped(all, *relation_); break;
+    case Form::drop_table: add_of_dropped(all); break;
     case Form::truncate:
       if (act_.cascade)
-        all.insert(all.end(), relation_->referenced_by.begin(), relation_->referenced_by.end());
+        for (const auto& reference : relation_->referenced_by) all.push_back({reference.from});
       break;
     case Form::insert:
       for (const auto& constraint : relation_->constraints)
-        if (constraint.references) all.push_back(*constraint.references);
+        if (constraint.references) all.push_back({*constraint.references});
+      break;
+    case Form::refresh:
+    case Form::refresh_concurrently: add_all(all, relation_->reads); break;
+    case Form::rebuild_index:
+      if (!relation_->table) all.push_back({relation_->name});
       break;
     default: break;
   }
+  if (relation_->table) all.push_back({*relation_->table});
+  return all;
+}
+
+Others Reader::others(Form form) const {
+  Others all;
+  if (form == Form::harmless) return all;
+  add_all(all, act_.others);
+  if (act_.constraint && act_.constraint->references) all.push_back({*act_.constraint->references});
+  if (act_.kind == Kind::drop_schema)
+    for (const auto* one : relations_.in_schema(act_.name)) all.push_back({one->name});
+  if (act_.kind == Kind::drop_function && act_.cascade)
+    add_all(all, relations_.triggered_by(act_.name));
+  const bool is_of_domain =
+      act_.kind == Kind::check_domain || (act_.kind == Kind::drop_type && act_.cascade);
+  if (const auto* domain = relations_.domain(act_.name); is_of_domain && domain != nullptr)
+    add_all(all, domain->tables);
+  if (act_.kind == Kind::comment_on_part) all.push_back({act_.relation});
+  if (relation_ != nullptr)
+    for (auto& other : hidden(form)) all.push_back(std::move(other));
   return all;
 }
 

@@ -43,6 +43,7 @@ struct NewConstraint {
   std::vector<std::string> columns;
   bool is_valid = true;  // not NOT VALID
   std::optional<RelationName> references = {};
+  std::vector<std::string> referenced_columns = {};  // empty: the primary key
   std::string using_index = {};
   std::string proves_not_null = {};  // the column of CHECK (column IS NOT NULL)
 };
@@ -122,6 +123,7 @@ struct Act {
   bool if_exists = false;  // or IF NOT EXISTS
   bool concurrently = false;
   bool temporary = false;
+  bool within_create = false;  // part of a CREATE TABLE
 };
 
 [[nodiscard]] std::vector<Act> acts_of(const Statement& statement);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,12 @@ struct Column {
   double null_fraction = -1;  // of the rows, as ANALYZE counted; -1: unknown
 };
 
+struct Reference {
+  RelationName from;
+  std::vector<std::string> columns;  // that are referenced; empty: the primary key
+  bool is_valid = true;
+};
+
 struct Relation {
   RelationName name;
   std::string quoted;   // qualified, as PostgreSQL writes it
@@ -33,12 +40,14 @@ struct Relation {
   double rows = -1;  // as last counted; -1: unknown
   std::vector<Column> columns = {};
   std::vector<NewConstraint> constraints = {};  // references: with its schema
-  std::vector<RelationName> referenced_by = {};
+  std::vector<Reference> referenced_by = {};
   std::vector<RelationName> partitions = {};           // all below it
   std::optional<RelationName> default_partition = {};  // its own
   std::optional<RelationName> partition_of = {};
   std::optional<RelationName> table = {};                    // an index: of which
   std::map<std::string, RelationName> owned_sequences = {};  // by column
+  std::set<std::string> parts = {};                          // triggers, policies, rules
+  std::vector<RelationName> reads = {};                      // a materialized view
 
   [[nodiscard]] const Column* column(const std::string& column_name) const;
   [[nodiscard]] const NewConstraint* constraint(const std::string& constraint_name) const;
@@ -61,6 +70,8 @@ class Relations {
 
   // Null: not there, or not known.
   [[nodiscard]] const Relation* find(const RelationName& name) const;
+  // By the name that impacts have.
+  [[nodiscard]] const Relation* written(const std::string& quoted) const;
   [[nodiscard]] const Domain* domain(const std::string& name) const;
   // Of functions that a default calls.
   [[nodiscard]] bool is_volatile(const std::string& function) const;
@@ -84,6 +95,7 @@ class Relations {
   void read_columns(pg::Session& session);
   void read_constraints(pg::Session& session);
   void read_families(pg::Session& session);
+  void read_parts(pg::Session& session);
   void read_sizes(pg::Session& session);
   void read_domains(pg::Session& session);
   void read_functions(pg::Session& session, const std::vector<Act>& acts);

@@ -46,11 +46,11 @@ struct StatementForecast {
 // locks add up.
 struct Hold {
   std::string relation;
-  LockMode lock;  // the strongest
+  LockMode lock = LockMode::none;  // the strongest
   int from_line = 1;
   Work work = Work::catalogue;  // the longest under it, of whatever relation
   std::int64_t work_bytes = 0;  // of all relations that are read or written under it
-  std::string work_on;          // the largest of these; empty: none
+  std::string work_on = {};          // the largest of these; empty: none
   Estimate estimate = {};
 };
 
@@ -77,7 +77,7 @@ struct TouchedRelation {
   std::int64_t heap_bytes = 0;  // with TOAST
   std::int64_t index_bytes = 0;
   double rows = -1;  // as the last ANALYZE counted; -1: unknown
-  std::optional<Traffic> traffic;
+  std::optional<Traffic> traffic = {};
 };
 
 struct Forecast {
@@ -89,7 +89,7 @@ struct Forecast {
 // `watch`: how long traffic is counted; 0: not at all. Throws what the session throws; a lock that
 // somebody holds on a table is not waited for.
 [[nodiscard]] Forecast forecast(pg::Session& session, const std::vector<std::string>& search_path,
-                                const Plan& plan, Milliseconds watch);
+                                const Plan& plan, Milliseconds watch, const Stop& stop);
 // Without a database: every relation that the folder's earlier migrations make is taken to be there
 // and to hold rows.
 [[nodiscard]] Forecast forecast_offline(const Folder& folder, const Plan& plan,
