@@ -10,7 +10,9 @@
 namespace schemagate {
 namespace {
 
-constexpr Milliseconds k_moment{1000};       // what nobody has to be told of beforehand
+constexpr Milliseconds k_moment{1000};  // what nobody has to be told of beforehand
+constexpr std::size_t k_width = 110;
+constexpr std::int64_t k_large_bytes = std::int64_t{100} << 20;
 constexpr std::size_t k_in_summary_max = 5;  // of a kind
 
 const char* who_waits_in_words(LockMode lock) {
@@ -36,11 +38,18 @@ const char* in_words(Work work) {
 const char* in_words(Remark::Kind kind) {
   switch (kind) {
     case Remark::Kind::destructive: return "lost";
-    case Remark::Kind::incompatible: return "breaks the release before";
+    case Remark::Kind::incompatible: return "breaks";
     case Remark::Kind::safer: return "safer";
     case Remark::Kind::unknown: return "not known";
   }
   return "";
+}
+
+std::vector<std::string> words_of(const std::string& text) {
+  std::vector<std::string> words;
+  for (const auto& one : split(join(split(text, '\n'), " "), ' '))
+    if (!one.empty()) words.push_back(one);
+  return words;
 }
 
 std::string touching_nothing(std::size_t count, const char* noun) {
@@ -70,18 +79,20 @@ class PlanText {
   }
 
  private:
-  // Further lines of a text from outside are indented: they begin no line of ours.
-  void line(const std::string& text) { text_ += join(split(text, '\n'), "\n        ") + "\n"; }
+  void line(const std::string& text);
+  void sql(const std::string& text, std::size_t indent);
   void head();
   void summary();
   void long_holds();
-  void remarks_of(Remark::Kind kind, const std::string& title);
+  void remarks_of(Remark::Kind kind);
   void unknown_statements();
   void relations();
   void migration(const MigrationForecast& migration);
   void segment(const SegmentForecast& segment, bool is_only);
   void statement(const StatementForecast& statement);
   void remark(const Remark& remark);
+  [[nodiscard]] std::vector<Hold> holds_of(const SegmentForecast& segment) const;
+  [[nodiscard]] bool is_long(const Hold& hold) const;
   void holds(const SegmentForecast& segment);
 
   [[nodiscard]] bool is_back() const { return !report_.since.empty(); }
@@ -97,6 +108,28 @@ class PlanText {
   std::string text_;
   bool is_quiet_ = false;  // the migration before was one line
 };
+
+// Further lines are indented: what comes from outside begins none of ours.
+void PlanText::line(const std::string& text) {
+  const auto indent = std::min(text.find_first_not_of(' '), text.size());
+  auto now = text.substr(0, indent);
+  bool is_begun = false;
+  for (const auto& word : words_of(text)) {
+    if (is_begun && character_count(now) + 1 + character_count(word) > k_width) {
+      text_ += now + "\n";
+      now = std::string(indent + 2, ' ');
+      is_begun = false;
+    }
+    now += (is_begun ? " " : "") + word;
+    is_begun = true;
+  }
+  text_ += now + "\n";
+}
+
+// As it is, to be pasted.
+void PlanText::sql(const std::string& text, std::size_t indent) {
+  for (const auto& one : split(text, '\n')) text_ += std::string(indent, ' ') + one + "\n";
+}
 
 void PlanText::head() {
   line(fmt::format("app {}, release {}", report_.app, report_.release));
@@ -119,53 +152,74 @@ void PlanText::head() {
 void PlanText::summary() {
   line("");
   if (!is_back()) long_holds();
-  remarks_of(Remark::Kind::destructive, "lost");
-  remarks_of(Remark::Kind::incompatible,
-             is_back() ? "breaks an app of " + report_.since : "breaks the release before");
+  remarks_of(Remark::Kind::destructive);
+  remarks_of(Remark::Kind::incompatible);
   unknown_statements();
 }
 
 void PlanText::long_holds() {
-  std::vector<std::pair<const Hold*, const MigrationForecast*>> found;
+  std::vector<std::pair<Hold, const MigrationForecast*>> found;
   bool has_segments = false;
   for (const auto& migration : forecast_.migrations)
     for (const auto& segment : migration.segments) {
       has_segments = true;
-      for (const auto& hold : segment.holds)
-        if (who_waits(hold.lock) != Waiting::nobody &&
-            (hold.estimate.high >= k_moment || time(hold.estimate, hold.work).empty()))
-          found.emplace_back(&hold, &migration);
+      for (const auto& hold : holds_of(segment))
+        if (is_long(hold)) found.emplace_back(hold, &migration);
     }
   std::stable_sort(found.begin(), found.end(), [](const auto& one, const auto& other) {
-    return one.first->estimate.high > other.first->estimate.high;
+    return one.first.estimate.high > other.first.estimate.high;
   });
   for (std::size_t i = 0; i < std::min(found.size(), k_in_summary_max); ++i) {
-    const auto& hold = *found[i].first;
+    const auto& [hold, migration] = found[i];
     const auto how_long = time(hold.estimate, hold.work);
     const bool none_reads = who_waits(hold.lock) == Waiting::reads_and_writes;
     line(fmt::format("- {}{}: nobody {} it {}: {}:{}", hold.relation, size_of(hold.relation),
                      none_reads ? "reads or writes" : "writes",
                      how_long.empty() ? fmt::format("while {}", in_words(hold.work))
                                       : "for " + how_long,
-                     found[i].second->path, hold.from_line));
+                     migration->path, hold.from_line));
   }
   if (found.size() > k_in_summary_max)
     line(fmt::format("- and {} more, below", found.size() - k_in_summary_max));
   if (found.empty() && has_segments) line("- nobody waits longer than a moment");
 }
 
-void PlanText::remarks_of(Remark::Kind kind, const std::string& title) {
+// A statement outside of transactions holds its locks for itself.
+std::vector<Hold> PlanText::holds_of(const SegmentForecast& segment) const {
+  auto holds = segment.holds;
+  if (!segment.transactional)
+    for (const auto& statement : segment.statements)
+      for (const auto& one : statement.impacts)
+        holds.push_back({.relation = one.relation,
+                         .lock = one.lock,
+                         .from_line = statement.line,
+                         .work = one.work,
+                         .work_on = one.relation,
+                         .estimate = statement.estimate});
+  std::erase_if(holds, [](const auto& one) { return who_waits(one.lock) == Waiting::nobody; });
+  return holds;
+}
+
+bool PlanText::is_long(const Hold& hold) const {
+  if (hold.estimate.high >= k_moment) return true;
+  if (hold.work == Work::catalogue || !time(hold.estimate, hold.work).empty()) return false;
+  // How many rows an UPDATE finds nobody knows; in a small table they are few.
+  const auto found = forecast_.relations.find(hold.work_on);
+  return found == forecast_.relations.end() || found->second.heap_bytes >= k_large_bytes;
+}
+
+void PlanText::remarks_of(Remark::Kind kind) {
   std::vector<std::string> found;
   for (const auto& migration : forecast_.migrations)
     for (const auto& segment : migration.segments)
       for (const auto& statement : segment.statements)
         for (const auto& remark : statement.remarks)
           if (remark.kind == kind)
-            found.push_back(
-                fmt::format("- {}: {}: {}:{}", title, remark.text, migration.path, statement.line));
+            found.push_back(fmt::format("- {}: {}: {}:{}", in_words(kind), remark.text,
+                                        migration.path, statement.line));
   for (std::size_t i = 0; i < std::min(found.size(), k_in_summary_max); ++i) line(found[i]);
   if (found.size() > k_in_summary_max)
-    line(fmt::format("- {}: {} more, below", title, found.size() - k_in_summary_max));
+    line(fmt::format("- {}: {} more, below", in_words(kind), found.size() - k_in_summary_max));
   if (found.empty() && is_back() && kind == Remark::Kind::incompatible)
     line("- nothing breaks an app of " + report_.since + ", as far as the scripts tell");
 }
@@ -236,7 +290,7 @@ bool PlanText::is_worth_a_line(const StatementForecast& statement) const {
 }
 
 void PlanText::statement(const StatementForecast& statement) {
-  line(fmt::format("  {:>4}  {}", statement.line, statement.text));
+  text_ += fmt::format("  {:>4}  {}\n", statement.line, join(words_of(statement.text), " "));
   const auto longest =
       std::max_element(statement.impacts.begin(), statement.impacts.end(),
                        [](const auto& one, const auto& other) { return one.work < other.work; });
@@ -254,16 +308,15 @@ void PlanText::statement(const StatementForecast& statement) {
 void PlanText::remark(const Remark& remark) {
   line(fmt::format("        {}: {}", in_words(remark.kind), remark.text));
   if (remark.instead.empty()) return;
-  for (const auto& sql : split(trim(remark.instead), '\n')) line("            " + sql);
+  sql(trim(remark.instead), 12);
 }
 
 void PlanText::holds(const SegmentForecast& segment) {
-  for (const auto& hold : segment.holds) {
-    if (who_waits(hold.lock) == Waiting::nobody || hold.work == Work::catalogue) continue;
-    auto text = fmt::format("     - {}: {} from line {} to {}; {}", hold.relation,
-                            who_waits_in_words(hold.lock), hold.from_line,
-                            segment.transactional ? "COMMIT" : "its end", in_words(hold.work));
-    if (!hold.work_on.empty() && hold.work_on != hold.relation) text += " of " + hold.work_on;
+  for (const auto& hold : holds_of(segment)) {
+    if (hold.work == Work::catalogue) continue;
+    auto text = fmt::format("     - {}: {} from line {} to COMMIT; {}", hold.relation,
+                            who_waits_in_words(hold.lock), hold.from_line, in_words(hold.work));
+    if (!hold.work_on.empty() && hold.work_on != hold.relation) text += " in " + hold.work_on;
     if (hold.work_bytes > 0) text += ", " + size_for_people(hold.work_bytes) + " in all";
     const auto how_long = time(hold.estimate, hold.work);
     line(text + (how_long.empty() ? "" : ": " + how_long));
@@ -273,7 +326,7 @@ void PlanText::holds(const SegmentForecast& segment) {
 std::string PlanText::time(const Estimate& estimate, Work work) const {
   if (work == Work::catalogue) return "at once";
   if (estimate.high > Milliseconds{0}) return range_for_people(estimate.low, estimate.high);
-  return is_offline() ? "" : "at once";
+  return is_offline() || work == Work::rows ? "" : "at once";
 }
 
 std::string PlanText::size_of(const std::string& relation) const {

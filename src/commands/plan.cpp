@@ -106,7 +106,7 @@ class Look {
       return tell(k_scripts_of_others);
     }
     const auto plan = planned(history);
-    report_.forecast = forecast(session_, target_.search_path(), plan, watch);
+    report_.forecast = forecast(session_, target_.search_path(), plan, watch, stop_);
     if (is_one_transaction(target_.settings, report_.forecast)) tell(k_one_transaction);
     if (target_.settings.tool == Tool::command)
       tell("a migration command executes the scripts: in transactions of its own, or in none");

@@ -3,6 +3,7 @@
 #include "inspector.hpp"
 #include "one_look.hpp"
 #include "schemagate/commands/gate_view.hpp"
+#include "schemagate/lease/last_runs.hpp"
 #include "schemagate/lease/statements.hpp"
 
 namespace schemagate {

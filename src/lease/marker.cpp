@@ -1,5 +1,6 @@
 #include "schemagate/lease/marker.hpp"
 
+#include "schemagate/lease/last_runs.hpp"
 #include "schemagate/lease/statements.hpp"
 
 namespace schemagate {

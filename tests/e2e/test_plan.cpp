@@ -72,6 +72,33 @@ TEST_CASE("plan tells the pending migrations, of an empty database and of one wi
   CHECK(statements.at(1).at("text") == "ALTER TABLE orders ADD tax int");
 }
 
+TEST_CASE("plan tells locks, sizes, what is lost, what breaks and what is safer") {
+  const PlannedShop shop;
+  REQUIRE(shop.run() == exits(0));
+  shop.database().execute("INSERT INTO orders SELECT n, n, repeat('x', 500) FROM "
+                          "generate_series(1, 50000) n; ANALYZE orders");
+  shop.migration("2_change", "CREATE INDEX by_total ON orders (total);\n"
+                             "ALTER TABLE orders DROP note;\n"
+                             "DO $$ BEGIN NULL; END $$;\n");
+  const auto seen = shop.plan();
+  CHECK(seen.out == contains("- lost: drops column public.orders.note: "));
+  CHECK(seen.out == contains("- breaks: "));
+  CHECK(seen.out == contains("- not known: what 1 statement would do\n"));
+  CHECK(seen.out == contains("  public.orders: 2"));
+  CHECK(seen.out == contains("public.orders: writes wait (SHARE); an index is built"));
+  CHECK(seen.out ==
+        contains("            CREATE INDEX CONCURRENTLY by_total ON orders (total);\n"));
+  CHECK(seen.out == contains("public.orders: reads and writes wait from line 1 to COMMIT"));
+  const auto document = shop.document();
+  const auto& orders = document.at("relations").at(0);
+  CHECK(orders.at("name") == "public.orders");
+  CHECK(orders.at("rows") == 50000);
+  CHECK(orders.at("heap_bytes").get<std::int64_t>() > 50000 * 500);
+  CHECK_FALSE(orders.contains("reads_per_s"));
+  const auto watched = Json::parse(shop.call({"plan", "--watch", "10ms", "--json"}).out);
+  CHECK(watched.at("relations").at(0).contains("reads_per_s"));
+}
+
 TEST_CASE("plan says that nothing is pending, and that is no failure") {
   const PlannedShop shop;
   REQUIRE(shop.run() == exits(0));
@@ -229,6 +256,10 @@ TEST_CASE("since a release are the migrations that were applied after its run wa
   CHECK(shop.names(shop.document({"--since", "one"})) == "2_total, 3_note");
   CHECK(shop.names(shop.document({"--since", "two"})) == "3_note");
   CHECK(shop.names(shop.document({"--since", "three"})).empty());
+  seen = shop.plan({"--since", "one"});
+  CHECK(seen.out == contains("2 migrations applied since\n\n- lost: drops column "));
+  CHECK(seen.out == contains("migrations/2_total/migration.sql:1\n"));
+  CHECK(seen.out == contains("breaks: "));
   CHECK(shop.plan({"--since", "four"}) ==
         exits(2, "no run of release four was ever complete here", "schemagate status"));
   // The old image does not hold what came later.

@@ -16,7 +16,7 @@ namespace {
 constexpr const char* k_many_orders =
     "INSERT INTO orders (number, user_id, placed_at)"
     " SELECT 'L-' || n, 1, timestamp '2025-01-01' + n * interval '1 min'"
-    "   FROM generate_series(1, 100000) n; ANALYZE orders; ANALYZE products";
+    "   FROM generate_series(1, 400000) n; ANALYZE orders; ANALYZE products";
 
 // The example, migrated and in use.
 class UsedExample {

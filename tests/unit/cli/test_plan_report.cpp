@@ -68,28 +68,29 @@ PlanReport usual_report() {
 
 TEST_SUITE("plan report") {
   TEST_CASE("what makes people wait comes first, then the tables, then each statement") {
-    CHECK(as_text(usual_report()) ==
-          "app shop, release 3.2.0\n"
-          "database db.example.com:5432/shop, schema public\n"
-          "migrations: 15 migrations, 1 pending\n"
-          "\n"
-          "- public.orders (41 GB): nobody reads or writes it for 4 to 7 min: "
-          "migrations/3_total.sql:3\n"
-          "\n"
-          "what is there already, and is locked or changed:\n"
-          "  public.orders: 41 GB and 12 GB of indexes, 210 million rows, 120 scans/s, 0 rows "
-          "written/s\n"
-          "\n"
-          "migrations/3_total.sql\n"
-          "     3  ALTER TABLE orders ALTER total TYPE bigint\n"
-          "        public.orders: reads and writes wait (ACCESS EXCLUSIVE); all rows are written "
-          "anew: 4 to 7 min\n"
-          "        safer: add a column, fill it, swap\n"
-          "            ALTER TABLE orders\n"
-          "              ADD total_new bigint;\n"
-          "     - 2 more statements that touch nothing that is there already\n"
-          "     - public.orders: reads and writes wait from line 3 to COMMIT; all rows are written "
-          "anew, 41 GB in all: 4 to 7 min\n");
+    CHECK(
+        as_text(usual_report()) ==
+        "app shop, release 3.2.0\n"
+        "database db.example.com:5432/shop, schema public\n"
+        "migrations: 15 migrations, 1 pending\n"
+        "\n"
+        "- public.orders (41 GB): nobody reads or writes it for 4 to 7 min: "
+        "migrations/3_total.sql:3\n"
+        "\n"
+        "what is there already, and is locked or changed:\n"
+        "  public.orders: 41 GB and 12 GB of indexes, 210 million rows, 120 scans/s, 0 rows written/s\n"
+        "\n"
+        "migrations/3_total.sql\n"
+        "     3  ALTER TABLE orders ALTER total TYPE bigint\n"
+        "        public.orders: reads and writes wait (ACCESS EXCLUSIVE); all rows are written anew: 4 "
+        "to 7 min\n"
+        "        safer: add a column, fill it, swap\n"
+        "            ALTER TABLE orders\n"
+        "              ADD total_new bigint;\n"
+        "     - 2 more statements that touch nothing that is there already\n"
+        "     - public.orders: reads and writes wait from line 3 to COMMIT; all rows are written anew, "
+        "41 GB in all: 4\n"
+        "       to 7 min\n");
   }
 
   TEST_CASE("locks that last a moment raise no alarm, and new things are one line") {
@@ -141,7 +142,7 @@ TEST_SUITE("plan report") {
         {.line = 8, .text = "DO $$", .remarks = {{Remark::Kind::unknown, "do", "it is code"}}});
     const auto text = as_text(report_of({segment}));
     CHECK(holds(text, "- lost: t is gone: migrations/3_total.sql:5\n- lost: 2 more, below\n"));
-    CHECK(holds(text, "- breaks the release before: the app reads t: migrations/3_total.sql:1\n"));
+    CHECK(holds(text, "- breaks: the app reads t: migrations/3_total.sql:1\n"));
     CHECK(holds(text, "- not known: what 1 statement would do\n"));
     CHECK(holds(text, "     7  DROP TABLE t7\n        lost: t is gone\n"));
   }
@@ -162,6 +163,27 @@ TEST_SUITE("plan report") {
     CHECK(holds(text,
                 "public.orders: nobody waits (SHARE UPDATE EXCLUSIVE); an index is built: 1 to "
                 "2 min\n"));
+  }
+
+  TEST_CASE("a statement outside of transactions that makes people wait is in the summary, too") {
+    const auto text = as_text(report_of(
+        {{.transactional = false,
+          .statements = {{.line = 4,
+                          .text = "VACUUM FULL orders",
+                          .impacts = {{"public.orders", LockMode::access_exclusive, Work::rewrite}},
+                          .estimate = {4min, 7min}}}}}));
+    CHECK(holds(text, "- public.orders (41 GB): nobody reads or writes it for 4 to 7 min: "
+                      "migrations/3_total.sql:4\n"));
+  }
+
+  TEST_CASE("how long rows are changed nobody knows, and in a small table it is no matter") {
+    auto hold = hold_of_orders();
+    hold.work = Work::rows;
+    hold.estimate = {};
+    auto report = report_of({{.statements = {of_something_new(1)}, .holds = {hold}}});
+    CHECK(holds(as_text(report), "nobody reads or writes it while rows are changed: "));
+    report.forecast.relations["public.orders"].heap_bytes = 8192;
+    CHECK(holds(as_text(report), "- nobody waits longer than a moment\n"));
   }
 
   TEST_CASE("nothing pending is said, and no more") {
@@ -205,7 +227,7 @@ TEST_SUITE("plan report") {
     segments.front().statements.at(1).remarks.push_back(
         {Remark::Kind::incompatible, "alter_type", "it reads integers"});
     text = as_text(report);
-    CHECK(holds(text, "- breaks an app of 3.1.0: it reads integers: migrations/3_total.sql:3\n"));
+    CHECK(holds(text, "- breaks: it reads integers: migrations/3_total.sql:3\n"));
     CHECK_FALSE(holds(text, "safer"));
   }
 
