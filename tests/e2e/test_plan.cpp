@@ -81,7 +81,7 @@ TEST_CASE("plan tells locks, sizes, what is lost, what breaks and what is safer"
                              "ALTER TABLE orders DROP note;\n"
                              "DO $$ BEGIN NULL; END $$;\n");
   const auto seen = shop.plan();
-  CHECK(seen.out == contains("- lost: drops column public.orders.note: "));
+  CHECK(seen.out == contains("- lost: drops column public.orders."));
   CHECK(seen.out == contains("- breaks: "));
   CHECK(seen.out == contains("- not known: what 1 statement would do\n"));
   CHECK(seen.out == contains("  public.orders: 2"));
@@ -93,7 +93,7 @@ TEST_CASE("plan tells locks, sizes, what is lost, what breaks and what is safer"
   const auto& orders = document.at("relations").at(0);
   CHECK(orders.at("name") == "public.orders");
   CHECK(orders.at("rows") == 50000);
-  CHECK(orders.at("heap_bytes").get<std::int64_t>() > 50000 * 500);
+  CHECK(orders.at("heap_bytes").get<int>() > 50000 * 500);
   CHECK_FALSE(orders.contains("reads_per_s"));
   const auto watched = Json::parse(shop.call({"plan", "--watch", "10ms", "--json"}).out);
   CHECK(watched.at("relations").at(0).contains("reads_per_s"));
