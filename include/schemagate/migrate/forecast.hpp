@@ -50,7 +50,7 @@ struct Hold {
   int from_line = 1;
   Work work = Work::catalogue;  // the longest under it, of whatever relation
   std::int64_t work_bytes = 0;  // of all relations that are read or written under it
-  std::string work_on = {};          // the largest of these; empty: none
+  std::string work_on = {};     // the largest of these; empty: none
   Estimate estimate = {};
 };
 
