@@ -235,11 +235,11 @@ void PlanText::unknown_statements() {
   if (count > 0) line(fmt::format("- not known: what {} would do", counted(count, "statement")));
 }
 
-// What they only warn of is in the summary.
+// What they only warn of is in the summary, and so is what nobody can tell.
 void PlanText::policies() {
   bool is_first = true;
   for (const auto& one : report_.policies) {
-    if (one.level == Policy::warn) continue;
+    if (one.level != Policy::fail && one.because.empty()) continue;
     if (std::exchange(is_first, false)) text_ += "\nby the manifest's policies:\n";
     line(fmt::format("- {}: {}: {}: {}{}", one.level == Policy::fail ? "refused" : "allowed",
                      one.location, one.rule, one.text,
