@@ -41,6 +41,30 @@ std::optional<Failure> claims_nothing(pg::Session& session, const Target& target
   return not_there(examine_applied(session, target, history, stop));
 }
 
+std::vector<Settlement> proven_failures(pg::Session& session, const Target& target,
+                                        const History& history, const Stop& stop) {
+  std::vector<Settlement> proven;
+  std::vector<Settlement> open;
+  for (auto& settlement : examine_failed(session, target, history, stop)) {
+    if (settlement.outcome == Settlement::Outcome::resumable) continue;
+    (settlement.proven && target.settings.repair == Repair::automatic ? proven : open)
+        .push_back(std::move(settlement));
+  }
+  if (!open.empty()) throw blocked_by(target, open);
+  return proven;
+}
+
+Plan plan_unless_refused(pg::Session& session, const Target& target, const History& history,
+                         const Drift& drift, const Stop& stop) {
+  if (!history.foreign_tables.empty())
+    throw not_baselined(target, history, examine_pending(session, target, history, stop));
+  if (const auto failure = claims_nothing(session, target, history, drift, stop)) throw *failure;
+  auto plan = make_plan(target.folder, history, target.settings);
+  if (!plan.blocking.empty())
+    throw blocked_by(target, examine_failed(session, target, history, stop));
+  return plan;
+}
+
 void refuse_lost_folder(const Target& target, const History& history) {
   if (!target.folder.migrations.empty()) return;
   const auto lost = not_applied(target.folder, history, target.settings.edited);

@@ -271,14 +271,7 @@ void Run::reconnect(const ScriptConnection& connection, const std::string& lost)
 // Failed rows whose fate is proven need nobody's decision; the others stop the run.
 History Run::settled_history(const Lease& lease) {
   auto history = target_.history()->read(session_);
-  std::vector<Settlement> proven;
-  std::vector<Settlement> open;
-  for (auto& settlement : examine_failed(session_, target_, history, stop_)) {
-    if (settlement.outcome == Settlement::Outcome::resumable) continue;
-    (settlement.proven && target_.settings.repair == Repair::automatic ? proven : open)
-        .push_back(std::move(settlement));
-  }
-  if (!open.empty()) throw blocked_by(target_, open);
+  const auto proven = proven_failures(session_, target_, history, stop_);
   if (proven.empty()) return history;
   // Nothing is settled for a run that will be refused.
   (void)make_plan(target_.folder, as_settled(history, proven), target_.settings);
@@ -289,13 +282,7 @@ History Run::settled_history(const Lease& lease) {
 }
 
 Plan Run::planned(const History& history) {
-  if (!history.foreign_tables.empty())
-    throw not_baselined(target_, history, examine_pending(session_, target_, history, stop_));
-  if (const auto failure = claims_nothing(session_, target_, history, drift_.seen(), stop_))
-    throw *failure;
-  auto plan = make_plan(target_.folder, history, target_.settings);
-  if (!plan.blocking.empty())
-    throw blocked_by(target_, examine_failed(session_, target_, history, stop_));
+  auto plan = plan_unless_refused(session_, target_, history, drift_.seen(), stop_);
   for (const auto& warning : plan.warnings) log::warn(warning);
   if (!plan.pending.empty())
     log::info(fmt::format("{} of {} to apply to {}, schema {}", plan.pending.size(), count_of_all(),

@@ -1,42 +1,21 @@
 #include "schemagate/commands/status.hpp"
 
-#include <fmt/core.h>
-
 #include "inspector.hpp"
+#include "one_look.hpp"
 #include "schemagate/commands/gate_view.hpp"
+#include "schemagate/lease/last_runs.hpp"
 #include "schemagate/lease/statements.hpp"
-#include "schemagate/postgres/database_errors.hpp"
-#include "schemagate/postgres/missing_right.hpp"
-#include "schemagate/postgres/readiness.hpp"
 
 namespace schemagate {
 StatusReport Inspector::inspect() {
-  auto session = connect_to_read(target_.database, manifest_.database, stop_);
   report_.manifest = manifest_.file;
   report_.app = target_.id.app;
   report_.release = target_.id.release;
-  report_.database = target_.database.address().display();
   report_.folder = target_.folder.directory.lexically_proximate(std::filesystem::current_path());
-  // One moment for all that is looked at: a run that commits meanwhile must not show by half. The
-  // time-outs are for whoever holds a history table, or a catalogue, by an exclusive lock.
-  const pg::Transaction look{
-      session,
-      std::string{pg::k_guard} +
-          "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '60s';" +
-          // It may be idle while a replay is at work.
-          "SET LOCAL idle_in_transaction_session_timeout = 0;" +
-          (session.server_major_version() >= 17 ? "SET LOCAL transaction_timeout = 0;" : ""),
-      pg::Transaction::Kind::snapshot};
-  try {
+  in_one_look(target_.database, manifest_.database, "status", stop_, [&](pg::Session& session) {
+    report_.database = target_.database.address().display();
     look_at_all(session);
-  } catch (const pg::Error& e) {
-    if (e.sqlstate != "55P03" && e.sqlstate != "57014") throw;
-    throw Failure{
-        ExitCode::lock_timeout,
-        fmt::format("cannot look: {}: somebody holds a table by an exclusive lock", e.message),
-        std::string{"see who is in a transaction: "} + k_open_transactions +
-            "; then look again: " + own_command("status")};
-  }
+  });
   return std::move(report_);
 }
 
@@ -159,18 +138,7 @@ ExitCode StatusReport::exit_code() const {
 }
 
 StatusReport status(const Manifest& manifest, Stop& stop, Look look) {
-  StatusReport report;
-  explaining_database_errors(stop, [&] {
-    try {
-      report = Inspector{manifest, stop, look}.inspect();
-    } catch (const pg::Error& e) {
-      if (e.sqlstate != "42501") throw;
-      throw Failure{ExitCode::refused,
-                    fmt::format("the role may not read the history: {}", e.message),
-                    remedy_of_missing_right(e, "SELECT")};
-    }
-  });
-  return report;
+  return Inspector{manifest, stop, look}.inspect();
 }
 
 }  // namespace schemagate

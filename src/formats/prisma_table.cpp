@@ -26,7 +26,8 @@ SELECT id, migration_name, checksum,
        applied_steps_count, coalesce(logs = '' AND started_at = finished_at AND applied_steps_count = 0, false),
        CASE WHEN $1 OR finished_at IS NULL
             THEN to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') END,
-       CASE WHEN $1 THEN to_char(finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') END
+       CASE WHEN $1 THEN to_char(finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') END,
+       CASE WHEN $1 THEN (extract(epoch FROM finished_at) * 1000000)::bigint END
   FROM {0}
  WHERE (rolled_back_at IS NULL
         OR id IN (SELECT DISTINCT ON (migration_name) id FROM {0} WHERE rolled_back_at IS NOT NULL
@@ -96,6 +97,7 @@ History Table::read(pg::Session& session, Times times) const {
                             .logs = row.text(3),
                             .started_at = row.text(8),
                             .finished_at = row.text(9),
+                            .finished_us = row.number(10),
                             .steps = static_cast<int>(row.number(6)),
                             .by_resolve = row.flag(7),
                             .finished = row.flag(4),

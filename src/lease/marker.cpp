@@ -1,5 +1,6 @@
 #include "schemagate/lease/marker.hpp"
 
+#include "schemagate/lease/last_runs.hpp"
 #include "schemagate/lease/statements.hpp"
 
 namespace schemagate {
@@ -71,6 +72,14 @@ std::optional<NewerRelease> find_newer_release(pg::Session& session, const Bookk
       session.query(bookkeeping.sql(statements::k_newer_release), {id.app, id.release, id.scope});
   if (rows.empty()) return std::nullopt;
   return NewerRelease{rows[0].text(0), rows[0].text(1)};
+}
+
+std::optional<Completion>
+find_first_completion(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id) {
+  const auto row =
+      session.row(bookkeeping.sql(statements::k_first_completion), {id.app, id.release, id.scope});
+  if (!row.at(0)) return std::nullopt;
+  return Completion{.at_us = row.number(0), .at = row.text(1)};
 }
 
 std::optional<LastOutcome> find_last_outcome(pg::Session& session, const Bookkeeping& bookkeeping,

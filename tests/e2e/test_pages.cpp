@@ -62,7 +62,7 @@ TEST_CASE("the page of the JSON documents shows exactly what the commands print"
     CHECK(split(trim(seen.out), '\n').size() == one.blocks[1].lines.size());
   }
   CHECK(headings ==
-        std::vector<std::string>{"run", "gate", "status", "resolve and baseline", "diff"});
+        std::vector<std::string>{"run", "gate", "status", "plan", "resolve and baseline", "diff"});
 }
 
 TEST_CASE("the page of the JSON documents names every state of a finding, and no other") {

@@ -21,6 +21,7 @@ struct HistoryRow {
   std::vector<std::string> reason = {};  // the lines of a failure's logs that tell why
   std::string started_at;                // only of rows that did not finish, or with Times::all
   std::string finished_at = {};          // only with Times::all
+  std::int64_t finished_us = 0;          // the same, since 1970
   int steps = 1;                         // 0: no script was executed, or not to its end
   bool by_resolve = false;               // a person or a baseline wrote it, by a command for that
   bool finished = false;

@@ -67,6 +67,15 @@ struct NewerRelease {
 [[nodiscard]] std::optional<NewerRelease>
 find_newer_release(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id);
 
+// When this release was complete for the first time, with the content that its marker speaks of: a
+// later run of it, after others, finds their work done.
+struct Completion {
+  std::int64_t at_us = 0;  // since 1970
+  std::string at;
+};
+[[nodiscard]] std::optional<Completion>
+find_first_completion(pg::Session& session, const Bookkeeping& bookkeeping, const ReleaseId& id);
+
 // How the last run on a history ended that closed gates or opened them, whichever release's it was.
 struct LastOutcome {
   std::string release;

@@ -104,15 +104,6 @@ inline constexpr const char* k_finish_run = R"sql(
 UPDATE schemagate.run SET finished_at = clock_timestamp(), status = $2, applied = $3, error_code = $4, error = $5
  WHERE id = $1)sql";
 
-// $1 app, $2 scope
-inline constexpr const char* k_recent_runs = R"sql(
-SELECT id, release, mode, status, applied, coalesce(error_code, 0), coalesce(error, ''),
-       coalesce(to_jsonb(run) ->> 'note', ''), host,
-       to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'),
-       coalesce(round(extract(epoch FROM finished_at - started_at) * 1000)::bigint, -1)
-  FROM schemagate.run WHERE app = $1 AND coalesce(to_jsonb(run) ->> 'scope', '') IN ('', $2)
- ORDER BY id DESC LIMIT 5)sql";
-
 // --- markers
 // --------------------------------------------------------------------------------------
 
@@ -164,13 +155,6 @@ SELECT release, scope, digest = $4, to_char(completed_at AT TIME ZONE 'UTC', 'YY
  WHERE app = $1 AND status = 'complete' AND NOT (release = $2 AND scope = $3)
    AND (scope = $3 OR release = $2)
  ORDER BY scope = $3 AND digest = $4 DESC, release = $2 DESC, completed_at DESC LIMIT 1)sql";
-
-// $1 app, $2 scope
-inline constexpr const char* k_recent_markers = R"sql(
-SELECT release, status, coalesce(error_code, 0),
-       coalesce(to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), '')
-  FROM schemagate.marker WHERE app = $1 AND coalesce(to_jsonb(marker) ->> 'scope', '') IN ('', $2)
- ORDER BY run_id DESC LIMIT 5)sql";
 
 // --- snapshots: what the last good runs left
 // ------------------------------------------------------------------------

@@ -78,8 +78,9 @@ TEST_SUITE("command line") {
     CHECK(option.hint == "schemagate run --help");
     CHECK(mistake({"migrate"}).what == "unknown command \"migrate\"; did you mean \"run\"?");
     CHECK(mistake({"Deploy"}).what == "unknown command \"Deploy\"; did you mean \"run\"?");
-    CHECK(mistake({"plan", "-f", "x"}).what ==
-          "unknown command \"plan\"; did you mean \"status\"?");
+    CHECK(mistake({"pending", "-f", "x"}).what ==
+          "unknown command \"pending\"; did you mean \"status\"?");
+    CHECK(mistake({"dry-run"}).what == "unknown command \"dry-run\"; did you mean \"plan\"?");
     CHECK(mistake({"frobnicate"}).what == "unknown command \"frobnicate\"");
     CHECK(mistake({"run", "--frobnicate"}).what == "unknown option \"--frobnicate\"");
     CHECK(mistake({"run", "-x"}).what == "unknown option \"-x\"");
