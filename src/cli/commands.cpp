@@ -4,7 +4,7 @@ namespace schemagate::cli {
 
 // Each is made in its own file. A new one is that file, its name here, and its line below.
 std::unique_ptr<Command> run_command(), gate_command(), status_command(), resolve_command(),
-    baseline_command(), verify_command(), diff_command();
+    baseline_command(), verify_command(), diff_command(), rehearse_command();
 
 namespace {
 
@@ -14,6 +14,8 @@ constexpr CommandEntry k_commands[] = {
     {"gate", "wait for this release's marker", true, "wait wait-for check", gate_command},
     {"status", "tell what is applied, what is wrong, and what settles it", false,
      "info list show pending plan history", status_command},
+    {"rehearse", "try the pending migrations in a throw-away copy of the database", false,
+     "dry-run simulate preview try shadow", rehearse_command},
     {"verify", "fail unless all is there and nothing was changed past the migrations", false,
      "validate test assert drift", verify_command},
     {"diff", "compare two databases: history and structure", false, "compare", diff_command},

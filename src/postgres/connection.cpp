@@ -251,6 +251,15 @@ void ConnectionString::set(const std::string& key, const std::string& value) {
   parameters_.push_back({key, value});
 }
 
+std::map<std::string, std::string> ConnectionString::environment() const {
+  std::map<std::string, std::string> variables;
+  const Options known{::PQconndefaults(), &::PQconninfoFree};
+  for (auto* option = known.get(); option != nullptr && option->keyword != nullptr; ++option)
+    if (const auto given = value(option->keyword); option->envvar != nullptr && !given.empty())
+      variables[option->envvar] = given;
+  return variables;
+}
+
 std::string ConnectionString::value(const std::string& key) const {
   for (const auto& parameter : parameters_)
     if (parameter.key == key) return parameter.value;

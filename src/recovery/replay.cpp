@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "schemagate/base/hash.hpp"
+#include "schemagate/base/log.hpp"
 #include "schemagate/base/password.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/lease/lease.hpp"
@@ -171,16 +172,16 @@ void Replay::refuse_what_may_reach_outside(const Migration& migration,
   for (const auto& statement : script)
     if (ways_out_.may_be_taken_by(statement))
       throw CannotTell{
-          fmt::format("{} may reach beyond its database, and is not executed for a comparison",
+          fmt::format("{} may reach beyond its database, and is not executed in a scratch",
                       location(migration, statement.line, statement.column)),
           {}};
 }
 
-void Replay::keep_within_bounds(const Migration& migration) {
+void Replay::keep_within_bounds(const std::string& at_work) {
   stop_.check();
   const auto give_up = [&](const std::string& why) {
-    return CannotTell{
-        fmt::format("the replay of the migrations {} ({} was reached)", why, migration.name), {}};
+    return CannotTell{fmt::format("the replay of the migrations {} ({} was reached)", why, at_work),
+                      {}};
   };
   if (deadline_.passed()) throw give_up("takes longer than " + for_people(k_replay_within));
   if (scratch_.size_bytes() > k_size_max_bytes) throw give_up("needs more than 2 GB");
@@ -188,7 +189,7 @@ void Replay::keep_within_bounds(const Migration& migration) {
 
 std::vector<Replay::Failed> Replay::execute(const Migration& migration,
                                             const AfterStatement& after_statement) {
-  keep_within_bounds(migration);
+  keep_within_bounds(migration.name);
   if (migration.sql.find('\0') != std::string::npos)
     throw CannotTell{fmt::format("{} holds NUL bytes", display_path(migration)), {}};
   const auto script = parse_script(migration.sql);
@@ -206,6 +207,23 @@ std::vector<Replay::Failed> Replay::execute(const Migration& migration,
     throw CannotTell{fmt::format("the scratch database was lost: {}", trim(e.what())),
                      own_command("status") + " looks again"};
   }
+}
+
+// Ours (history, bookkeeping) are nobody's to compare, and do no harm.
+void Replay::restore(const std::string& dump) {
+  const CancelOnStop cancel{scratch_.session(), stop_};
+  for (const auto& statement : parse_script(dump)) {
+    keep_within_bounds("pg_dump");
+    if (!counts(statement) || statement.trace == Trace::outside) continue;
+    if (ways_out_.may_be_taken_by(statement)) continue;
+    try {
+      execute_within_limits(statement);
+    } catch (const pg::Error& e) {
+      stop_.check();
+      log::debug(fmt::format("restoring the structure: {}", e.message));
+    }
+  }
+  reset();
 }
 
 std::vector<Replay::Failed> Replay::attempt(const Migration& migration,

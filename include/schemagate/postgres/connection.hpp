@@ -16,6 +16,7 @@
 // manual 34.1.2.
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -48,6 +49,8 @@ class ConnectionString {
   [[nodiscard]] std::string conninfo(const ConnectionSettings& settings) const;
   // The user's own text with application_name added, for a tool that we start.
   [[nodiscard]] std::string with_application_name(const std::string& name) const;
+  // For a program that uses libpq (PGHOST, PGPASSWORD, ...): what has no variable is left out.
+  [[nodiscard]] std::map<std::string, std::string> environment() const;
   // "user@host:port/database", safe to print.
   [[nodiscard]] std::string display() const;
 
