@@ -139,7 +139,7 @@ class RehearseCommand : public Command {
     if (!report_.kept.empty())
       all += fmt::format("the copy is kept: {} (with the password of {}); to drop it:\n"
                          "  DROP DATABASE {};\n",
-                         report_.kept_url, "the manifest's", report_.kept);
+                         report_.kept_url, report_.password_key, report_.kept);
     return all;
   }
 

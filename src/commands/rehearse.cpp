@@ -50,13 +50,6 @@ Plan planned(pg::Session& session, const Target& target, const History& history,
   return plan;
 }
 
-std::string url_of(const Target& target, const std::string& database) {
-  const auto& scratch = target.manifest.scratch.url;
-  const auto address =
-      scratch.empty() ? target.database.address() : connection_string("scratch.url", scratch);
-  return "postgresql://" + address.with_database(database).display();
-}
-
 class Rehearse {
  public:
   Rehearse(const Manifest& manifest, Stop& stop)
@@ -83,10 +76,7 @@ class Rehearse {
       report.rows = copy_rows(session_, copy.scratch->scratch().session(), target_, rows, stop_);
     look.reset();
     report.rehearsal = schemagate::rehearse(*copy.scratch, target_, plan, stop_);
-    if (keep) {
-      report.kept = copy.scratch->scratch().keep();
-      report.kept_url = url_of(target_, report.kept);
-    }
+    if (keep) tell_where(copy.scratch->scratch().keep(), report);
     return report;
   }
 
@@ -99,6 +89,15 @@ class Rehearse {
                     std::string{"the database cannot be copied for a rehearsal: "} + e.what(),
                     e.hint};
     }
+  }
+
+  void tell_where(const std::string& kept, RehearsalReport& report) const {
+    const auto& scratch = target_.manifest.scratch.url;
+    const auto address =
+        scratch.empty() ? target_.database.address() : connection_string("scratch.url", scratch);
+    report.kept = kept;
+    report.kept_url = "postgresql://" + address.with_database(kept).display();
+    report.password_key = scratch.empty() ? "database.url" : "scratch.url";
   }
 
   Target target_;

@@ -1,14 +1,14 @@
 #include "schemagate/recovery/live_copy.hpp"
 
 #include <fmt/core.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <set>
 
 #include "schemagate/base/child.hpp"
 #include "schemagate/base/file.hpp"
+#include "schemagate/base/hash.hpp"
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/catalogue/drift.hpp"
@@ -90,12 +90,10 @@ class Copier {
 // It removes what is in it.
 class OwnDirectory {
  public:
-  OwnDirectory() {
-    auto pattern = (std::filesystem::temp_directory_path() / "schemagate-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr)
-      throw std::filesystem::filesystem_error{"no directory can be made", pattern,
+  OwnDirectory() : path_{std::filesystem::temp_directory_path() / ("schemagate-" + random_uuid())} {
+    if (::mkdir(path_.c_str(), S_IRWXU) != 0)
+      throw std::filesystem::filesystem_error{"a directory for the structure cannot be made", path_,
                                               std::error_code{errno, std::system_category()}};
-    path_ = pattern;
   }
   ~OwnDirectory() {
     std::error_code ignored;

@@ -45,8 +45,8 @@ ExitCode exit_code_of(const pg::Error& error) {
 class Rehearser {
  public:
   Rehearser(Replay& copy, const Target& target, const Stop& stop)
-      : copy_{copy}, session_{copy.scratch().session()}, settings_{target.settings}, stop_{stop},
-        measure_{session_} {}
+      : copy_{copy}, session_{copy.scratch().session()}, live_{target.database.address()},
+        settings_{target.settings}, stop_{stop}, measure_{session_} {}
 
   Rehearsal rehearse(const Plan& plan) {
     const CancelOnStop cancel{session_, stop_};
@@ -106,7 +106,10 @@ class Rehearser {
     }
   }
 
-  void fail(const Migration& migration, const StatementFailed& e) {
+  // What helps is typed in the live database.
+  void fail(const Migration& migration, StatementFailed e) {
+    e.error.role = live_.value("user");
+    e.error.database = live_.database();
     report_.failure = Failure{exit_code_of(e.error), describe(migration, e), advice(migration, e)};
   }
 
@@ -216,6 +219,7 @@ class Rehearser {
 
   Replay& copy_;
   pg::Session& session_;
+  const ConnectionString& live_;
   const Manifest::Migrations& settings_;
   const Stop& stop_;
   Measure measure_;

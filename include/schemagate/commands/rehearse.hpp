@@ -22,8 +22,9 @@ struct RehearsalReport {
   std::vector<std::string> warnings = {};     // of the plan
   std::vector<CopiedRows> rows = {};
   Rehearsal rehearsal = {};
-  std::string kept = {};      // the copy's name; empty: it was dropped
-  std::string kept_url = {};  // without a password
+  std::string kept = {};          // the copy's name; empty: it was dropped
+  std::string kept_url = {};      // without a password
+  std::string password_key = {};  // of the manifest, that has it: "database.url"
 
   [[nodiscard]] ExitCode exit_code() const {
     return rehearsal.failure ? rehearsal.failure->code() : ExitCode::done;
