@@ -133,7 +133,7 @@ std::string without_restrict(const std::string& dump) {
   return sql;
 }
 
-std::optional<std::string> dump_of(const Target& target, const Stop& stop) {
+std::optional<std::string> dump_of(const Target& target, const Stop& stop) try {
   const OwnDirectory directory;
   const auto file = directory.path() / "structure.sql";
   std::vector<std::string> said;
@@ -148,12 +148,18 @@ std::optional<std::string> dump_of(const Target& target, const Stop& stop) {
        .environment = environment,
        .timeout = 5min,
        .grace = 2s},
-      [&](std::string_view line) { said.emplace_back(line); }, stop.token());
+      [&](std::string_view line) {
+        if (line.starts_with("pg_dump: error: ")) said.emplace_back(line.substr(16));
+      },
+      stop.token());
   stop.check();
   const auto* exited = std::get_if<Exited>(&outcome);
   if (exited != nullptr && exited->code == 0) return read_file(file);
   log::warn("pg_dump cannot copy the structure: " +
             (said.empty() ? "it did not end well" : shortened(join(said, "; "), 500)));
+  return std::nullopt;
+} catch (const std::system_error& e) {
+  log::warn(fmt::format("pg_dump cannot be used: {}", e.what()));
   return std::nullopt;
 }
 

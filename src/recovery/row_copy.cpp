@@ -87,38 +87,41 @@ class Copier {
   [[nodiscard]] std::vector<Table> tables_wanted() {
     std::vector<Table> tables;
     const auto add = [&](const std::string& which) {
-      for (const auto& row : live_.query(fmt::format(k_tables, which)))
+      const auto found = live_.query(fmt::format(k_tables, which));
+      for (const auto& row : found)
         if (std::none_of(tables.begin(), tables.end(),
                          [&](const auto& one) { return one.oid == row.text(0); }))
           tables.push_back({row.text(0), row.text(1), row.number(2),
                             static_cast<double>(row.number(3)), row.number(4)});
+      return !found.empty();
     };
     for (const auto& name : wanted_.tables)
-      add(fmt::format("c.oid IN (SELECT {0} UNION SELECT relid FROM pg_partition_tree({0}))",
-                      oid_of(name)));
-    if (wanted_.tables.empty()) {
-      const auto& history = target_.history_table();
-      add(fmt::format("nspname = ANY ({}) AND c.oid <> {}",
-                      pg::quote_literal(array_of(schemas_of(live_, target_))) + "::text[]",
-                      history ? history->oid : 0));
-    }
+      if (!add(fmt::format("c.oid IN (SELECT {0} UNION SELECT relid FROM pg_partition_tree({0}))",
+                           oid_of(name))))
+        throw no_table(name, "there are no rows of its own");
+    if (!wanted_.tables.empty()) return tables;
+    const auto& history = target_.history_table();
+    (void)add(fmt::format("nspname = ANY ({}::text[]) AND c.oid <> {}",
+                          pg::quote_literal(array_of(schemas_of(live_, target_))),
+                          history ? history->oid : 0));
     return tables;
   }
 
+  [[nodiscard]] static Failure no_table(const std::string& name, const std::string& why) {
+    return {ExitCode::usage, fmt::format("--with-data: {}: {}", name, why),
+            "name tables as SQL does: orders, sales.orders, \"Order\""};
+  }
+
   [[nodiscard]] std::string oid_of(const std::string& name) {
-    const auto no_table = [&](const std::string& why) {
-      return Failure{ExitCode::usage, fmt::format("--with-data: {}: {}", name, why),
-                     "name tables as SQL does: orders, sales.orders, \"Order\""};
-    };
     pg::Rows found;
     try {
       found = live_.query_of_user(target_.search_path_setting(), "SELECT pg_catalog.to_regclass(" +
                                                                      pg::quote_literal(name) +
                                                                      ")::pg_catalog.oid");
     } catch (const pg::Error& e) {
-      throw no_table(e.message);
+      throw no_table(name, e.message);
     }
-    if (!found.at(0).at(0)) throw no_table("there is no such table");
+    if (!found.at(0).at(0)) throw no_table(name, "there is no such table");
     return found.at(0).text(0);
   }
 

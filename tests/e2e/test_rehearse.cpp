@@ -347,6 +347,7 @@ TEST_CASE("without the right to make a database the reader is told what would he
   result = reading.call({"rehearse", "--with-data", "users"});
   INFO(result.out << result.err);
   CHECK(result == exits(0));
+  CHECK(result.out == contains("public.users: ACCESS EXCLUSIVE"));
   shop.database().execute("DROP OWNED BY " + role + "; DROP ROLE " + role);
 }
 
@@ -381,4 +382,70 @@ TEST_CASE("what a killed rehearsal left the next one drops") {
   shop.database().execute("ALTER DATABASE " + left + " RENAME TO " + old);
   shop.migration("2_more", "SELECT 1;\n");
   CHECK(shop.rehearse() == exits(0, "dropped " + old));
+}
+
+TEST_CASE("a rehearsal that is stopped drops its copy") {
+  const Rehearsed shop;
+  REQUIRE(shop.run() == exits(0));
+  shop.migration("2_more", "SELECT pg_sleep(600);\n");
+  auto process = shop.start_call({"rehearse"});
+  REQUIRE(eventually(
+      [&] {
+        return shop.database().value("SELECT count(*) FROM pg_stat_activity WHERE datname = '" +
+                                     shop.copies() + "' AND query LIKE 'SELECT pg_sleep(600)%'") ==
+               "1";
+      },
+      std::chrono::seconds{60}));
+  process.signal(SIGTERM);
+  CHECK(process.wait() == exits(128 + SIGTERM));
+  CHECK(shop.copies() == "");
+}
+
+TEST_CASE("rows of any shape of tables are copied, and what cannot be is told") {
+  const Rehearsed shop;
+  REQUIRE(shop.run() == exits(0));
+  shop.database().execute(
+      "CREATE TABLE tree (id int PRIMARY KEY, parent int REFERENCES tree, other int);"
+      "CREATE TABLE twin (id int PRIMARY KEY, tree int REFERENCES tree);"
+      "ALTER TABLE tree ADD CONSTRAINT both_ways FOREIGN KEY (other) REFERENCES twin DEFERRABLE;"
+      "INSERT INTO tree SELECT g, 301 - g FROM generate_series(1, 300) g;"
+      "INSERT INTO twin SELECT g, g FROM generate_series(1, 300) g; UPDATE tree SET other = id;"
+      "CREATE TABLE parts (k int, v int REFERENCES tree) PARTITION BY RANGE (k);"
+      "CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (100);"
+      "CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (100) TO (200);"
+      "INSERT INTO parts SELECT g, g + 1 FROM generate_series(0, 199) g;"
+      "CREATE TABLE odd (v text); INSERT INTO odd SELECT 'geheim-' || g FROM generate_series(1, 20) g;"
+      "ALTER TABLE odd ADD CONSTRAINT odd_v CHECK (v <> 'geheim-7') NOT VALID;"
+      "CREATE VIEW looks AS SELECT * FROM odd; ANALYZE");
+  shop.migration(
+      "2_more",
+      "DO $$ BEGIN IF (SELECT count(*) FROM tree JOIN twin ON tree.other = twin.id) <> 300 "
+      "OR (SELECT count(*) FROM parts) <> 200 THEN RAISE 'lost'; END IF; END $$;\n"
+      "INSERT INTO twin VALUES (301, 77);\n");
+  auto result = shop.rehearse({"--with-data", "tree,twin,parts,odd"});
+  INFO(result.out << result.err);
+  CHECK(result == exits(0));
+  CHECK(result.out == contains("      300  public.tree\n"));
+  CHECK(result.out == contains("      300  public.twin\n"));
+  CHECK(result.out == contains("      100  public.parts_1\n"));
+  CHECK(result.out == contains("      100  public.parts_2\n"));
+  CHECK(result.out == contains("       19  public.odd (1 row could not be written (23514))\n"));
+  CHECK(result.out + result.err != contains("geheim-"));
+  shop.migration("2_more", "ALTER TABLE twin ADD x int;\n");
+  result = shop.rehearse({"--with-data", "twin"});
+  CHECK(result == exits(0));
+  CHECK(result.out == contains("300  public.twin (foreign key twin_tree_fkey does not hold for the "
+                               "rows copied, and is NOT VALID there"));
+  CHECK(shop.rehearse({"--with-data", "looks"}) == exits(2, "looks: there are no rows of its own"));
+  const auto role = "blind_" + shop.database().name();
+  shop.database().execute("CREATE ROLE " + role +
+                          " LOGIN CREATEDB; GRANT USAGE ON SCHEMA schemagate TO " + role +
+                          "; GRANT SELECT ON _prisma_migrations TO " + role +
+                          "; GRANT SELECT ON ALL TABLES IN SCHEMA schemagate TO " + role);
+  Rehearsed blind;
+  blind.settings.url = shop.database().url_as(role + ":" + k_url_password);
+  blind.migration("2_more", "ALTER TABLE twin ADD x int;\n");
+  CHECK(blind.call({"rehearse", "--with-data", "users"}) ==
+        exits(24, "the rows of public.users may not be read", "GRANT SELECT"));
+  shop.database().execute("DROP OWNED BY " + role + "; DROP ROLE " + role);
 }
