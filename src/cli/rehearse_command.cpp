@@ -96,10 +96,7 @@ class RehearseCommand : public Command {
     all += "rehearsed in a copy of it, made by " + report_.made_by + "\n";
     if (!report_.differences.empty()) all += "\nthe copy is not as the live database is:\n";
     for (const auto& line : report_.differences) all += "  " + line + "\n";
-    if (!report_.rows.empty()) all += "\nrows copied:\n";
-    for (const auto& one : report_.rows)
-      all += fmt::format("  {:>9}  {}{}\n", one.rows, one.table,
-                         one.why_not_all.empty() ? "" : " (" + one.why_not_all + ")");
+    all += text_of_rows();
     for (const auto& one : report_.rehearsal.migrations) all += text_of(one);
     return printable(all + conclusion());
   }
@@ -123,6 +120,20 @@ class RehearseCommand : public Command {
           all += fmt::format("{:22}{}\n", "", in_words(impact));
       }
     }
+    return all;
+  }
+
+  [[nodiscard]] std::string text_of_rows() const {
+    if (report_.rows.empty()) return {};
+    std::string all = "\nrows copied:\n";
+    std::size_t without = 0;
+    for (const auto& one : report_.rows) {
+      if (one.rows == 0 && one.why_not_all.empty()) ++without;
+      else
+        all += fmt::format("  {:>9}  {}{}\n", one.rows, one.table,
+                           one.why_not_all.empty() ? "" : " (" + one.why_not_all + ")");
+    }
+    if (without > 0) all += fmt::format("  {:>9}  of {}\n", "none", counted(without, "table"));
     return all;
   }
 

@@ -177,11 +177,11 @@ void Replay::refuse_what_may_reach_outside(const Migration& migration,
           {}};
 }
 
-void Replay::keep_within_bounds(const std::string& at_work) {
+void Replay::keep_within_bounds(const Migration& migration) {
   stop_.check();
   const auto give_up = [&](const std::string& why) {
-    return CannotTell{fmt::format("the replay of the migrations {} ({} was reached)", why, at_work),
-                      {}};
+    return CannotTell{
+        fmt::format("the replay of the migrations {} ({} was reached)", why, migration.name), {}};
   };
   if (deadline_.passed()) throw give_up("takes longer than " + for_people(k_replay_within));
   if (scratch_.size_bytes() > k_size_max_bytes) throw give_up("needs more than 2 GB");
@@ -189,7 +189,7 @@ void Replay::keep_within_bounds(const std::string& at_work) {
 
 std::vector<Replay::Failed> Replay::execute(const Migration& migration,
                                             const AfterStatement& after_statement) {
-  keep_within_bounds(migration.name);
+  keep_within_bounds(migration);
   if (migration.sql.find('\0') != std::string::npos)
     throw CannotTell{fmt::format("{} holds NUL bytes", display_path(migration)), {}};
   const auto script = parse_script(migration.sql);
@@ -213,7 +213,7 @@ std::vector<Replay::Failed> Replay::execute(const Migration& migration,
 void Replay::restore(const std::string& dump) {
   const CancelOnStop cancel{scratch_.session(), stop_};
   for (const auto& statement : parse_script(dump)) {
-    keep_within_bounds("pg_dump");
+    stop_.check();
     if (!counts(statement) || statement.trace == Trace::outside) continue;
     if (ways_out_.may_be_taken_by(statement)) continue;
     try {

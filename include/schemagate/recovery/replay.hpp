@@ -36,8 +36,8 @@ class Replay {
   std::vector<Failed> execute(const Migration& migration,
                               const AfterStatement& after_statement = {});
 
-  // Instead of scripts: the statements of a pg_dump --schema-only, each by itself; what fails is
-  // left out. Throws CannotTell as execute() does.
+  // Instead of scripts: the statements of a pg_dump --schema-only, each by itself; what fails, or
+  // may reach beyond the database, is left out.
   void restore(const std::string& dump);
 
   // Throws CannotTell: the script, behind all that was executed here, may reach beyond the
@@ -66,7 +66,7 @@ class Replay {
                    const Statement*& at);
   void execute_within_limits(const Statement& statement);
   static std::size_t number_of(const std::vector<Statement>& script, const Statement& statement);
-  void keep_within_bounds(const std::string& at_work);
+  void keep_within_bounds(const Migration& migration);
   void reset();
 
   const Target& target_;
