@@ -12,6 +12,7 @@ namespace schemagate {
 namespace {
 
 constexpr const char* k_prefix = "schemagate_scratch_";
+constexpr const char* k_kept_prefix = "schemagate_kept_";
 
 // What CREATE DATABASE takes over. ICU's locale has had three names (PostgreSQL 15, 17).
 constexpr const char* k_encoding_and_locale = R"sql(
@@ -135,8 +136,18 @@ std::int64_t Scratch::size_bytes() {
   return server_->row("SELECT pg_database_size($1)", {name_}).number(0);
 }
 
+std::string Scratch::keep() {
+  session_.reset();
+  const auto kept = k_kept_prefix + name_.substr(std::string_view{k_prefix}.size());
+  server_->execute(fmt::format("ALTER DATABASE {} RENAME TO {}", pg::quote_identifier(name_),
+                               pg::quote_identifier(kept)));
+  name_.clear();
+  return kept;
+}
+
 Scratch::~Scratch() {
   session_.reset();
+  if (name_.empty()) return;
   try {
     if (server_) server_->execute(drop_sql(name_));
   } catch (const std::exception& e) {

@@ -4,7 +4,7 @@ namespace schemagate::cli {
 
 // Each is made in its own file. A new one is that file, its name here, and its line below.
 std::unique_ptr<Command> run_command(), gate_command(), plan_command(), status_command(),
-    resolve_command(), baseline_command(), verify_command(), diff_command();
+    resolve_command(), baseline_command(), verify_command(), diff_command(), rehearse_command();
 
 namespace {
 
@@ -13,7 +13,9 @@ constexpr CommandEntry k_commands[] = {
      "migrate deploy up apply upgrade update latest db:migrate migrate:latest", run_command},
     {"gate", "wait for this release's marker", true, "wait wait-for check", gate_command},
     {"plan", "tell what a run would do: locks, time, what is lost", false,
-     "forecast preview explain dry-run dryrun sqlmigrate simulate", plan_command},
+     "forecast preview explain dry-run dryrun sqlmigrate", plan_command},
+    {"rehearse", "try the pending migrations in a throw-away copy of the database", false,
+     "simulate try shadow", rehearse_command},
     {"status", "tell what is applied, what is wrong, and what settles it", false,
      "info list show pending history", status_command},
     {"verify", "fail unless all is there and nothing was changed past the migrations", false,

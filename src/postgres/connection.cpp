@@ -251,6 +251,16 @@ void ConnectionString::set(const std::string& key, const std::string& value) {
   parameters_.push_back({key, value});
 }
 
+std::map<std::string, std::optional<std::string>> ConnectionString::environment() const {
+  // A service wins over the other variables; what it says is in the values already.
+  std::map<std::string, std::optional<std::string>> variables{{"PGSERVICE", std::nullopt}};
+  const Options known{::PQconndefaults(), &::PQconninfoFree};
+  for (auto* option = known.get(); option != nullptr && option->keyword != nullptr; ++option)
+    if (const auto given = value(option->keyword); option->envvar != nullptr && !given.empty())
+      variables[option->envvar] = given;
+  return variables;
+}
+
 std::string ConnectionString::value(const std::string& key) const {
   for (const auto& parameter : parameters_)
     if (parameter.key == key) return parameter.value;

@@ -61,8 +61,8 @@ TEST_CASE("the page of the JSON documents shows exactly what the commands print"
     CHECK(missing_line(seen.out, one.blocks[1].lines) == "");
     CHECK(split(trim(seen.out), '\n').size() == one.blocks[1].lines.size());
   }
-  CHECK(headings ==
-        std::vector<std::string>{"run", "gate", "status", "plan", "resolve and baseline", "diff"});
+  CHECK(headings == std::vector<std::string>{"run", "gate", "status", "plan", "rehearse",
+                                             "resolve and baseline", "diff"});
 }
 
 TEST_CASE("the page of the JSON documents names every state of a finding, and no other") {

@@ -62,6 +62,7 @@ std::string told(const std::vector<Impact>& impacts) {
 struct Case {
   const char* sql;
   const char* impacts;
+  const char* on_13 = nullptr;  // where that is otherwise
 };
 
 // In a transaction; their work shows without a single row.
@@ -109,7 +110,8 @@ constexpr Case k_cases[] = {
      "p ACCESS EXCLUSIVE; pd ACCESS EXCLUSIVE + scan"},
     {"ALTER TABLE p ATTACH PARTITION cand FOR VALUES FROM (2000) TO (3000)",
      "cand ACCESS EXCLUSIVE + scan; p SHARE UPDATE EXCLUSIVE; pd ACCESS EXCLUSIVE + scan"},
-    {"ALTER TABLE q DETACH PARTITION q1", "q ACCESS EXCLUSIVE; q1 ACCESS EXCLUSIVE"},
+    {"ALTER TABLE q DETACH PARTITION q1", "q ACCESS EXCLUSIVE; q1 ACCESS EXCLUSIVE",
+     "q ACCESS EXCLUSIVE; q1 SHARE UPDATE EXCLUSIVE"},
     {"CREATE INDEX ON p (v)", "p SHARE; p1 SHARE + index build; pd SHARE + index build"},
     {"CREATE INDEX ON ONLY p (v)", "p SHARE"},
     {"CREATE INDEX k ON t (a, c)", "t SHARE + index build"},
@@ -153,11 +155,12 @@ void check_all(const testing::TestDatabase& database) {
   auto session = database.connect();
   Measure measure{session};
   for (const auto& one : k_cases) {
-    CAPTURE(one.sql);
+    CAPTURE(std::string{one.sql});
     const pg::Transaction transaction{session};
     measure.before();
     session.execute(one.sql);
-    CHECK(told(measure.after(parsed(one.sql))) == one.impacts);
+    const bool is_13 = session.server_major_version() == 13 && one.on_13 != nullptr;
+    CHECK(told(measure.after(parsed(one.sql))) == std::string{is_13 ? one.on_13 : one.impacts});
   }
 }
 
@@ -208,10 +211,10 @@ TEST_CASE("of a statement that refuses transactions the usual locks are told, an
   auto session = database.connect();
   Measure measure{session};
   const auto check = [&](const Case& one) {
-    CAPTURE(one.sql);
+    CAPTURE(std::string{one.sql});
     measure.before();
     session.execute(one.sql);
-    CHECK(told(measure.after_alone(parsed(one.sql))) == one.impacts);
+    CHECK(told(measure.after_alone(parsed(one.sql))) == std::string{one.impacts});
   };
   for (const auto& one : k_alone) check(one);
   if (session.server_major_version() >= 14)

@@ -38,6 +38,9 @@ class Scratch {
 
   [[nodiscard]] pg::Session& session() { return *session_; }
   [[nodiscard]] std::int64_t size_bytes();
+  // It stays, under a name that no run drops, which is returned; there is no session any more.
+  // Throws pg::Error.
+  std::string keep();
 
  private:
   void create(pg::Session& live);

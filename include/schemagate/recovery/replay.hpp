@@ -36,6 +36,15 @@ class Replay {
   std::vector<Failed> execute(const Migration& migration,
                               const AfterStatement& after_statement = {});
 
+  // Instead of scripts: the statements of a pg_dump --schema-only, each by itself; what fails, or
+  // may reach beyond the database, is left out.
+  void restore(const std::string& dump);
+
+  // Throws CannotTell: the script, behind all that was executed here, may reach beyond the
+  // database.
+  void refuse_what_may_reach_outside(const Migration& migration,
+                                     const std::vector<Statement>& script);
+
   [[nodiscard]] Snapshot snapshot(const pg::Value& only_in = {});  // as Beside has it
 
   // What PostgreSQL prints of an object that is made anew from what it printed of it, as a restored
@@ -43,12 +52,13 @@ class Replay {
   [[nodiscard]] std::optional<std::string> printed_again(const ObjectName& name,
                                                          const Object& object);
 
+  // For who goes on where the scripts ended.
+  [[nodiscard]] Scratch& scratch() { return scratch_; }
+
   // Statements that were left out, shortened.
   [[nodiscard]] const std::vector<std::string>& left_out() const { return left_out_; }
 
  private:
-  void refuse_what_may_reach_outside(const Migration& migration,
-                                     const std::vector<Statement>& script);
   std::vector<Failed> attempt(const Migration& migration, const std::vector<Statement>& script,
                               const AfterStatement& after_statement);
   void run_segment(const std::vector<Statement>& script, const Segment& segment,
