@@ -28,12 +28,6 @@ namespace {
 
 constexpr std::chrono::seconds k_look_within{30};  // the first look at the marker
 
-std::vector<std::string> names_of(const Plan& plan) {
-  std::vector<std::string> names;
-  for (const auto& one : plan.pending) names.push_back(one.migration->name);
-  return names;
-}
-
 class Run {
  public:
   Run(Target& target, pg::Session session, Stop& stop, RunReport& report)
@@ -93,7 +87,7 @@ class Run {
     const auto ahead = outlook(session_, target_, plan, history, stop_);
     if (!plan.pending.empty()) begin(ahead, lease);
     tell_who_else_may_write(session_, target_);
-    hooks_.before(lease, names_of(plan));
+    hooks_.before(lease, ahead.pending);
     create_history(lease, history);
     wait_for_gap(session_, *ahead.forecast, target_.settings.gap_wait, stop_);
     const ApplyContext context{.connection = connection,
@@ -123,9 +117,10 @@ class Run {
     refuse_unfenced(target_, "an external migration command");
     if (target_.history() != nullptr)  // a mistake in its description shows before, too
       refuse_lost_folder(target_, target_.history()->read(session_));
-    begin(outlook(session_, target_), lease);
+    const auto ahead = outlook(session_, target_);
+    begin(ahead, lease);
     tell_who_else_may_write(session_, target_);
-    hooks_.before(lease, left_to_the_command());
+    hooks_.before(lease, ahead.pending);
     run_command(target_.manifest, target_.id.release, target_.database, lease, stop_);
     refuse_what_the_command_left_out(session_, target_);
     finish(lease);
@@ -148,7 +143,6 @@ class Run {
   Outlook look_ahead();
   void begin(const Outlook& ahead, const Lease& lease);
   void create_history(const Lease& lease, const History& history);
-  std::optional<std::vector<std::string>> left_to_the_command();
   void finish(const Lease& lease);
   void conclude(const Lease& lease);
   void record(const Lease& lease, const Failure& failure);
@@ -318,18 +312,6 @@ void Run::create_history(const Lease& lease, const History& history) {
   if (history.exists()) return;
   fenced(session_, lease,
          [&](Fenced& transaction) { target_.writable_history()->create_if_missing(transaction); });
-}
-
-// Nothing where nobody can tell.
-std::optional<std::vector<std::string>> Run::left_to_the_command() {
-  if (target_.history() == nullptr) return std::nullopt;
-  const auto history = target_.history()->read(session_);
-  std::vector<std::string> names;
-  for (const auto& migration : target_.folder.migrations)
-    if (std::none_of(history.rows.begin(), history.rows.end(),
-                     [&](const auto& row) { return row.applied() && row.name == migration.name; }))
-      names.push_back(migration.name);
-  return names;
 }
 
 void Run::finish(const Lease& lease) {

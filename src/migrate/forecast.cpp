@@ -38,6 +38,17 @@ void add(Estimate& estimate, std::int64_t bytes, Speed speed) {
   estimate.high += at_speed(bytes, speed.low);
 }
 
+// Blanks inside of literals, too: it is shown, not executed.
+std::string in_one_line(std::string_view text) {
+  std::string line;
+  for (const char c : text.substr(0, 4 * k_shown_max)) {
+    const bool is_blank = c == ' ' || c == '\n' || c == '\r' || c == '\t';
+    if (!is_blank) line += c;
+    else if (!line.empty() && line.back() != ' ') line += ' ';
+  }
+  return line;
+}
+
 using Acts = std::map<const Statement*, std::vector<Act>>;
 
 class Forecaster {
@@ -61,7 +72,8 @@ class Forecaster {
  private:
   SegmentForecast of(const Segment& segment) {
     SegmentForecast all{.transactional = segment.transactional, .reason = segment.reason};
-    for (const auto& statement : segment.statements) all.statements.push_back(of(statement));
+    for (const auto& statement : segment.statements)
+      if (statement.text != k_check_deferred_constraints) all.statements.push_back(of(statement));
     if (segment.transactional) all.holds = holds(all.statements);
     return all;
   }
@@ -69,7 +81,7 @@ class Forecaster {
   StatementForecast of(const Statement& statement) {
     StatementForecast told{.line = statement.line,
                            .column = statement.column,
-                           .text = without_password(statement.text, k_shown_max)};
+                           .text = without_password(in_one_line(statement.text), k_shown_max)};
     const auto& acts = acts_.at(&statement);
     const auto version =
         forecast_.server_major_version == 0 ? k_newest_version : forecast_.server_major_version;
@@ -128,16 +140,16 @@ class Forecaster {
     return size.heap_bytes + (impact.work == Work::rewrite ? size.index_bytes : 0);
   }
 
-  std::vector<Hold> holds(const std::vector<StatementForecast>& statements) const {
+  // Where a lock that stops writes is followed by one that stops reads, there are two.
+  [[nodiscard]] std::vector<Hold> holds(const std::vector<StatementForecast>& statements) const {
     std::vector<Hold> all;
     for (const auto& statement : statements) {
       for (const auto& impact : statement.impacts) {
-        if (who_waits(impact.lock) == Waiting::nobody) continue;
-        const auto at = std::find_if(all.begin(), all.end(), [&](const Hold& hold) {
-          return hold.relation == impact.relation;
-        });
-        if (at != all.end()) at->lock = std::max(at->lock, impact.lock);
-        else
+        const auto stops_as_much = [&](const Hold& hold) {
+          return hold.relation == impact.relation && who_waits(hold.lock) >= who_waits(impact.lock);
+        };
+        if (who_waits(impact.lock) != Waiting::nobody &&
+            std::none_of(all.begin(), all.end(), stops_as_much))
           all.push_back(
               {.relation = impact.relation, .lock = impact.lock, .from_line = statement.line});
       }

@@ -33,7 +33,8 @@ std::set<ObjectName> names_of(const Snapshot& one, const Snapshot& other) {
 class Copier {
  public:
   Copier(pg::Session& live, const Target& target, const Stop& stop)
-      : live_{live}, target_{target}, stop_{stop}, only_in_{array_of(schemas_of(live, target))} {
+      : live_{live}, target_{target}, stop_{stop},
+        only_in_{pg::array_of(schemas_of(live, target))} {
     auto what = beside(target);
     what.only_in = only_in_;
     live_snapshot_ = take_snapshot(live, what);

@@ -102,7 +102,7 @@ class Copier {
     if (!wanted_.tables.empty()) return tables;
     const auto& history = target_.history_table();
     (void)add(fmt::format("nspname = ANY ({}::text[]) AND c.oid <> {}",
-                          pg::quote_literal(array_of(schemas_of(live_, target_))),
+                          pg::quote_literal(pg::array_of(schemas_of(live_, target_))),
                           history ? history->oid : 0));
     return tables;
   }

@@ -211,6 +211,27 @@ TEST_CASE("locks add up to the COMMIT: later work is paid under an earlier lock"
   CHECK(apart.migrations[0].segments[0].holds[0].work_bytes == 0);
 }
 
+TEST_CASE("writes that stop before reads do are a hold of their own") {
+  Shop shop;
+  const auto forecast = shop.forecast_of(
+      {"CREATE INDEX ON orders (total);\nALTER TABLE orders DROP COLUMN note;\nSELECT 1;"});
+  const auto& holds = forecast.migrations[0].segments[0].holds;
+  REQUIRE(holds.size() == 2);
+  CHECK(holds[0].lock == LockMode::share);
+  CHECK(holds[0].work == Work::index);
+  CHECK(holds[1].lock == LockMode::access_exclusive);
+  CHECK(holds[1].from_line == 2);
+  CHECK(holds[1].work == Work::catalogue);
+}
+
+TEST_CASE("a statement is one line, and what stands in for a COMMIT of the script is none") {
+  Shop shop;
+  const auto forecast = shop.forecast_of({"BEGIN;\nDO $$\nBEGIN\n  PERFORM 1;\nEND $$;\nCOMMIT;"});
+  const auto& statements = forecast.migrations[0].segments[0].statements;
+  REQUIRE(statements.size() == 1);
+  CHECK(statements[0].text == "DO $$ BEGIN PERFORM 1; END $$");
+}
+
 TEST_CASE("the sum follows a validation in the same transaction, and a concurrent index has none") {
   Shop shop;
   const auto together =

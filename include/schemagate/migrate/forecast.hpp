@@ -42,11 +42,11 @@ struct StatementForecast {
   std::vector<Remark> remarks = {};
 };
 
-// What a relation suffers between the first statement that locks it against writes and the COMMIT:
-// locks add up.
+// What a relation suffers between the first statement that locks it against writes, or against
+// reads, and the COMMIT: locks add up.
 struct Hold {
   std::string relation;
-  LockMode lock = LockMode::none;  // the strongest
+  LockMode lock = LockMode::none;  // of that statement
   int from_line = 1;
   Work work = Work::catalogue;  // the longest under it, of whatever relation
   std::int64_t work_bytes = 0;  // of all relations that are read or written under it
