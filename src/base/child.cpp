@@ -14,6 +14,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 
 #include "schemagate/base/fault.hpp"
 #include "schemagate/base/text.hpp"
@@ -54,13 +55,15 @@ struct ChildSetup {
   }
 };
 
-std::vector<std::string> merged_environment(const std::map<std::string, std::string>& added) {
+std::vector<std::string>
+merged_environment(const std::map<std::string, std::optional<std::string>>& added) {
   std::vector<std::string> all;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string text{*entry};
     if (!added.contains(text.substr(0, text.find('=')))) all.push_back(text);
   }
-  for (const auto& [name, value] : added) all.push_back(name + "=" + value);
+  for (const auto& [name, value] : added)
+    if (value) all.push_back(name + "=" + *value);
   return all;
 }
 
@@ -186,9 +189,17 @@ ChildOutcome run_child(const ChildCommand& command,
                        const std::function<void(std::string_view)>& on_line,
                        const std::stop_token& stop) {
   fault::step("child.start");
-  Runner runner{command, on_line};
+  std::optional<Runner> runner;
+  try {
+    runner.emplace(command, on_line);
+  } catch (const boost::system::system_error& e) {
+    throw Failure{ExitCode::usage,
+                  fmt::format("the program \"{}\" cannot be started: {}", command.argv.front(),
+                              e.code().message()),
+                  "is what its first line names (#!) in this image, and built for this machine?"};
+  }
   fault::step("child.started");
-  const auto outcome = runner.run(stop);
+  const auto outcome = runner->run(stop);
   fault::step("child.ended");
   return outcome;
 }

@@ -6,6 +6,7 @@
 
 #include "drift_watch.hpp"
 #include "gap.hpp"
+#include "hooks.hpp"
 #include "preflight.hpp"
 #include "refusals.hpp"
 #include "schemagate/base/log.hpp"
@@ -41,6 +42,7 @@ class Run {
         explaining_database_errors(stop_, [&] { work(lease); });
       } catch (const Failure& failure) {
         record(lease, failure);
+        hooks_.failed(lease, failure);
         throw;
       }
     });
@@ -85,6 +87,7 @@ class Run {
     const auto ahead = outlook(session_, target_, plan, history, stop_);
     if (!plan.pending.empty()) begin(ahead, lease);
     tell_who_else_may_write(session_, target_);
+    hooks_.before(lease, ahead.pending);
     create_history(lease, history);
     wait_for_gap(session_, *ahead.forecast, target_.settings.gap_wait, stop_);
     const ApplyContext context{.connection = connection,
@@ -95,8 +98,11 @@ class Run {
                                .may_run_alone = may_run_unfenced(target_),
                                .compare = comparison(history)};
     if (target_.settings.atomic == Atomic::release && !plan.pending.empty()) {
-      apply_as_release(session_, plan, context, report_.applied,
-                       [&](Fenced& transaction) { complete(transaction, plan.pending.size()); });
+      apply_as_release(session_, plan, context, report_.applied, [&](Fenced& transaction) {
+        if (hooks_.has_after()) (void)verify(transaction.session(), expectation_of(target_));
+        else complete(transaction, plan.pending.size());
+      });
+      if (hooks_.has_after()) conclude(lease);
     } else {
       apply_each(session_, plan, context, report_.applied);
       finish(lease);
@@ -111,8 +117,10 @@ class Run {
     refuse_unfenced(target_, "an external migration command");
     if (target_.history() != nullptr)  // a mistake in its description shows before, too
       refuse_lost_folder(target_, target_.history()->read(session_));
-    begin(outlook(session_, target_), lease);
+    const auto ahead = outlook(session_, target_);
+    begin(ahead, lease);
     tell_who_else_may_write(session_, target_);
+    hooks_.before(lease, ahead.pending);
     run_command(target_.manifest, target_.id.release, target_.database, lease, stop_);
     refuse_what_the_command_left_out(session_, target_);
     finish(lease);
@@ -136,6 +144,7 @@ class Run {
   void begin(const Outlook& ahead, const Lease& lease);
   void create_history(const Lease& lease, const History& history);
   void finish(const Lease& lease);
+  void conclude(const Lease& lease);
   void record(const Lease& lease, const Failure& failure);
 
   [[nodiscard]] const Format& format() const { return *target_.folder.format; }
@@ -155,6 +164,7 @@ class Run {
   RunReport& report_;
   Journal journal_;
   DriftWatch drift_{target_};
+  Hooks hooks_{target_, stop_};
 };
 
 // mode: check. A deployment that must find everything done already.
@@ -164,7 +174,7 @@ void Run::check_only() {
                   "set migrations.history: what tells afterwards what the command has done"};
   target_.refuse_untrusted(session_, Bookkeeping::Trust::to_work);
   const auto ahead = look_ahead();
-  const auto& pending = *ahead.pending;
+  const auto pending = is_native() ? *ahead.pending : target_.missing_in_history(session_);
   if (pending.empty()) {
     (void)stands();
     return log::info("mode: check: nothing is pending");
@@ -318,6 +328,16 @@ void Run::create_history(const Lease& lease, const History& history) {
 }
 
 void Run::finish(const Lease& lease) {
+  if (hooks_.has_after()) {
+    const pg::Transaction look{session_, pg::k_guard, pg::Transaction::Kind::snapshot};
+    (void)verify(session_, expectation_of(target_));
+  }
+  conclude(lease);
+}
+
+// Verified before the hooks, and again behind them.
+void Run::conclude(const Lease& lease) {
+  hooks_.after(lease);
   fenced(session_, lease, [&](Fenced& transaction) {
     complete(transaction, report_.applied.size());
     stop_.check();

@@ -15,6 +15,9 @@ using namespace syntax;
 using Kind = Act::Kind;
 using Object = PgQuery__ObjectType;
 
+constexpr std::size_t k_parsed_max_bytes = 256 * 1024;  // more are rows
+constexpr std::size_t k_head_bytes = 512;
+
 // How a name stands in DROP, COMMENT and GRANT.
 RelationName name_in(const PgQuery__Node& node) {
   switch (node.node_case) {
@@ -149,12 +152,6 @@ void vacuum(std::vector<Act>& acts, const PgQuery__VacuumStmt& node) {
     acts.push_back({.kind = kind, .relation = name_of(node.rels[i]->vacuum_relation->relation)});
 }
 
-void add_reads(std::vector<Act>& acts, Kind kind, const ProtobufCMessage& query) {
-  auto found = found_in(&query);
-  if (!found.relations.empty())
-    acts.push_back({.kind = kind, .others = std::move(found.relations)});
-}
-
 void create_view(std::vector<Act>& acts, const PgQuery__ViewStmt& node) {
   acts.push_back({.kind = node.replace != 0 ? Kind::replace_view : Kind::create_view,
                   .relation = name_of(node.view),
@@ -166,37 +163,6 @@ void create_as(std::vector<Act>& acts, const PgQuery__CreateTableAsStmt& node) {
   made.if_exists = node.if_not_exists != 0;
   acts.push_back(std::move(made));
   add_reads(acts, node.into->skip_data != 0 ? Kind::create_view : Kind::read, node.query->base);
-}
-
-void select(std::vector<Act>& acts, const PgQuery__SelectStmt& node) {
-  if (node.into_clause != nullptr)
-    acts.push_back({.kind = Kind::create_table, .relation = name_of(node.into_clause->rel)});
-  const auto found = found_in(&node.base);
-  if (!found.relations.empty())
-    acts.push_back({.kind = node.n_locking_clause > 0 ? Kind::lock_rows : Kind::read,
-                    .others = found.relations});
-  const auto is_harmless = [](const std::string& function) {
-    constexpr std::array<std::string_view, 8> k_known = {
-        "setval", "nextval", "currval", "count", "max", "min", "now", "coalesce"};
-    return std::find(k_known.begin(), k_known.end(), function) != k_known.end();
-  };
-  if (!std::all_of(found.functions.begin(), found.functions.end(), is_harmless))
-    acts.push_back({.kind = Kind::opaque, .name = "a function"});
-}
-
-void write(std::vector<Act>& acts, Kind kind, const PgQuery__RangeVar& table,
-           const ProtobufCMessage& statement) {
-  const auto target = name_of(&table);
-  acts.push_back({.kind = kind, .relation = target});
-  auto found = found_in(&statement);
-  std::erase(found.relations, target);
-  if (!found.relations.empty())
-    acts.push_back({.kind = Kind::read, .others = std::move(found.relations)});
-}
-
-void remove(std::vector<Act>& acts, const PgQuery__DeleteStmt& node) {
-  const bool is_bounded = node.where_clause != nullptr || node.n_using_clause > 0;
-  write(acts, is_bounded ? Kind::update : Kind::delete_all, *node.relation, node.base);
 }
 
 void truncate(std::vector<Act>& acts, const PgQuery__TruncateStmt& node) {
@@ -253,35 +219,8 @@ void describe(std::vector<Act>& acts, const PgQuery__CreateStatsStmt& node) {
       one(acts, Kind::describe, node.relations[i]->range_var);
 }
 
-void copy(std::vector<Act>& acts, const PgQuery__CopyStmt& node) {
-  if (node.relation != nullptr && node.is_from != 0) return one(acts, Kind::insert, node.relation);
-  add_reads(acts, Kind::read, node.base);
-}
-
 void sequence(std::vector<Act>& acts, const PgQuery__AlterSeqStmt& node) {
   one(acts, Kind::alter_sequence, node.sequence);
-}
-
-bool read_query(std::vector<Act>& acts, const PgQuery__Node& node) {
-  switch (node.node_case) {
-    case PG_QUERY__NODE__NODE_SELECT_STMT: select(acts, *node.select_stmt); return true;
-    case PG_QUERY__NODE__NODE_INSERT_STMT:
-      write(acts, Kind::insert, *node.insert_stmt->relation, node.insert_stmt->base);
-      return true;
-    case PG_QUERY__NODE__NODE_UPDATE_STMT:
-      write(acts, Kind::update, *node.update_stmt->relation, node.update_stmt->base);
-      return true;
-    case PG_QUERY__NODE__NODE_MERGE_STMT:
-      write(acts, Kind::update, *node.merge_stmt->relation, node.merge_stmt->base);
-      return true;
-    case PG_QUERY__NODE__NODE_DELETE_STMT: remove(acts, *node.delete_stmt); return true;
-    case PG_QUERY__NODE__NODE_COPY_STMT: copy(acts, *node.copy_stmt); return true;
-    case PG_QUERY__NODE__NODE_DO_STMT:
-    case PG_QUERY__NODE__NODE_CALL_STMT:
-    case PG_QUERY__NODE__NODE_EXECUTE_STMT:
-    case PG_QUERY__NODE__NODE_EXPLAIN_STMT: acts.emplace_back(); return true;
-    default: return false;
-  }
 }
 
 bool read_definition(std::vector<Act>& acts, const PgQuery__Node& node) {
@@ -341,25 +280,30 @@ void read_other(std::vector<Act>& acts, const PgQuery__Node& node) {
   }
 }
 
-// Of ALTER TABLE in newer words: the table.
+// What the grammar does not know, or is too long to be read twice: the table, of ALTER TABLE and
+// INSERT.
 std::vector<Act> acts_by_words(const std::string& text) {
   Act act;
-  const auto words = words_of(text);
-  std::size_t at = 2;
+  const auto head = text.substr(0, k_head_bytes);
+  const auto words = words_of(head);
   const auto is = [&](std::size_t index, std::string_view word) {
     return index < words.size() && is_word(words[index], word);
   };
+  std::size_t at = 2;
   if (is(0, "alter") && is(1, "table")) {
     if (is(at, "if") && is(at + 1, "exists")) at += 2;
     if (is(at, "only")) ++at;
-    const auto plain = [](std::string_view word) {
-      return word.starts_with('"') ? std::string{word.substr(1, word.size() - 2)}
-                                   : lower_case(word);
-    };
-    if (at < words.size()) act.relation.name = plain(words[at].text);
-    if (is(at + 1, ".") && at + 2 < words.size())
-      act.relation = {act.relation.name, plain(words[at + 2].text)};
+  } else if (is(0, "insert") && is(1, "into")) {
+    act.kind = Kind::insert;
+  } else {
+    return {act};
   }
+  const auto plain = [](std::string_view word) {
+    return word.starts_with('"') ? std::string{word.substr(1, word.size() - 2)} : lower_case(word);
+  };
+  if (at < words.size()) act.relation.name = plain(words[at].text);
+  if (is(at + 1, ".") && at + 2 < words.size())
+    act.relation = {act.relation.name, plain(words[at + 2].text)};
   return {act};
 }
 
@@ -391,31 +335,13 @@ TypeName type_of(const PgQuery__TypeName* type) {
   return made;
 }
 
-Found found_in(const ProtobufCMessage* message) {
-  Found found;
-  std::set<std::string> with;
-  each_message(*message, [&](const ProtobufCMessage& one) {
-    if (one.descriptor == &pg_query__common_table_expr__descriptor)
-      with.insert(reinterpret_cast<const PgQuery__CommonTableExpr&>(one).ctename);
-    else if (one.descriptor == &pg_query__range_var__descriptor)
-      found.relations.push_back(name_of(&reinterpret_cast<const PgQuery__RangeVar&>(one)));
-    else if (one.descriptor == &pg_query__func_call__descriptor) {
-      const auto& call = reinterpret_cast<const PgQuery__FuncCall&>(one);
-      found.functions.push_back(string_of(call.funcname[call.n_funcname - 1]));
-    }
-  });
-  std::erase_if(found.relations, [&](const RelationName& name) {
-    return name.schema.empty() && with.contains(name.name);
-  });
-  return found;
-}
-
 std::vector<Act> acts_of(const Statement& statement) {
+  if (statement.text.size() > k_parsed_max_bytes) return acts_by_words(statement.text);
   const auto tree = parse(statement.text);
   if (tree == nullptr || tree->n_stmts != 1) return acts_by_words(statement.text);
   std::vector<Act> acts;
   const auto& node = *tree->stmts[0]->stmt;
-  if (!read_query(acts, node) && !read_definition(acts, node)) read_other(acts, node);
+  if (!add_acts_of_query(acts, node) && !read_definition(acts, node)) read_other(acts, node);
   return acts;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// Parse trees → acts, in parts: all of ALTER TABLE and CREATE TABLE is in acts_on_tables.cpp.
+// Parse trees → acts, in parts: all of ALTER TABLE and CREATE TABLE is in acts_on_tables.cpp, what
+// reads and writes rows in acts_in_queries.cpp.
 
 #include "schemagate/impact/acts.hpp"
 #include "schemagate/sql/syntax_tree.hpp"
@@ -20,5 +21,8 @@ struct Found {
 
 void add_acts(std::vector<Act>& acts, const PgQuery__AlterTableStmt& node);
 void add_acts(std::vector<Act>& acts, const PgQuery__CreateStmt& node);
+// False where it is no query.
+bool add_acts_of_query(std::vector<Act>& acts, const PgQuery__Node& node);
+void add_reads(std::vector<Act>& acts, Act::Kind kind, const ProtobufCMessage& query);
 
 }  // namespace schemagate

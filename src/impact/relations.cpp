@@ -113,7 +113,7 @@ void Relations::make(const Act& act) {
           : act.relation;
   if (act.if_exists && relations_.contains(name)) return;
   Relation made{.name = name,
-                .quoted = pg::quote_identifier(name.schema) + "." + pg::quote_identifier(name.name),
+                .quoted = written_name(name.schema) + "." + written_name(name.name),
                 .is_new = true};
   if (act.kind == Kind::create_view || act.kind == Kind::replace_view) made.kind = 'v';
   if (act.kind == Kind::create_partition && !act.others.empty()) {

@@ -140,6 +140,8 @@ Names names_in(const std::vector<Act>& acts) {
     for (const auto& other : act.others) names.relations.insert(other.name);
     if (act.constraint && act.constraint->references)
       names.relations.insert(act.constraint->references->name);
+    if (act.constraint) names.relations.insert(act.constraint->using_index);
+    if (act.kind == Kind::create_index) names.relations.insert(act.name);
     if (act.kind == Kind::drop_schema) names.schemas.insert(act.name);
     if (act.kind == Kind::drop_function) names.functions.insert(act.name);
     if (act.kind == Kind::check_domain || act.kind == Kind::drop_type)

@@ -1,73 +1,14 @@
 #include "schemagate/impact/rules.hpp"
 
 #include <algorithm>
-#include <array>
-#include <set>
+
+#include "forms.hpp"
 
 namespace schemagate {
 namespace {
 
 using Kind = Act::Kind;
 using Made = NewConstraint::Kind;
-
-// An act, as these relations are.
-enum class Form {
-  harmless,
-  change_entry,  // of a table, in the catalogue alone
-  change_parameters,
-  add_filled_column,
-  add_checked_column,
-  add_unique_column,
-  add_reference,
-  add_filled_reference,
-  drop_column,
-  keep_type,
-  reindex_type,
-  rewrite_type,
-  set_not_null,
-  add_check,
-  add_foreign_key,
-  add_foreign_key_not_valid,
-  validate,
-  validate_foreign_key,
-  add_index_constraint,
-  prove_not_null,
-  drop_foreign_key,
-  change_with_sequences,
-  set_triggers,
-  rewrite_all,
-  set_logged,
-  create_partition,
-  attach,
-  attach_checked,
-  detach,
-  detach_concurrently,
-  inherit,
-  no_inherit,
-  drop_table,
-  drop_others,
-  create_index,
-  create_index_concurrently,
-  drop_index,
-  drop_index_concurrently,
-  rebuild_index,
-  change_index,
-  replace_view,
-  truncate,
-  read,
-  look,
-  refresh,
-  refresh_concurrently,
-  create_trigger,
-  comment,
-  grant,
-  alter_sequence,
-  vacuum,
-  insert,
-  update,
-  lock_rows,
-  check_domain,
-};
 
 struct Rule {
   Form form;
@@ -129,10 +70,12 @@ constexpr Rule k_rules[] = {
     {Form::drop_others, no, entry, AX},
     {Form::create_index, S, Work::index},
     {Form::create_index_concurrently, SUE, Work::index},
+    {Form::keep_index, S, entry},
     {Form::drop_index, no, entry, AX},
     {Form::drop_index_concurrently, no, entry, SUE},
     {Form::rebuild_index, no, entry, AX,
      Work::index},  // the index itself is locked: every plan waits
+    {Form::rebuild_index_concurrently, no, entry, SUE, Work::index},
     {Form::change_index, no, entry, AX},
     {Form::replace_view, AX, entry, AS},
     {Form::truncate, AX, entry, AX},
@@ -180,7 +123,7 @@ class Reader {
 
   std::vector<Impact> impacts() {
     if (act_.within_create && relation_ != nullptr && !relation_->is_new) return {};
-    const auto form = form_of_act();
+    const auto form = form_of(act_, relations_);
     const auto& rule = rule_of(form, version_);
     if (relation_ != nullptr) add(*relation_, rule.lock, rule.work, has_parts(form));
     if (act_.kind == Kind::lock && relation_ != nullptr) add(*relation_, act_.lock, entry, true);
@@ -243,11 +186,6 @@ class Reader {
     }
   }
 
-  [[nodiscard]] Form form_of_act() const;
-  [[nodiscard]] Form form_of_column() const;
-  [[nodiscard]] Form form_of_constraint() const;
-  [[nodiscard]] Form form_of_type() const;
-  [[nodiscard]] bool is_proven_not_null(const std::string& column) const;
   [[nodiscard]] Others others(Form form) const;
   [[nodiscard]] Others hidden(Form form) const;
   void add_of_dropped(Others& all) const;
@@ -262,139 +200,6 @@ class Reader {
   const Relation* relation_;
   std::vector<Impact> impacts_;
 };
-
-bool Reader::is_proven_not_null(const std::string& name) const {
-  if (relation_ == nullptr) return false;
-  const auto* column = relation_->column(name);
-  if (column != nullptr && column->not_null) return true;
-  return std::any_of(
-      relation_->constraints.begin(), relation_->constraints.end(),
-      [&](const NewConstraint& one) { return one.is_valid && one.proves_not_null == name; });
-}
-
-Form Reader::form_of_column() const {
-  const auto& made = *act_.column_made;
-  if (act_.if_exists && relation_ != nullptr && relation_->column(made.name) != nullptr)
-    return Form::change_entry;
-  if (fills_each_row(made, relations_)) return Form::add_filled_column;
-  if (act_.constraint) return made.has_default ? Form::add_filled_reference : Form::add_reference;
-  if (made.is_unique) return Form::add_unique_column;
-  return made.has_check ? Form::add_checked_column : Form::change_entry;
-}
-
-Form Reader::form_of_constraint() const {
-  const auto& made = *act_.constraint;
-  switch (made.kind) {
-    case Made::foreign_key:
-      return made.is_valid ? Form::add_foreign_key : Form::add_foreign_key_not_valid;
-    case Made::check: return made.is_valid ? Form::add_check : Form::change_entry;
-    default: break;
-  }
-  if (made.using_index.empty()) return Form::add_index_constraint;
-  // Which columns it has is not in the text: a nullable one is looked for.
-  const auto* index = relations_.find({act_.relation.schema, made.using_index});
-  const bool is_primary = made.kind == Made::primary_key;
-  const bool may_be_null =
-      relation_ != nullptr &&
-      std::any_of(relation_->columns.begin(), relation_->columns.end(), [&](const Column& one) {
-        return one.is_indexed && !is_proven_not_null(one.name);
-      });
-  return is_primary && index != nullptr && may_be_null ? Form::prove_not_null : Form::change_entry;
-}
-
-Form Reader::form_of_type() const {
-  const auto* column = relation_ == nullptr ? nullptr : relation_->column(act_.name);
-  if (column == nullptr) return Form::rewrite_type;
-  switch (type_change(*column, act_, relations_).kind) {
-    case TypeChange::Kind::kept: return Form::keep_type;
-    case TypeChange::Kind::reindexed: return Form::reindex_type;
-    default: return Form::rewrite_type;
-  }
-}
-
-Form Reader::form_of_act() const {
-  const bool is_index = relation_ != nullptr && (relation_->kind == 'i' || relation_->kind == 'I');
-  const auto unless_concurrently = [&](Form plain, Form concurrently) {
-    return act_.concurrently ? concurrently : plain;
-  };
-  switch (act_.kind) {
-    case Kind::add_column: return form_of_column();
-    case Kind::drop_column: return Form::drop_column;
-    case Kind::alter_type: return form_of_type();
-    case Kind::set_not_null:
-      return is_proven_not_null(act_.name) ? Form::change_entry : Form::set_not_null;
-    case Kind::add_constraint: return act_.constraint ? form_of_constraint() : Form::change_entry;
-    case Kind::validate_constraint: {
-      const auto* constraint = named_constraint();
-      if (constraint != nullptr && constraint->is_valid) return Form::change_parameters;
-      return constraint != nullptr && constraint->references ? Form::validate_foreign_key
-                                                             : Form::validate;
-    }
-    case Kind::drop_constraint: return Form::drop_foreign_key;
-    case Kind::rename: return is_index ? Form::change_index : Form::change_entry;
-    case Kind::alter_table:
-      return act_.if_exists && relation_ != nullptr && !act_.name.empty() &&
-                     !relation_->parts.contains(act_.name)
-                 ? Form::harmless
-                 : Form::change_entry;
-    case Kind::alter_column:
-    case Kind::rename_column: return Form::change_entry;
-    case Kind::tune: return Form::change_parameters;
-    case Kind::alter_owner:
-    case Kind::set_schema: return Form::change_with_sequences;
-    case Kind::set_triggers: return Form::set_triggers;
-    case Kind::set_tablespace:
-    case Kind::rewrite: return Form::rewrite_all;
-    case Kind::set_logged: return Form::set_logged;
-    case Kind::create_table: return act_.others.empty() ? Form::harmless : Form::inherit;
-    case Kind::create_partition: return Form::create_partition;
-    case Kind::attach: {
-      const auto* part = relations_.find(act_.others.front());
-      const bool is_checked =
-          part != nullptr && std::any_of(part->constraints.begin(), part->constraints.end(),
-                                         [](const NewConstraint& one) {
-                                           return one.kind == Made::check && one.is_valid;
-                                         });
-      return is_checked ? Form::attach_checked : Form::attach;
-    }
-    case Kind::detach: return unless_concurrently(Form::detach, Form::detach_concurrently);
-    case Kind::inherit: return Form::inherit;
-    case Kind::no_inherit: return Form::no_inherit;
-    case Kind::drop_table:
-    case Kind::drop_view:
-    case Kind::drop_sequence: return Form::drop_table;
-    case Kind::drop_schema:
-    case Kind::drop_function:
-    case Kind::drop_type: return Form::drop_others;
-    case Kind::drop_index:
-      return unless_concurrently(Form::drop_index, Form::drop_index_concurrently);
-    case Kind::create_index:
-      return unless_concurrently(Form::create_index, Form::create_index_concurrently);
-    case Kind::reindex_table:
-      return unless_concurrently(Form::rebuild_index, Form::create_index_concurrently);
-    case Kind::reindex_index:
-    case Kind::move_index: return Form::rebuild_index;
-    case Kind::truncate: return Form::truncate;
-    case Kind::create_view: return Form::look;
-    case Kind::replace_view: return relation_ == nullptr ? Form::look : Form::replace_view;
-    case Kind::read: return Form::read;
-    case Kind::refresh: return unless_concurrently(Form::refresh, Form::refresh_concurrently);
-    case Kind::create_trigger: return Form::create_trigger;
-    case Kind::comment:
-    case Kind::describe: return Form::comment;
-    case Kind::comment_on_part: return Form::look;
-    case Kind::grant: return Form::grant;
-    case Kind::alter_sequence: return Form::alter_sequence;
-    case Kind::vacuum: return Form::vacuum;
-    case Kind::insert: return Form::insert;
-    case Kind::update:
-    case Kind::delete_all: return Form::update;
-    case Kind::lock_rows: return Form::lock_rows;
-    case Kind::check_domain: return Form::check_domain;
-    case Kind::opaque: return Form::change_entry;  // ALTER TABLE at the least
-    default: return Form::harmless;
-  }
-}
 
 // A table takes the locks of its foreign keys' other ends, and of its sequences.
 void Reader::add_of_dropped(Others& all) const {
@@ -451,6 +256,7 @@ Others Reader::hidden(Form form) const {
     case Form::refresh:
     case Form::refresh_concurrently: add_all(all, relation_->reads); break;
     case Form::rebuild_index:
+    case Form::rebuild_index_concurrently:
       if (!relation_->table) all.push_back({relation_->name});
       break;
     default: break;

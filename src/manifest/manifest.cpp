@@ -64,6 +64,8 @@ template <auto... Field> constexpr auto& size = row<Type::size, &ManifestReader:
 template <auto... Field>
 constexpr auto& allowances = row<Type::allowances, &ManifestReader::allowances, Field...>;
 template <auto... Field> constexpr auto& list = row<Type::list, &ManifestReader::list, Field...>;
+template <auto... Field>
+constexpr auto& commands = row<Type::commands, &ManifestReader::commands, Field...>;
 template <auto... Field> constexpr auto& map = row<Type::map, &ManifestReader::map, Field...>;
 template <auto... Field>
 constexpr auto& checks = row<Type::checks, &ManifestReader::checks, Field...>;
@@ -79,6 +81,7 @@ constexpr ManifestKey choice(std::string_view path, std::string_view fallback,
 
 using Database = Manifest::Database;
 using Migrations = Manifest::Migrations;
+using Hooks = Manifest::Hooks;
 
 constexpr auto k_keys = std::to_array<ManifestKey>({
     integer<&Manifest::version>("version", ""),
@@ -129,6 +132,10 @@ constexpr auto k_keys = std::to_array<ManifestKey>({
     map<&Manifest::migrations, &Migrations::env>("migrations.env", ""),
     {"migrations.history", Type::history, "none",
      "none|prisma|django|rails|alembic|laravel|knex|typeorm|sequelize", read_history},
+    commands<&Manifest::hooks, &Hooks::before>("hooks.before", ""),
+    commands<&Manifest::hooks, &Hooks::after>("hooks.after", ""),
+    commands<&Manifest::hooks, &Hooks::failed>("hooks.failed", ""),
+    duration<&Manifest::hooks, &Hooks::timeout>("hooks.timeout", "30m"),
     checks<&Manifest::verify>("verify", ""),
     choice<&Manifest::gate, &Manifest::Gate::match>("gate.match", "release", "release|migrations"),
     duration<&Manifest::gate, &Manifest::Gate::timeout>("gate.timeout", "10m"),
@@ -161,6 +168,8 @@ void check_consistency(const Manifest& manifest, ManifestReader& reader) {
           "\"lease.ttl\" must be at least 3s: it is renewed every third of it");
   require(manifest.gate.poll > Milliseconds::zero(), "gate.poll",
           "\"gate.poll\" must be more than 0");
+  require(manifest.hooks.timeout > Milliseconds::zero(), "hooks.timeout",
+          "\"hooks.timeout\" must be more than 0");
   const auto require_schema = [&](const std::string& path, const std::string& name) {
     const auto wrong = wrong_with_schema(name);
     require(wrong.empty(), path, fmt::format("\"{}\" {}", path, wrong));

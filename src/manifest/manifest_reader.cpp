@@ -165,8 +165,10 @@ void ManifestReader::walk(const YAML::Node& map, const std::string& section) {
 }
 
 std::optional<std::string> ManifestReader::scalar(const std::string& path, const YAML::Node& node) {
+  const auto* key = find_key(path);
   const bool is_told = path == "migrations.command" || path.starts_with("migrations.env.") ||
-                       path.starts_with("verify.");
+                       path.starts_with("verify.") ||
+                       (key != nullptr && key->type == ManifestKey::Type::commands);
   const auto noted = [&](const std::string& name) {
     auto value = environment_(name);
     if (is_told && value) variables_[*value] = "${" + name + "}";
@@ -287,9 +289,34 @@ std::vector<std::string> ManifestReader::list(const std::string& path) {
     complain(path, node.Mark(), fmt::format("\"{0}\" must be a list: [a, b]", path));
     return {};
   }
+  return words(path, node);
+}
+
+std::vector<std::string> ManifestReader::words(const std::string& path, const YAML::Node& list) {
   std::vector<std::string> items;
-  for (const auto& item : node) items.push_back(scalar(path, item).value_or(""));
+  for (const auto& item : list) items.push_back(scalar(path, item).value_or(""));
   return items;
+}
+
+std::vector<std::vector<std::string>> ManifestReader::commands(const std::string& path) {
+  const auto* found = find(path);
+  if (found == nullptr || (found->IsSequence() && found->size() == 0)) return {};
+  const auto is_list = [](const YAML::Node& item) { return item.IsSequence(); };
+  const bool are_lists = found->IsSequence() && std::all_of(found->begin(), found->end(), is_list);
+  if (!found->IsSequence() || (!are_lists && std::any_of(found->begin(), found->end(), is_list))) {
+    complain(path, fmt::format("\"{}\" must be a command, [program, argument], or a list of "
+                               "commands, [[program], [program, argument]]",
+                               path));
+    return {};
+  }
+  if (!are_lists) return {words(path, *found)};
+  std::vector<std::vector<std::string>> commands;
+  for (const auto& item : *found) {
+    if (item.size() == 0)
+      complain(path, item.Mark(), fmt::format("a command of \"{}\" names no program", path));
+    commands.push_back(words(path, item));
+  }
+  return commands;
 }
 
 std::map<std::string, std::string> ManifestReader::map(const std::string& path) {

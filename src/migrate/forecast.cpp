@@ -18,14 +18,15 @@ constexpr std::size_t k_shown_max = 120;
 constexpr int k_newest_version = 18;
 constexpr std::int64_t k_counted_max_bytes = std::int64_t{100} << 20;
 
-// MB a second that one backend does, from a fast disk and cache to a small cloud volume.
+// MB a second that one backend does: from a fast disk and warm caches to a small cloud volume.
 struct Speed {
   double high;
   double low;
 };
-constexpr Speed k_scan{1500, 150};
-constexpr Speed k_index{120, 20};
-constexpr Speed k_rewrite{200, 30};
+constexpr Speed k_scan{1200, 150};
+constexpr Speed k_index{200, 20};  // of the table it is built on
+constexpr Speed k_rewrite{200, 20};
+constexpr Speed k_rebuilt_indexes{100, 10};
 
 Milliseconds at_speed(std::int64_t bytes, double mb_a_second) {
   return Milliseconds{
@@ -37,10 +38,12 @@ void add(Estimate& estimate, std::int64_t bytes, Speed speed) {
   estimate.high += at_speed(bytes, speed.low);
 }
 
+using Acts = std::map<const Statement*, std::vector<Act>>;
+
 class Forecaster {
  public:
-  Forecaster(Relations relations, int version, pg::Session* session)
-      : relations_{std::move(relations)}, session_{session} {
+  Forecaster(const Acts& acts, Relations relations, int version, pg::Session* session)
+      : acts_{acts}, relations_{std::move(relations)}, session_{session} {
     forecast_.server_major_version = version;
   }
 
@@ -67,7 +70,7 @@ class Forecaster {
     StatementForecast told{.line = statement.line,
                            .column = statement.column,
                            .text = without_password(statement.text, k_shown_max)};
-    const auto acts = acts_of(statement);
+    const auto& acts = acts_.at(&statement);
     const auto version =
         forecast_.server_major_version == 0 ? k_newest_version : forecast_.server_major_version;
     const RemarkContext context{.statement = statement,
@@ -85,7 +88,7 @@ class Forecaster {
       for (auto& remark : remarks_on(act, context)) told.remarks.push_back(std::move(remark));
       relations_.apply(act);
     }
-    told.impacts = together(std::move(told.impacts));
+    told.impacts = schemagate::together(std::move(told.impacts));
     told.estimate = estimate(told.impacts);
     return told;
   }
@@ -114,7 +117,7 @@ class Forecaster {
       if (impact.work == Work::index) schemagate::add(all, size.heap_bytes, k_index);
       if (impact.work != Work::rewrite) continue;
       schemagate::add(all, size.heap_bytes, k_rewrite);
-      schemagate::add(all, size.index_bytes, k_index);
+      schemagate::add(all, size.index_bytes, k_rebuilt_indexes);
     }
     return all;
   }
@@ -170,17 +173,23 @@ class Forecaster {
     }
   }
 
+  const Acts& acts_;
   Relations relations_;
   pg::Session* session_;
   Forecast forecast_;
 };
 
-std::vector<Act> acts_of(const Plan& plan) {
-  std::vector<Act> all;
+Acts acts_of(const Plan& plan) {
+  Acts all;
   for (const auto& planned : plan.pending)
     for (const auto& segment : planned.segments)
-      for (const auto& statement : segment.statements)
-        for (auto& act : acts_of(statement)) all.push_back(std::move(act));
+      for (const auto& statement : segment.statements) all[&statement] = acts_of(statement);
+  return all;
+}
+
+std::vector<Act> together(const Acts& acts) {
+  std::vector<Act> all;
+  for (const auto& [statement, some] : acts) all.insert(all.end(), some.begin(), some.end());
   return all;
 }
 
@@ -222,8 +231,11 @@ void watch_traffic(pg::Session& session, Forecast& forecast, Milliseconds watch,
 
 Forecast forecast(pg::Session& session, const std::vector<std::string>& search_path,
                   const Plan& plan, Milliseconds watch, const Stop& stop) {
-  auto relations = Relations::read(session, search_path, acts_of(plan));
-  auto all = Forecaster{std::move(relations), session.server_major_version(), &session}.of(plan);
+  if (plan.pending.empty()) return {.server_major_version = session.server_major_version()};
+  const auto acts = acts_of(plan);
+  auto relations = Relations::read(session, search_path, together(acts));
+  auto all =
+      Forecaster{acts, std::move(relations), session.server_major_version(), &session}.of(plan);
   watch_traffic(session, all, watch, stop);
   return all;
 }
@@ -239,7 +251,8 @@ Forecast forecast_offline(const Folder& folder, const Plan& plan, int server_maj
       for (const auto& act : acts_of(statement)) relations.apply(act);
   }
   relations.age();
-  return Forecaster{std::move(relations), server_major_version, nullptr}.of(plan);
+  const auto acts = acts_of(plan);
+  return Forecaster{acts, std::move(relations), server_major_version, nullptr}.of(plan);
 }
 
 }  // namespace schemagate

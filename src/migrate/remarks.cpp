@@ -44,7 +44,7 @@ class Remarker {
   }
 
   [[nodiscard]] std::string column() const {
-    return relation_->quoted + "." + pg::quote_identifier(act_.name);
+    return relation_->quoted + "." + written_name(act_.name);
   }
   // Of a table and its partitions; offline nobody knows.
   [[nodiscard]] bool is_small() const {
@@ -186,9 +186,9 @@ void Remarker::tell_what_breaks() {
 // The statement with a word more, behind the first one that is `after`.
 std::string Remarker::with_word(const char* after, const char* word) const {
   const auto& text = context_.statement.text;
-  const auto at = lower_case(text).find(after);
+  const auto at = lower_case(text).find(std::string{" "} + after);
   if (at == std::string::npos) return {};
-  const auto end = at + std::string_view{after}.size();
+  const auto end = at + 1 + std::string_view{after}.size();
   return fmt::format("{} {}{};", text.substr(0, end), word, text.substr(end));
 }
 
@@ -196,9 +196,8 @@ void Remarker::tell_safer_not_null() {
   const auto* found = relation_->column(act_.name);
   if (found != nullptr && found->not_null) return;
   const auto& table = relation_->quoted;
-  const auto name = pg::quote_identifier(act_.name);
-  const auto constraint =
-      pg::quote_identifier(relation_->name.name + "_" + act_.name + "_not_null");
+  const auto name = written_name(act_.name);
+  const auto constraint = written_name(relation_->name.name + "_" + act_.name + "_not_null");
   const bool has_not_null_constraints = context_.server_major_version >= 18;
   add(Remark::Kind::safer, "set_not_null",
       "all rows are read while nobody reads or writes it; in two migrations, nobody waits",
@@ -218,7 +217,7 @@ void Remarker::tell_safer_constraint() {
   const auto& table = relation_->quoted;
   if (made.kind == Made::check || made.kind == Made::foreign_key) {
     if (!made.is_valid) return;
-    const auto name = made.name.empty() ? std::string{"NAME"} : pg::quote_identifier(made.name);
+    const auto name = made.name.empty() ? std::string{"NAME"} : written_name(made.name);
     const bool can_be_pasted = context_.is_only_act && !made.name.empty();
     const bool is_late = made.kind == Made::foreign_key && relation_->kind == 'p' &&
                          context_.server_major_version < 18;
@@ -234,9 +233,9 @@ void Remarker::tell_safer_constraint() {
   }
   if (!made.using_index.empty() || made.kind == Made::exclusion || made.columns.empty()) return;
   std::vector<std::string> columns;
-  for (const auto& name : made.columns) columns.push_back(pg::quote_identifier(name));
+  for (const auto& name : made.columns) columns.push_back(written_name(name));
   const bool is_primary = made.kind == Made::primary_key;
-  const auto name = pg::quote_identifier(
+  const auto name = written_name(
       !made.name.empty()
           ? made.name
           : relation_->name.name + (is_primary ? "_pkey" : "_" + made.columns.front() + "_key"));
@@ -250,7 +249,7 @@ void Remarker::tell_safer_constraint() {
 void Remarker::tell_safer_column() {
   const auto& made = *act_.column_made;
   if (!fills_each_row(made, context_.relations)) return;
-  const auto name = pg::quote_identifier(made.name);
+  const auto name = written_name(made.name);
   add(Remark::Kind::safer, "add_filled_column",
       "all rows are written anew, each with a value of its own; without it first, and filled in "
       "batches, nobody waits",

@@ -160,6 +160,21 @@ std::string without_comments(const std::string& sql) {
   return text;
 }
 
+std::string written_name(const std::string& name) {
+  const auto is_plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+  };
+  const auto words = syntax::words_of(name);
+  const bool is_word = words.size() == 1 && std::all_of(name.begin(), name.end(), is_plain) &&
+                       (name[0] < '0' || name[0] > '9') &&
+                       (words[0].keyword == PG_QUERY__KEYWORD_KIND__NO_KEYWORD ||
+                        words[0].keyword == PG_QUERY__KEYWORD_KIND__UNRESERVED_KEYWORD);
+  if (is_word) return name;
+  std::string quoted = "\"";
+  for (const char c : name) quoted.append(c == '"' ? 2 : 1, c);
+  return quoted + '"';
+}
+
 std::string without_constants(const std::string& sql) {
   const auto is_constant = [](const Token& token) {
     switch (token.kind) {

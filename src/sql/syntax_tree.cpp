@@ -57,7 +57,8 @@ std::vector<Token> tokens_of(const std::string& sql) {
                               : sql.size();
         end = sql.find_last_not_of(" \t\r\n\f\v", next - 1) + 1;
       }
-      tokens.push_back({std::string_view{sql}.substr(start, end - start), token->token});
+      tokens.push_back(
+          {std::string_view{sql}.substr(start, end - start), token->token, token->keyword_kind});
     }
     if (scan != nullptr) ::pg_query__scan_result__free_unpacked(scan, nullptr);
   }

@@ -30,7 +30,8 @@ std::vector<std::filesystem::path> pages() {
   for (const char* page :
        {"README.md", "docs/platforms.md", "docs/verification.md", "docs/recovery.md",
         "docs/exit-codes.md", "docs/manifest.md", "docs/policies.md", "docs/json.md",
-        "docs/security.md", "docs/guarantees.md", "docs/internals.md", "docs/prisma.md"})
+        "docs/security.md", "docs/guarantees.md", "docs/internals.md", "docs/prisma.md",
+        "docs/backup.md", "docs/rollback.md"})
     all.push_back(k_top / page);
   return all;
 }

@@ -105,7 +105,7 @@ podFailurePolicy:
       onExitCodes:
         containerName: schemagate
         operator: In
-        values: [2, 20, 21, 22, 23, 24, 25]
+        values: [2, 20, 21, 22, 23, 24, 25, 26]
 template:
   metadata:
     labels:

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -16,9 +17,10 @@
 namespace schemagate {
 
 struct ChildCommand {
-  std::vector<std::string> argv;                   // argv[0] is looked up in $PATH
-  std::map<std::string, std::string> environment;  // added to ours, or replacing it
-  Milliseconds timeout{};                          // then TERM, after `grace` KILL
+  std::vector<std::string> argv;  // argv[0] is looked up in $PATH
+  // Added to ours, or replacing it; nothing: taken out of it.
+  std::map<std::string, std::optional<std::string>> environment;
+  Milliseconds timeout{};  // then TERM, after `grace` KILL
   Milliseconds grace{};
 };
 
@@ -33,7 +35,7 @@ struct Stopped {};  // the token asked for it
 using ChildOutcome = std::variant<Exited, KilledBy, TimedOut, Stopped>;
 
 // `on_line` gets stdout and stderr together, without line ends, on the calling thread. Throws
-// Failure (usage) when the program cannot be found.
+// Failure (usage) when the program cannot be found or started.
 [[nodiscard]] ChildOutcome run_child(const ChildCommand& command,
                                      const std::function<void(std::string_view)>& on_line,
                                      const std::stop_token& stop);

@@ -26,17 +26,18 @@ enum class ExitCode : int {
   check_failed = 23,
   refused = 24,
   command_failed = 25,
+  hook_failed = 26,
   gate_timeout = 30,
   gate_failed = 31,
   signal_base = 128,  // 128 + n: ended by signal n
 };
 
-// True for outcomes that stay the same when the same run is tried again (20 to 25). Only these are
+// True for outcomes that stay the same when the same run is tried again (20 to 26). Only these are
 // written into the marker as `failed`, so that waiting gates give up at once; and only by a run
 // that has taken the lease: what is refused before that (a wrong database, missing rights, `mode:
 // check`) writes nothing.
 constexpr bool is_permanent(ExitCode code) {
-  return code >= ExitCode::history && code <= ExitCode::command_failed;
+  return code >= ExitCode::history && code <= ExitCode::hook_failed;
 }
 
 // True for outcomes that pass by themselves: the same command may be tried again.

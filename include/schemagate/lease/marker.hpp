@@ -4,7 +4,7 @@
 // manifest asks for one (marker_file.hpp). running: a run has closed the gates, and with an error
 // code: it has ended, and another one may do better. complete: everything of this release is
 // applied and verified. failed: a run that had taken the lease ended with a permanent outcome
-// (codes 20 to 25); a later good run makes it complete. The row of what is complete with the same
+// (codes 20 to 26); a later good run makes it complete. The row of what is complete with the same
 // content is not made failed.
 
 #include <cstdint>

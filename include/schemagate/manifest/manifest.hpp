@@ -93,6 +93,14 @@ struct Manifest {
     } history;
   } migrations;
 
+  // Commands around the work, each an argv.
+  struct Hooks {
+    std::vector<std::vector<std::string>> before;
+    std::vector<std::vector<std::string>> after;
+    std::vector<std::vector<std::string>> failed;
+    Milliseconds timeout{};  // of each command
+  } hooks;
+
   std::vector<Check> verify;
 
   struct Gate {
@@ -116,7 +124,7 @@ struct Manifest {
 
   Policies policy;
 
-  Variables variables;  // of migrations.command, migrations.env and verify
+  Variables variables;  // of commands, migrations.env and verify
 };
 
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
@@ -139,6 +147,7 @@ struct ManifestKey {
     duration,
     choice,
     list,
+    commands,
     map,
     checks,
     history,

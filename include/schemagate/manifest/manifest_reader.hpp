@@ -44,6 +44,8 @@ class ManifestReader {
   std::size_t choice(const std::string& path, const std::string& variable = {},
                      const std::map<std::string, std::string>& synonyms = {});
   std::vector<std::string> list(const std::string& path);
+  // One command as a list of its words, or a list of such commands.
+  std::vector<std::vector<std::string>> commands(const std::string& path);
   std::map<std::string, std::string> map(const std::string& path);
   std::vector<Check> checks(const std::string& path);
   std::vector<Allowance> allowances(const std::string& path);
@@ -83,6 +85,7 @@ class ManifestReader {
   // Its place among the choices; else complains.
   std::size_t place_of(const std::string& path, const YAML::Mark& mark, const std::string& name,
                        const std::string& value, const std::string& written);
+  std::vector<std::string> words(const std::string& path, const YAML::Node& list);
   std::optional<std::string> scalar(const std::string& path, const YAML::Node& node);
 
   const std::filesystem::path& file_;

@@ -50,7 +50,7 @@ struct Hold {
   int from_line = 1;
   Work work = Work::catalogue;  // the longest under it, of whatever relation
   std::int64_t work_bytes = 0;  // of all relations that are read or written under it
-  std::string work_on = {};          // the largest of these; empty: none
+  std::string work_on = {};     // the largest of these; empty: none
   Estimate estimate = {};
 };
 
@@ -81,9 +81,9 @@ struct TouchedRelation {
 };
 
 struct Forecast {
-  std::vector<MigrationForecast> migrations;
-  std::map<std::string, TouchedRelation> relations;  // those that impacts name; offline: none
-  int server_major_version = 0;                      // 0: offline, the newest is assumed
+  std::vector<MigrationForecast> migrations = {};
+  std::map<std::string, TouchedRelation> relations = {};  // those that impacts name; offline: none
+  int server_major_version = 0;                           // 0: offline, the newest is assumed
 };
 
 // `watch`: how long traffic is counted; 0: not at all. Throws what the session throws; a lock that

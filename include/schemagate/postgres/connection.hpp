@@ -16,6 +16,7 @@
 // manual 34.1.2.
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -63,6 +64,9 @@ class ConnectionString {
 
   // Prisma's ?schema=, or empty.
   [[nodiscard]] const std::string& schema() const { return schema_; }
+  // The same for a program that takes libpq's variables (PGHOST, PGPASSWORD, ...). Nothing: must
+  // not be set there, or it would win.
+  [[nodiscard]] std::map<std::string, std::optional<std::string>> environment() const;
   // Behind PgBouncer or the like: pgbouncer=true, a host with "-pooler.", or port 6543.
   [[nodiscard]] bool is_pooler() const;
   [[nodiscard]] std::vector<std::string> secrets() const;

@@ -67,6 +67,9 @@ struct Statement {
 // The statement's text without comments: for finding characters that matter.
 [[nodiscard]] std::string without_comments(const std::string& sql);
 
+// A name as PostgreSQL's quote_ident writes it: in quotes only where it needs them.
+[[nodiscard]] std::string written_name(const std::string& name);
+
 // With … in the place of each constant. A text that is no SQL ends with its first quote or digit.
 [[nodiscard]] std::string without_constants(const std::string& sql);
 

@@ -19,6 +19,7 @@ namespace schemagate::syntax {
 struct Token {
   std::string_view text;
   PgQuery__Token kind;
+  PgQuery__KeywordKind keyword;
 };
 
 // Views into `sql`, comments included. Empty when the text cannot even be split into tokens (an

@@ -166,6 +166,11 @@ TEST_SUITE("manifest") {
                                 "  timeout: 6m\n"
                                 "  env: {A: 1, B: ''}\n"
                                 "  history: prisma\n"
+                                "hooks:\n"
+                                "  before: [pg_dump, -Fc]\n"
+                                "  after: [[warm, up], [tell]]\n"
+                                "  failed: []\n"
+                                "  timeout: 8m\n"
                                 "verify:\n"
                                 "  - column: users.email\n"
                                 "  - table: sessions\n"
@@ -201,6 +206,10 @@ TEST_SUITE("manifest") {
     CHECK(manifest.migrations.timeout == 6min);
     CHECK(manifest.migrations.env == Variables{{"A", "1"}, {"B", ""}});
     CHECK(manifest.migrations.history.preset == "prisma");
+    CHECK(manifest.hooks.before == std::vector<Messages>{{"pg_dump", "-Fc"}});
+    CHECK(manifest.hooks.after == std::vector<Messages>{{"warm", "up"}, {"tell"}});
+    CHECK(manifest.hooks.failed.empty());
+    CHECK(manifest.hooks.timeout == 8min);
     REQUIRE(manifest.verify.size() == 3);
     CHECK(manifest.verify[0].kind == Check::Kind::column);
     CHECK(manifest.verify[0].text == "users.email");
@@ -319,6 +328,15 @@ TEST_SUITE("manifest") {
     CHECK(mistakes("version: 1\ndatabase: {url: x}\nmigrations: {directory: d, tool: command, "
                    "command: [c], env: [A=1]}\n") ==
           Messages{"m.yaml:3:62: \"migrations.env\" must be a mapping: {NAME: value}"});
+    const Messages no_command{
+        "m.yaml:6:17: \"hooks.before\" must be a command, [program, argument], or a list of "
+        "commands, [[program], [program, argument]]"};
+    for (const auto* hook : {"pg_dump -Fc", "{pg_dump: -Fc}", "[pg_dump, [-Fc]]"})
+      CHECK(mistakes(k_smallest + "hooks: {before: " + hook + "}\n") == no_command);
+    CHECK(mistakes(k_smallest + "hooks: {before: [[a], []]}\n") ==
+          Messages{"m.yaml:6:23: a command of \"hooks.before\" names no program"});
+    CHECK(mistakes(k_smallest + "hooks: {after: [a, {b: c}]}\n") ==
+          Messages{"m.yaml:6:20: \"hooks.after\" must be a single value"});
     CHECK(mistakes(k_smallest + "[a, b]: c\n").size() == 1);
     CHECK(mistakes(k_smallest + "gate: {timeout: 10}\n").size() == 1);
     CHECK(mistakes(k_smallest + "mode: Apply\n").size() == 1);
@@ -485,6 +503,7 @@ TEST_SUITE("manifest") {
               "expect: {host: ['${X}', 'a${X}'], min_version: '${N}'}}\n"
               "migrations: {directory: '${X}', tool: command, command: [c, '${X}'], "
               "env: {K: 'v${X}'}, atomic: '${C}', lock_timeout: '${D}'}\n"
+              "hooks: {before: [c, '${X}'], after: [[c, '${X}'], ['${X}']]}\n"
               "verify: [{table: '${X}'}]\n",
               set);
     CHECK(manifest.database.url == "postgresql://h/x");
@@ -496,6 +515,8 @@ TEST_SUITE("manifest") {
     CHECK(manifest.migrations.env == Variables{{"K", "vx"}});
     CHECK(manifest.migrations.atomic == Atomic::release);
     CHECK(manifest.migrations.lock_timeout == 7s);
+    CHECK(manifest.hooks.before == std::vector<Messages>{{"c", "x"}});
+    CHECK(manifest.hooks.after == std::vector<Messages>{{"c", "x"}, {"x"}});
     CHECK(manifest.verify.front().text == "x");
   }
 
@@ -616,6 +637,7 @@ TEST_SUITE("manifest") {
     CHECK(mistakes(k_smallest + "lease: {ttl: 2999ms}\n").size() == 1);
     CHECK(mistakes(k_smallest + "lease: {ttl: 3s}\n").empty());
     CHECK(mistakes(k_smallest + "gate: {poll: 0}\n").size() == 1);
+    CHECK(mistakes(k_smallest + "hooks: {timeout: 0}\n").size() == 1);
     CHECK(mistakes("version: 1\nmigrations: {directory: d}\n"
                    "database: {url: x, bookkeeping_schema: ''}\n")
               .size() == 1);

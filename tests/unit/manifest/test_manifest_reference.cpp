@@ -51,6 +51,7 @@ std::string name_of(Type type) {
     case Type::duration: return "duration";
     case Type::choice: return "choice";
     case Type::list: return "list";
+    case Type::commands: return "commands";
     case Type::map: return "map";
     case Type::checks: return "checks";
     case Type::history: return "history";
@@ -241,7 +242,7 @@ TEST_SUITE("manifest reference") {
   }
 
   TEST_CASE("the smallest manifest of the page is accepted") {
-    REQUIRE(examples().size() == 3);
+    REQUIRE(examples().size() == 4);
     CHECK(accepted(examples().at(0)));
   }
 
@@ -251,6 +252,17 @@ TEST_SUITE("manifest reference") {
     CHECK(manifest.migrations.history.table == "schema_migrations");
     CHECK(manifest.migrations.history.key == "version");
     CHECK(manifest.migrations.history.files == R"(([0-9]+)_[^/]*\.rb)");
+  }
+
+  TEST_CASE("the page's hooks are accepted, as one command and as two") {
+    const auto hooks = parse(examples().at(0) + examples().at(3)).hooks;
+    CHECK(hooks.before ==
+          std::vector<std::vector<std::string>>{{"/deploy/backup.sh", "--keep", "7"}});
+    CHECK(hooks.after ==
+          std::vector<std::vector<std::string>>{{"/deploy/warm-up.sh"},
+                                                {"curl", "-fsS", "https://example.com/deployed"}});
+    CHECK(hooks.failed.empty());
+    CHECK(hooks.timeout == std::chrono::minutes{30});
   }
 
   TEST_CASE("the complete example of the page is accepted as it stands, and changes nothing") {

@@ -687,4 +687,14 @@ TEST_SUITE("connection") {
     CHECK(libpq_reads(other.conninfo({.application_name = "a", .connect_timeout = {}}))
               .at("dbname") == "it's");
   }
+
+  TEST_CASE("as libpq's variables a string says the same, and no service is beside them") {
+    const ConnectionString connection{
+        "postgresql://ada:p%40ss@db.example.com:5433/shop?sslmode=require&schema=app"};
+    const std::map<std::string, std::optional<std::string>> variables{
+        {"PGHOST", "db.example.com"}, {"PGPORT", "5433"},     {"PGUSER", "ada"},
+        {"PGPASSWORD", "p@ss"},       {"PGDATABASE", "shop"}, {"PGSSLMODE", "require"},
+        {"PGSERVICE", std::nullopt}};
+    CHECK(connection.environment() == variables);
+  }
 }

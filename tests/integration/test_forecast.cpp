@@ -1,0 +1,291 @@
+// What pending scripts would do to a database with rows in it: told before, and true afterwards.
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "schemagate/base/text.hpp"
+#include "schemagate/migrate/forecast.hpp"
+#include "support/server.hpp"
+#include "support/server_version.hpp"
+
+using namespace schemagate;
+
+namespace {
+
+constexpr const char* k_shop = R"sql(
+CREATE TABLE customer (id int PRIMARY KEY, mail text);
+CREATE TABLE orders (id int PRIMARY KEY, customer_id int, note varchar(40), total int, paid boolean);
+CREATE TABLE empty (id int PRIMARY KEY, note text);
+CREATE VIEW paid AS SELECT id FROM orders WHERE paid;
+INSERT INTO customer SELECT g, CASE WHEN g % 4 = 0 THEN g || '@x' END FROM generate_series(1, 1000) g;
+INSERT INTO orders SELECT g, 1 + g % 1000, repeat('x', 36), g, true FROM generate_series(1, 160000) g;
+ANALYZE;
+)sql";
+
+class Shop {
+ public:
+  Shop() : session{database.connect()} {
+    database.execute(k_shop);
+    session.guard();
+  }
+
+  Forecast forecast_of(const std::vector<std::string>& scripts) {
+    folder.migrations.clear();
+    for (std::size_t i = 0; i < scripts.size(); ++i)
+      folder.migrations.push_back({.name = std::to_string(i + 1),
+                                   .file = "m/" + std::to_string(i + 1),
+                                   .sql = scripts[i],
+                                   .checksum = ""});
+    const auto plan = make_plan(folder, {}, {});
+    return forecast(session, {"public"}, plan, Milliseconds{0}, stop);
+  }
+
+  testing::TestDatabase database;
+  pg::Session session;
+  Folder folder;
+  Stop stop;
+};
+
+const StatementForecast& first_of(const Forecast& forecast) {
+  return forecast.migrations.at(0).segments.at(0).statements.at(0);
+}
+
+std::vector<std::string> rules(const StatementForecast& statement, Remark::Kind kind) {
+  std::vector<std::string> all;
+  for (const auto& remark : statement.remarks)
+    if (remark.kind == kind) all.push_back(remark.rule);
+  return all;
+}
+
+std::string text_of(const StatementForecast& statement, Remark::Kind kind) {
+  for (const auto& remark : statement.remarks)
+    if (remark.kind == kind) return remark.text;
+  return "";
+}
+
+using Names = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("what is lost is told in numbers, and only where there is something to lose") {
+  Shop shop;
+  const std::pair<const char*, const char*> k_cases[] = {
+      {"DROP TABLE orders CASCADE", "drops table public.orders: 160000 rows"},
+      {"ALTER TABLE customer DROP COLUMN mail", "drops column public.customer.mail: 250 values"},
+      {"TRUNCATE customer", "empties public.customer: 1000 rows"},
+      {"DELETE FROM customer", "deletes from public.customer without a condition: 1000 rows"},
+      {"ALTER TABLE orders ALTER note TYPE varchar(10)", "public.orders.note holds less"},
+      {"ALTER TABLE orders ALTER total TYPE smallint", "public.orders.total holds less"},
+      {"DROP TABLE empty", ""},
+      {"TRUNCATE empty", ""},
+      {"ALTER TABLE empty DROP COLUMN note", ""},
+      {"DELETE FROM customer WHERE id = 1", ""},
+      {"ALTER TABLE orders ALTER note TYPE varchar(80)", ""},
+      {"ALTER TABLE orders ALTER total TYPE bigint", ""},
+      {"DROP TABLE IF EXISTS nosuch", ""},
+      {"ALTER TABLE orders DROP COLUMN IF EXISTS nosuch", ""},
+      {"DROP INDEX IF EXISTS nosuch", ""},
+      {"CREATE TABLE fresh (id int); INSERT INTO fresh VALUES (1); DROP TABLE fresh", ""},
+  };
+  for (const auto& [sql, text] : k_cases) {
+    const std::string text_of_sql = sql;
+    CAPTURE(text_of_sql);
+    const auto forecast = shop.forecast_of({sql});
+    std::string found;
+    for (const auto& statement : forecast.migrations[0].segments[0].statements)
+      found += text_of(statement, Remark::Kind::destructive);
+    if (*text == 0) CHECK(found.empty());
+    else CHECK(found.find(text) != std::string::npos);
+  }
+}
+
+TEST_CASE(
+    "what a table lost is counted without its rows being told, and behind a lock not at all") {
+  Shop shop;
+  auto holder = shop.database.connect();
+  const pg::Transaction transaction{holder};
+  holder.execute("LOCK TABLE customer");
+  const auto forecast = shop.forecast_of({"TRUNCATE customer"});
+  CHECK(text_of(first_of(forecast), Remark::Kind::destructive) ==
+        "empties public.customer: about 1000 rows");
+  CHECK(forecast.relations.at("public.customer").heap_bytes > 0);
+}
+
+TEST_CASE("what an app of the release before breaks on is told") {
+  Shop shop;
+  const std::pair<const char*, Names> k_cases[] = {
+      {"DROP TABLE orders CASCADE", {"drop_table"}},
+      {"DROP VIEW paid", {"drop_view"}},
+      {"ALTER TABLE orders RENAME TO purchases", {"rename_table"}},
+      {"ALTER TABLE orders RENAME COLUMN note TO remark", {"rename_column"}},
+      {"ALTER TABLE customer DROP COLUMN mail", {"drop_column"}},
+      {"ALTER TABLE customer ADD COLUMN age int NOT NULL", {"add_required_column"}},
+      {"ALTER TABLE customer ALTER mail SET NOT NULL", {"set_not_null"}},
+      {"ALTER TABLE customer ADD COLUMN age int NOT NULL DEFAULT 0", {}},
+      {"ALTER TABLE customer ADD COLUMN age int", {}},
+      {"ALTER TABLE customer ALTER id SET NOT NULL", {}},
+      {"CREATE TABLE fresh (id int NOT NULL)", {}},
+      {"DROP INDEX customer_pkey", {}},
+  };
+  for (const auto& [sql, expected] : k_cases) {
+    const std::string text_of_sql = sql;
+    CAPTURE(text_of_sql);
+    CHECK(rules(first_of(shop.forecast_of({sql})), Remark::Kind::incompatible) == expected);
+  }
+}
+
+TEST_CASE("the safe way can be pasted: the server executes it, and it stops nobody for long") {
+  Shop shop;
+  const auto version = shop.session.server_major_version();
+  for (
+      const auto* sql : {
+          "CREATE INDEX on_total ON orders (total)",
+          "CREATE UNIQUE INDEX IF NOT EXISTS on_total ON orders (total)",
+          "ALTER TABLE orders ADD CONSTRAINT has_total CHECK (total >= 0)",
+          "ALTER TABLE orders ADD CONSTRAINT of_customer FOREIGN KEY (customer_id) REFERENCES customer",
+          "ALTER TABLE orders ADD UNIQUE (total)",
+          "ALTER TABLE orders ADD CONSTRAINT \"One Total\" UNIQUE (total, id)",
+          "ALTER TABLE orders ALTER COLUMN total SET NOT NULL",
+          "ALTER TABLE orders ADD COLUMN key uuid DEFAULT gen_random_uuid()",
+          "REINDEX TABLE orders",
+          "REINDEX INDEX orders_pkey",
+      }) {
+    const std::string text_of_sql = sql;
+    CAPTURE(text_of_sql);
+    const auto plain = shop.forecast_of({sql});
+    const auto& remarks = first_of(plain).remarks;
+    const auto safer = std::find_if(remarks.begin(), remarks.end(), [](const Remark& remark) {
+      return remark.kind == Remark::Kind::safer;
+    });
+    REQUIRE(safer != remarks.end());
+    REQUIRE_FALSE(safer->instead.empty());
+    for (const auto& step : parse_script(safer->instead)) {
+      CAPTURE(step.text);
+      const auto forecast = shop.forecast_of({step.text});
+      for (const auto& hold : forecast.migrations[0].segments[0].holds) {
+        CHECK(hold.work == Work::catalogue);
+      }
+      shop.session.execute(step.text);
+    }
+    if (version >= 18 && std::string_view{sql}.find("NOT NULL") != std::string_view::npos)
+      CHECK(safer->instead.find("CHECK") == std::string::npos);
+  }
+}
+
+TEST_CASE("nothing safer is advised for tables that are small, empty or new") {
+  Shop shop;
+  for (const auto* sql : {"CREATE INDEX ON customer (mail)", "CREATE INDEX ON empty (note)",
+                          "ALTER TABLE customer ALTER mail SET NOT NULL"}) {
+    const std::string text_of_sql = sql;
+    CAPTURE(text_of_sql);
+    CHECK(rules(first_of(shop.forecast_of({sql})), Remark::Kind::safer).empty());
+  }
+  const auto forecast = shop.forecast_of(
+      {"CREATE TABLE fresh (id int); CREATE INDEX ON fresh (id); ALTER TABLE fresh "
+       "ALTER id SET NOT NULL; ALTER TABLE fresh RENAME TO newer; DROP TABLE newer"});
+  for (const auto& statement : forecast.migrations[0].segments[0].statements) {
+    CHECK(statement.impacts.empty());
+    CHECK(statement.remarks.empty());
+  }
+}
+
+TEST_CASE("locks add up to the COMMIT: later work is paid under an earlier lock") {
+  Shop shop;
+  const auto forecast = shop.forecast_of(
+      {"ALTER TABLE customer ADD COLUMN age int;\nCREATE INDEX ON orders (total);\n"
+       "UPDATE orders SET total = 0 WHERE id = 1;"});
+  const auto& holds = forecast.migrations[0].segments[0].holds;
+  REQUIRE(holds.size() == 2);
+  CHECK(holds[0].relation == "public.customer");
+  CHECK(holds[0].lock == LockMode::access_exclusive);
+  CHECK(holds[0].from_line == 1);
+  CHECK(holds[0].work == Work::index);
+  CHECK(holds[0].work_on == "public.orders");
+  CHECK(holds[0].work_bytes == forecast.relations.at("public.orders").heap_bytes);
+  CHECK(holds[1].lock == LockMode::share);
+  CHECK(holds[1].from_line == 2);
+  // In two migrations, it is not.
+  const auto apart = shop.forecast_of(
+      {"ALTER TABLE customer ADD COLUMN age int", "CREATE INDEX ON orders (total)"});
+  CHECK(apart.migrations[0].segments[0].holds[0].work_bytes == 0);
+}
+
+TEST_CASE("the sum follows a validation in the same transaction, and a concurrent index has none") {
+  Shop shop;
+  const auto together =
+      shop.forecast_of({"ALTER TABLE orders ADD CONSTRAINT c CHECK (total > 0) NOT VALID;"
+                        "ALTER TABLE orders VALIDATE CONSTRAINT c"});
+  CHECK(together.migrations[0].segments[0].holds.at(0).work == Work::scan);
+  const auto concurrent = shop.forecast_of({"CREATE INDEX CONCURRENTLY ON orders (total)"});
+  CHECK_FALSE(concurrent.migrations[0].segments[0].transactional);
+  CHECK(concurrent.migrations[0].segments[0].holds.empty());
+}
+
+TEST_CASE("a table that an earlier pending migration renamed, or changed, is followed") {
+  Shop shop;
+  const auto forecast = shop.forecast_of(
+      {"ALTER TABLE orders RENAME TO purchases",
+       "ALTER TABLE purchases ADD CONSTRAINT n CHECK (total IS NOT NULL) NOT VALID",
+       "ALTER TABLE purchases VALIDATE CONSTRAINT n",
+       "ALTER TABLE purchases ALTER total SET NOT NULL",
+       "ALTER TABLE purchases ALTER note TYPE varchar(50)",
+       "ALTER TABLE purchases ALTER note TYPE varchar(45)"});
+  const auto impact = [&](std::size_t number) {
+    return forecast.migrations[number].segments[0].statements[0].impacts.at(0);
+  };
+  CHECK(impact(1).relation == "public.orders");
+  CHECK(impact(3).work == Work::catalogue);
+  CHECK(impact(4).work == Work::catalogue);
+  CHECK(impact(5).work == Work::rewrite);
+}
+
+TEST_CASE("what a text does not tell is said to be unknown") {
+  Shop shop;
+  for (const auto* sql :
+       {"DO $$ BEGIN EXECUTE 'DROP TABLE orders'; END $$", "CALL nosuch()", "SELECT nosuch()",
+        "ALTER TABLE orders ADD COLUMN z int GENERATED ALWAYS "
+        "AS (total * 2) VIRTUAL"}) {
+    const std::string text_of_sql = sql;
+    CAPTURE(text_of_sql);
+    CHECK(rules(first_of(shop.forecast_of({sql})), Remark::Kind::unknown) == Names{"unknown"});
+  }
+  CHECK(rules(first_of(shop.forecast_of({"SELECT setval('nosuch', 1)"})), Remark::Kind::unknown)
+            .empty());
+}
+
+TEST_CASE("a forecast changes nothing and survives hostile names") {
+  Shop shop;
+  shop.database.execute(
+      "CREATE SCHEMA \"s'; DROP TABLE orders; --\"; CREATE TABLE \"s'; DROP TABLE "
+      "orders; --\".\"t\"\"x\" (\"c'\" text); INSERT INTO \"s'; DROP TABLE "
+      "orders; --\".\"t\"\"x\" VALUES ('x')");
+  const auto before = shop.database.dump_schema();
+  const auto forecast =
+      shop.forecast_of({"ALTER TABLE \"s'; DROP TABLE orders; --\".\"t\"\"x\" DROP COLUMN \"c'\""});
+  CHECK(text_of(first_of(forecast), Remark::Kind::destructive) ==
+        "drops column \"s'; DROP TABLE orders; --\".\"t\"\"x\".\"c'\": 1 value");
+  CHECK(shop.database.dump_schema() == before);
+}
+
+TEST_CASE("without a database, what earlier migrations of the folder made is there") {
+  Folder folder;
+  folder.migrations = {
+      {.name = "1", .file = "m/1", .sql = "CREATE TABLE a (id int, n varchar(9))", .checksum = ""},
+      {.name = "2",
+       .file = "m/2",
+       .sql = "CREATE TABLE b (id int); CREATE INDEX ON b (id)",
+       .checksum = ""},
+      {.name = "3", .file = "m/3", .sql = "ALTER TABLE a ALTER n TYPE varchar(5)", .checksum = ""}};
+  auto plan = make_plan(folder, {}, {});
+  plan.pending.erase(plan.pending.begin());
+  const auto forecast = forecast_offline(folder, plan, 0);
+  REQUIRE(forecast.migrations.size() == 2);
+  CHECK(forecast.relations.empty());
+  for (const auto& statement : forecast.migrations[0].segments[0].statements)
+    CHECK(statement.impacts.empty());
+  const auto& narrowed = forecast.migrations[1].segments[0].statements[0];
+  CHECK(narrowed.impacts ==
+        std::vector<Impact>{{"public.a", LockMode::access_exclusive, Work::rewrite}});
+  CHECK(rules(narrowed, Remark::Kind::destructive) == Names{"narrow_type"});
+}
