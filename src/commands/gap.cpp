@@ -18,15 +18,18 @@ constexpr auto k_look_within = 5s;
 constexpr Milliseconds k_long = 1s;
 
 // $1 the relations. What a role may not know (pg_read_all_stats) is null. A prepared transaction
-// has no process.
+// has no process; its lock on its own id names it.
 constexpr const char* k_occupants = R"sql(
+WITH locks AS MATERIALIZED (SELECT * FROM pg_locks)
 SELECT l.relation, l.mode, l.virtualtransaction,
-       CASE WHEN l.pid IS NULL THEN 'the prepared transaction ' || quote_literal(p.gid) || ' of user ' || p.owner
-            ELSE concat_ws(', ', 'pid ' || l.pid, 'user ' || a.usename, nullif(a.application_name, '')) END,
+       CASE WHEN l.pid IS NOT NULL THEN concat_ws(', ', 'pid ' || l.pid, 'user ' || a.usename, nullif(a.application_name, ''))
+            ELSE 'the prepared transaction ' || coalesce(quote_literal(p.gid) || ' of user ' || p.owner, '(pg_prepared_xacts)') END,
        (extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)) * 1000)::bigint
-  FROM pg_locks l
+  FROM locks l
   LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-  LEFT JOIN pg_prepared_xacts p ON l.pid IS NULL AND split_part(l.virtualtransaction, '/', 2) = p.transaction::text
+  LEFT JOIN locks x ON l.pid IS NULL AND x.pid IS NULL AND x.locktype = 'transactionid'
+                   AND x.virtualtransaction = l.virtualtransaction
+  LEFT JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
  WHERE l.locktype = 'relation' AND l.relation = ANY ($1::oid[])
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
    AND l.pid IS DISTINCT FROM pg_backend_pid()

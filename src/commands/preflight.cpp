@@ -11,6 +11,7 @@
 #include "schemagate/base/text.hpp"
 #include "schemagate/migrate/policy.hpp"
 #include "schemagate/postgres/missing_right.hpp"
+#include "schemagate/recovery/existing.hpp"
 
 namespace schemagate {
 namespace {
@@ -222,7 +223,10 @@ Outlook outlook(pg::Session& session, const Target& target, const Plan& plan,
 
 Outlook outlook(pg::Session& session, const Target& target) {
   if (target.history() == nullptr) return {};
-  return {.pending = target.missing_in_history(session), .applied = {}, .forecast = {}};
+  Outlook all{.pending = Lines{}, .applied = {}, .forecast = {}};
+  for (const auto* one : not_applied_of(target.folder, target.history()->read(session)))
+    all.pending->push_back(one->name);
+  return all;
 }
 
 std::optional<Failure> preflight(pg::Session& session, const Target& target, const Outlook& outlook,
@@ -231,6 +235,9 @@ std::optional<Failure> preflight(pg::Session& session, const Target& target, con
   Block block;
   add_place(block, session, target, lease);
   add_work(block, outlook);
+  if (const auto& first = manifest.hooks.before; !first.empty())
+    block.add("hooks",
+              fmt::format("hooks.before runs first: {}", counted(first.size(), "command")));
   if (outlook.forecast) add_tables(block, session, target, *outlook.forecast);
   std::optional<Failure> failure;
   if (const auto lag_max = manifest.database.expect.max_lag; lag_max > Milliseconds::zero()) {

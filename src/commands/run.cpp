@@ -174,7 +174,7 @@ void Run::check_only() {
                   "set migrations.history: what tells afterwards what the command has done"};
   target_.refuse_untrusted(session_, Bookkeeping::Trust::to_work);
   const auto ahead = look_ahead();
-  const auto& pending = *ahead.pending;
+  const auto pending = is_native() ? *ahead.pending : target_.missing_in_history(session_);
   if (pending.empty()) {
     (void)stands();
     return log::info("mode: check: nothing is pending");

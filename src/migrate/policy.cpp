@@ -174,7 +174,7 @@ std::optional<Failure> refusal(const std::vector<PolicyFinding>& found,
   if (count == 0) return std::nullopt;
   if (count > k_told_max) text += fmt::format("\n  and {} more", count - k_told_max);
   return Failure{ExitCode::refused, "refused by policy, and nothing was changed:" + text,
-                 fmt::format("{}; or, if it is meant, add to {}: policy: {{allow: [{}]}}",
+                 fmt::format("{}; or, if it is meant, add below \"policy:\" of {}: allow: [{}]",
                              has_safer ? "write it the safer way" : "change the migration",
                              manifest, allowances)};
 }

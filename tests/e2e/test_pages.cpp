@@ -141,7 +141,7 @@ TEST_CASE("the manifest's page names each environment variable that the sources 
     if (entry.is_regular_file()) all += read_text(entry.path());
   std::set<std::string> read;
   const std::regex variable{
-      R"re((?:getenv\(|or_variable\(|process_environment\(\)\(|choice\(key, )"([A-Z_]+)"\))re"};
+      R"re((?:getenv\(|or_variable\(|process_environment\(\)\(|choice\(\s*key, )"([A-Z_]+)"[),])re"};
   for (std::sregex_iterator it{all.begin(), all.end(), variable}, end; it != end; ++it)
     read.insert((*it)[1].str());
   read.erase("PATH");  // as anybody does

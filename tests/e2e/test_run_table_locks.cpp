@@ -13,9 +13,7 @@ using namespace std::chrono_literals;
 namespace {
 
 Deployment blocked_deployment(const std::string& limits) {
-  // Who blocks is there before, and would be waited for without asking for a lock.
-  return Deployment{
-      {.database = {}, .lease = {}, .migrations = limits + ", gap_wait: 0", .rest = {}, .url = {}}};
+  return Deployment{{.database = {}, .lease = {}, .migrations = limits, .rest = {}, .url = {}}};
 }
 
 void prepare(const Deployment& shop) {

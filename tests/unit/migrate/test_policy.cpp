@@ -153,10 +153,11 @@ TEST_SUITE("policy") {
     CHECK(failure->what() == contains("CREATE INDEX CONCURRENTLY"));
     CHECK(failure->what() != contains("DO block"));
     const auto hint = failure->hint().text();
-    const auto manifest = parse_manifest("version: 1\nmigrations: {directory: d}\n" +
-                                             hint.substr(hint.find("policy: {")),
-                                         "m.yaml", [](const std::string&) { return std::nullopt; });
-    CHECK(hint == contains("add to schemagate.yaml: "));
+    CHECK(hint == contains("add below \"policy:\" of schemagate.yaml: allow: ["));
+    const auto manifest =
+        parse_manifest("version: 1\nmigrations: {directory: d}\npolicy:\n  destructive: fail\n  " +
+                           hint.substr(hint.find("allow: [")),
+                       "m.yaml", [](const std::string&) { return std::nullopt; });
     CHECK(manifest.policy.allow.size() == 2);
     policy.allow = manifest.policy.allow;
     CHECK_FALSE(refusal(findings(all, policy), "m.yaml").has_value());
