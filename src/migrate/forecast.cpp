@@ -18,14 +18,15 @@ constexpr std::size_t k_shown_max = 120;
 constexpr int k_newest_version = 18;
 constexpr std::int64_t k_counted_max_bytes = std::int64_t{100} << 20;
 
-// MB a second that one backend does, from a fast disk and cache to a small cloud volume.
+// MB a second that one backend does: from a fast disk and warm caches to a small cloud volume.
 struct Speed {
   double high;
   double low;
 };
-constexpr Speed k_scan{1500, 150};
-constexpr Speed k_index{120, 20};
-constexpr Speed k_rewrite{200, 30};
+constexpr Speed k_scan{1200, 150};
+constexpr Speed k_index{200, 20};  // of the table it is built on
+constexpr Speed k_rewrite{200, 20};
+constexpr Speed k_rebuilt_indexes{100, 10};
 
 Milliseconds at_speed(std::int64_t bytes, double mb_a_second) {
   return Milliseconds{
@@ -114,7 +115,7 @@ class Forecaster {
       if (impact.work == Work::index) schemagate::add(all, size.heap_bytes, k_index);
       if (impact.work != Work::rewrite) continue;
       schemagate::add(all, size.heap_bytes, k_rewrite);
-      schemagate::add(all, size.index_bytes, k_index);
+      schemagate::add(all, size.index_bytes, k_rebuilt_indexes);
     }
     return all;
   }
