@@ -37,6 +37,10 @@ class PlanCommand : public Command {
     if (report_) add_plan(document, *report_);
   }
 
+  [[nodiscard]] ExitCode verdict() const override {
+    return report_->refused ? ExitCode::refused : ExitCode::done;
+  }
+
   [[nodiscard]] std::string text() const override { return as_text(*report_); }
 
  private:

@@ -86,6 +86,23 @@ Json document_of(const MigrationForecast& migration) {
   return document;
 }
 
+const char* name_of(Policy policy) {
+  switch (policy) {
+    case Policy::fail: return "fail";
+    case Policy::warn: return "warn";
+    case Policy::allow: return "allow";
+  }
+  return "";
+}
+
+Json document_of(const PolicyFinding& finding) {
+  Json document;
+  document.set("level", name_of(finding.level)).set("migration", finding.migration);
+  document.set("rule", finding.rule).set("location", finding.location);
+  document.set("text", finding.text).set("because", finding.because);
+  return document;
+}
+
 Json document_of(const std::string& name, const TouchedRelation& relation) {
   Json document;
   document.set("name", name).set("heap_bytes", relation.heap_bytes);
@@ -102,6 +119,8 @@ Json document_of(const std::string& name, const TouchedRelation& relation) {
 }  // namespace
 
 void add_plan(Json& document, const PlanReport& report) {
+  if (report.refused)
+    document.set("error", report.refused->what()).set("hint", report.refused->hint().text());
   document.set("app", report.app).set("release", report.release);
   if (!report.database.empty())
     document.set("database", report.database).set("schema", report.schema);
@@ -114,7 +133,10 @@ void add_plan(Json& document, const PlanReport& report) {
   std::vector<Json> relations;
   for (const auto& [name, one] : report.forecast.relations)
     relations.push_back(document_of(name, one));
-  document.set("relations", relations).set("remarks", report.remarks);
+  document.set("relations", relations);
+  std::vector<Json> policies;
+  for (const auto& one : report.policies) policies.push_back(document_of(one));
+  document.set("policies", policies).set("remarks", report.remarks);
 }
 
 }  // namespace schemagate

@@ -70,6 +70,7 @@ class PlanText {
     head();
     if (!forecast_.migrations.empty()) {
       summary();
+      policies();
       relations();
       for (const auto& one : forecast_.migrations) migration(one);
     }
@@ -86,6 +87,7 @@ class PlanText {
   void long_holds();
   void remarks_of(Remark::Kind kind);
   void unknown_statements();
+  void policies();
   void relations();
   void migration(const MigrationForecast& migration);
   void segment(const SegmentForecast& segment, bool is_only);
@@ -231,6 +233,19 @@ void PlanText::unknown_statements() {
       for (const auto& statement : segment.statements)
         count += has(statement, Remark::Kind::unknown) ? 1 : 0;
   if (count > 0) line(fmt::format("- not known: what {} would do", counted(count, "statement")));
+}
+
+// What they only warn of is in the summary, and so is what nobody can tell.
+void PlanText::policies() {
+  bool is_first = true;
+  for (const auto& one : report_.policies) {
+    if (one.level != Policy::fail && one.because.empty()) continue;
+    if (std::exchange(is_first, false)) text_ += "\nby the manifest's policies:\n";
+    line(fmt::format("- {}: {}: {}: {}{}", one.level == Policy::fail ? "refused" : "allowed",
+                     one.location, one.rule, one.text,
+                     one.because.empty() ? "" : "; because: " + one.because));
+  }
+  if (report_.refused) line("hint: " + report_.refused->hint().text());
 }
 
 void PlanText::relations() {

@@ -83,6 +83,11 @@ std::vector<const Migration*> those_behind(const Folder& folder, const std::stri
                 "--after takes the name of the last one that is applied"};
 }
 
+void judge(PlanReport& report, const Manifest& manifest) {
+  report.policies = findings(report.forecast, manifest.policy);
+  report.refused = refusal(report.policies, manifest.file.string());
+}
+
 // One look at what a run would find.
 class Look {
  public:
@@ -107,6 +112,7 @@ class Look {
     }
     const auto plan = planned(history);
     report_.forecast = forecast(session_, target_.search_path(), plan, watch, stop_);
+    judge(report_, target_.manifest);
     if (is_one_transaction(target_.settings, report_.forecast)) tell(k_one_transaction);
     if (target_.settings.tool == Tool::command)
       tell("a migration command executes the scripts: in transactions of its own, or in none");
@@ -223,6 +229,7 @@ PlanReport plan_offline(const Manifest& manifest, const std::string& after,
     for (const auto* one : pending) names.insert(one->name);
     report.forecast =
         forecast_offline(folder, plan_of(folder, manifest.migrations, names), server_major_version);
+    judge(report, manifest);
     if (is_one_transaction(manifest.migrations, report.forecast))
       report.remarks.emplace_back(k_one_transaction);
   } else {

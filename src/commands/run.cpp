@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "drift_watch.hpp"
+#include "gap.hpp"
+#include "preflight.hpp"
 #include "refusals.hpp"
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
@@ -80,9 +82,11 @@ class Run {
     const auto history = settled_history(lease);
     const auto plan = planned(history);
     refuse_what_a_pooler_forbids(target_, plan);
-    if (!plan.pending.empty()) journal_.close_gates(session_, lease);
+    const auto ahead = outlook(session_, target_, plan, history, stop_);
+    if (!plan.pending.empty()) begin(ahead, lease);
     tell_who_else_may_write(session_, target_);
     create_history(lease, history);
+    wait_for_gap(session_, *ahead.forecast, target_.settings.gap_wait, stop_);
     const ApplyContext context{.connection = connection,
                                .bookkeeping = target_.bookkeeping,
                                .history = *target_.writable_history(),
@@ -107,7 +111,7 @@ class Run {
     refuse_unfenced(target_, "an external migration command");
     if (target_.history() != nullptr)  // a mistake in its description shows before, too
       refuse_lost_folder(target_, target_.history()->read(session_));
-    journal_.close_gates(session_, lease);
+    begin(outlook(session_, target_), lease);
     tell_who_else_may_write(session_, target_);
     run_command(target_.manifest, target_.id.release, target_.database, lease, stop_);
     refuse_what_the_command_left_out(session_, target_);
@@ -128,6 +132,8 @@ class Run {
   History settled_history(const Lease& lease);
   Plan planned(const History& history);
   std::function<void(const Judge::Migrations&)> comparison(const History& history);
+  Outlook look_ahead();
+  void begin(const Outlook& ahead, const Lease& lease);
   void create_history(const Lease& lease, const History& history);
   void finish(const Lease& lease);
   void record(const Lease& lease, const Failure& failure);
@@ -157,15 +163,16 @@ void Run::check_only() {
     throw Failure{ExitCode::usage, "mode: check needs a history",
                   "set migrations.history: what tells afterwards what the command has done"};
   target_.refuse_untrusted(session_, Bookkeeping::Trust::to_work);
-  std::vector<std::string> pending;
-  if (is_native())
-    for (const auto& one : planned(target_.history()->read(session_)).pending)
-      pending.push_back(one.migration->name);
-  else pending = target_.missing_in_history(session_);
+  const auto ahead = look_ahead();
+  const auto& pending = *ahead.pending;
   if (pending.empty()) {
     (void)stands();
     return log::info("mode: check: nothing is pending");
   }
+  if (const auto failure = preflight(session_, target_, ahead, nullptr))
+    log::warn(fmt::format("a run would end with {}: {}\nhint: {}",
+                          static_cast<int>(failure->code()), failure->what(),
+                          failure->hint().text()));
   throw Failure{ExitCode::history,
                 fmt::format("mode: check: {} pending:\n  {}", counted(pending.size(), "migration"),
                             join(pending, "\n  ")),
@@ -277,6 +284,18 @@ std::function<void(const Judge::Migrations&)> Run::comparison(const History& his
     for (const auto& name : report_.applied) before.push_back(target_.folder.find(name));
     refuse_other_shapes(session_, target_, before, made, stop_);
   };
+}
+
+Outlook Run::look_ahead() {
+  if (!is_native()) return outlook(session_, target_);
+  const auto history = target_.history()->read(session_);
+  return outlook(session_, target_, planned(history), history, stop_);
+}
+
+// The last look before the first change.
+void Run::begin(const Outlook& ahead, const Lease& lease) {
+  if (const auto failure = preflight(session_, target_, ahead, &lease)) throw *failure;
+  journal_.close_gates(session_, lease);
 }
 
 void Run::create_history(const Lease& lease, const History& history) {

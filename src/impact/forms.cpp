@@ -107,7 +107,6 @@ constexpr PlainForm k_plain_forms[] = {
     {Kind::drop_schema, Form::drop_others},
     {Kind::drop_function, Form::drop_others},
     {Kind::drop_type, Form::drop_others},
-    {Kind::create_index, Form::create_index, Form::create_index_concurrently},
     {Kind::reindex_index, Form::rebuild_index, Form::rebuild_index_concurrently},
     {Kind::reindex_table, Form::rebuild_index, Form::rebuild_index_concurrently},
     {Kind::move_index, Form::rebuild_index},
@@ -156,6 +155,12 @@ Form Former::form_of_act() const {
   const bool is_index = relation_ != nullptr && (relation_->kind == 'i' || relation_->kind == 'I');
   switch (act_.kind) {
     case Kind::create_table: return act_.others.empty() ? Form::harmless : Form::inherit;
+    case Kind::create_index:
+      if (act_.concurrently) return Form::create_index_concurrently;
+      return act_.if_exists && relation_ != nullptr &&
+                     relations_.find({relation_->name.schema, act_.name}) != nullptr
+                 ? Form::keep_index
+                 : Form::create_index;
     case Kind::add_column: return form_of_column();
     case Kind::alter_type: return form_of_type();
     case Kind::set_not_null:

@@ -43,6 +43,7 @@ enum class Form {
   drop_others,
   create_index,
   create_index_concurrently,
+  keep_index,
   drop_index,
   drop_index_concurrently,
   rebuild_index,

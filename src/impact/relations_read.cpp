@@ -41,15 +41,19 @@ SELECT c.oid, nspname, c.relname, relkind, format('%I.%I', nspname, c.relname), 
        LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid LEFT JOIN pg_index i ON i.indexrelid = c.oid
  WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'i', 'I', 'f'))sql";
 
-// $1 relations
+// $1 relations. What is known of their values is looked up once: pg_stats is dear to ask for each.
 constexpr const char* k_columns = R"sql(
-SELECT attrelid, attname, CASE WHEN e.oid IS NULL THEN t.typname ELSE e.typname END,
+WITH touched AS MATERIALIZED (SELECT c.oid, nspname, relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+                               WHERE c.oid = ANY ($1::oid[])),
+     known AS MATERIALIZED (SELECT touched.oid, s.attname, min(null_frac) AS null_frac
+                              FROM touched JOIN pg_stats s ON s.schemaname = nspname AND s.tablename = relname
+                             GROUP BY 1, 2)
+SELECT attrelid, a.attname, CASE WHEN e.oid IS NULL THEN t.typname ELSE e.typname END,
        format_type(atttypid, atttypmod), attnotnull, e.oid IS NOT NULL,
-       EXISTS (SELECT 1 FROM pg_index WHERE indrelid = attrelid AND attnum = ANY (indkey::int2[])),
-       (SELECT null_frac FROM pg_stats s JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace
-         WHERE s.schemaname = nspname AND s.tablename = relname AND s.attname = a.attname LIMIT 1)
+       EXISTS (SELECT 1 FROM pg_index WHERE indrelid = attrelid AND attnum = ANY (indkey::int2[])), null_frac
   FROM pg_attribute a JOIN pg_type t ON t.oid = atttypid
        LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+       LEFT JOIN known ON known.oid = attrelid AND known.attname = a.attname
  WHERE attrelid = ANY ($1::oid[]) AND attnum > 0 AND NOT attisdropped ORDER BY attrelid, attnum)sql";
 
 // $1 relations
@@ -140,6 +144,8 @@ Names names_in(const std::vector<Act>& acts) {
     for (const auto& other : act.others) names.relations.insert(other.name);
     if (act.constraint && act.constraint->references)
       names.relations.insert(act.constraint->references->name);
+    if (act.constraint) names.relations.insert(act.constraint->using_index);
+    if (act.kind == Kind::create_index) names.relations.insert(act.name);
     if (act.kind == Kind::drop_schema) names.schemas.insert(act.name);
     if (act.kind == Kind::drop_function) names.functions.insert(act.name);
     if (act.kind == Kind::check_domain || act.kind == Kind::drop_type)

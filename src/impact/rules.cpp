@@ -70,6 +70,7 @@ constexpr Rule k_rules[] = {
     {Form::drop_others, no, entry, AX},
     {Form::create_index, S, Work::index},
     {Form::create_index_concurrently, SUE, Work::index},
+    {Form::keep_index, S, entry},
     {Form::drop_index, no, entry, AX},
     {Form::drop_index_concurrently, no, entry, SUE},
     {Form::rebuild_index, no, entry, AX,

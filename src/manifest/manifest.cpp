@@ -20,7 +20,10 @@ namespace {
 using Type = ManifestKey::Type;
 
 void read_mode(Manifest& manifest, ManifestReader& reader, const std::string& key) {
-  manifest.mode = static_cast<Mode>(reader.choice(key, "SCHEMAGATE_MODE"));
+  // An app's own AUTO_MIGRATE=true is taken as it is.
+  manifest.mode = static_cast<Mode>(reader.choice(
+      key, "SCHEMAGATE_MODE",
+      {{"true", "apply"}, {"on", "apply"}, {"1", "apply"}, {"false", "off"}, {"0", "off"}}));
 }
 
 void read_connect_timeout(Manifest& manifest, ManifestReader& reader, const std::string& key) {
@@ -57,6 +60,9 @@ template <auto... Field>
 constexpr auto& boolean = row<Type::boolean, &ManifestReader::boolean, Field...>;
 template <auto... Field>
 constexpr auto& duration = row<Type::duration, &ManifestReader::duration, Field...>;
+template <auto... Field> constexpr auto& size = row<Type::size, &ManifestReader::size, Field...>;
+template <auto... Field>
+constexpr auto& allowances = row<Type::allowances, &ManifestReader::allowances, Field...>;
 template <auto... Field> constexpr auto& list = row<Type::list, &ManifestReader::list, Field...>;
 template <auto... Field> constexpr auto& map = row<Type::map, &ManifestReader::map, Field...>;
 template <auto... Field>
@@ -92,6 +98,8 @@ constexpr auto k_keys = std::to_array<ManifestKey>({
                                                                            ""),
     integer<&Manifest::database, &Database::expect, &Database::Expect::min_version>(
         "database.expect.min_version", ""),
+    duration<&Manifest::database, &Database::expect, &Database::Expect::max_lag>(
+        "database.expect.max_lag", ""),
     text<&Manifest::lease, &Manifest::Lease::name>("lease.name", ""),
     duration<&Manifest::lease, &Manifest::Lease::ttl>("lease.ttl", "30s"),
     duration<&Manifest::lease, &Manifest::Lease::wait>("lease.wait", "10m"),
@@ -107,6 +115,7 @@ constexpr auto k_keys = std::to_array<ManifestKey>({
     duration<&Manifest::migrations, &Migrations::lock_retry>("migrations.lock_retry", "2m"),
     duration<&Manifest::migrations, &Migrations::statement_timeout>("migrations.statement_timeout",
                                                                     "0"),
+    duration<&Manifest::migrations, &Migrations::gap_wait>("migrations.gap_wait", "30s"),
     choice<&Manifest::migrations, &Migrations::out_of_order>("migrations.out_of_order", "warn",
                                                              "fail|warn|allow"),
     choice<&Manifest::migrations, &Migrations::edited>("migrations.edited", "fail",
@@ -126,6 +135,13 @@ constexpr auto k_keys = std::to_array<ManifestKey>({
     duration<&Manifest::gate, &Manifest::Gate::poll>("gate.poll", "1s"),
     text<&Manifest::marker_file>("marker.file", ""),
     choice<&Manifest::drift, &Manifest::Drift::policy>("policy.drift", "warn", "warn|fail|off"),
+    choice<&Manifest::policy, &Policies::destructive>("policy.destructive", "warn",
+                                                      "fail|warn|allow"),
+    choice<&Manifest::policy, &Policies::blocking, &Policies::Blocking::policy>(
+        "policy.blocking.policy", "warn", "fail|warn|allow"),
+    size<&Manifest::policy, &Policies::blocking, &Policies::Blocking::max_table_bytes>(
+        "policy.blocking.max_table", "100MB"),
+    allowances<&Manifest::policy, &Policies::allow>("policy.allow", ""),
     list<&Manifest::drift, &Manifest::Drift::ignore>("drift.ignore", ""),
     secret<&Manifest::scratch, &Manifest::Scratch::url>("scratch.url", ""),
     boolean<&Manifest::scratch, &Manifest::Scratch::off>("scratch.off", "false"),
@@ -160,6 +176,13 @@ void check_consistency(const Manifest& manifest, ManifestReader& reader) {
             "match: migrations needs \"migrations.directory\" to compare with");
     require(has_directory || migrations.history.is_none(), "migrations.history",
             "a history needs \"migrations.directory\" to compare with");
+    for (const auto& [policy, path] :
+         {std::pair{manifest.policy.destructive, "policy.destructive"},
+          std::pair{manifest.policy.blocking.policy, "policy.blocking.policy"}})
+      require(policy != Policy::fail, path,
+              fmt::format("\"{}\" cannot be fail with tool: command: what a command will do cannot "
+                          "be foreseen",
+                          path));
     return;
   }
   require(has_directory, "migrations.directory",

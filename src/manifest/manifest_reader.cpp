@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
-#include <regex>
 #include <set>
 #include <sstream>
 
@@ -155,6 +154,8 @@ void ManifestReader::walk(const YAML::Node& map, const std::string& section) {
     } else if (find_key(path + ".off") != nullptr && entry.second.IsScalar() &&
                entry.second.Scalar() == "off") {
       document_->nodes.emplace(path + ".off", YAML::Node{true});
+    } else if (find_key(path + ".policy") != nullptr && entry.second.IsScalar()) {
+      document_->nodes.emplace(path + ".policy", entry.second);
     } else if (!entry.second.IsMap()) {
       complain(path, entry.first.Mark(), fmt::format("\"{}\" must be a mapping of keys", path));
     } else {
@@ -221,6 +222,14 @@ Milliseconds ManifestReader::duration(const std::string& path) {
   return parse_duration(find_key(path)->fallback).value_or(Milliseconds{});
 }
 
+std::int64_t ManifestReader::size(const std::string& path) {
+  if (const auto parsed = parse_size(text(path))) return *parsed;
+  if (is_good(path))
+    complain(path, fmt::format("\"{}\" must be a size like 500kB, 100MB, 1GB or 2TB, not \"{}\"",
+                               path, as_written(path)));
+  return 0;
+}
+
 int ManifestReader::integer(const std::string& path) {
   const auto given_text = text(path);
   if (given_text.empty() && !(given(path) && is_good(path))) return 0;
@@ -239,7 +248,8 @@ bool ManifestReader::boolean(const std::string& path) {
   return given_text == "true";
 }
 
-std::size_t ManifestReader::choice(const std::string& path, const std::string& variable) {
+std::size_t ManifestReader::choice(const std::string& path, const std::string& variable,
+                                   const std::map<std::string, std::string>& synonyms) {
   auto value = text(path);
   auto written = as_written(path);
   auto name = fmt::format("\"{}\"", path);
@@ -251,6 +261,8 @@ std::size_t ManifestReader::choice(const std::string& path, const std::string& v
     name = variable;
     mark = YAML::Mark::null_mark();  // not in the file; its line is 0, counted from 1
   }
+  if (const auto meant = synonyms.find(lower_case(value)); meant != synonyms.end())
+    value = meant->second;
   return place_of(path, mark, name, value, written);
 }
 
@@ -294,76 +306,6 @@ std::map<std::string, std::string> ManifestReader::map(const std::string& path) 
       complain(path, entry.first.Mark(), fmt::format("duplicate key \"{}.{}\"", path, name));
   }
   return values;
-}
-
-std::vector<Check> ManifestReader::checks(const std::string& path) {
-  const auto* found = find(path);
-  if (found == nullptr) return {};
-  if (!found->IsSequence()) {
-    complain(path, "\"verify\" must be a list of checks");
-    return {};
-  }
-  std::vector<Check> checks;
-  for (const auto& item : *found) {
-    const auto kind = item.IsMap() && item.size() == 1 && item.begin()->first.IsScalar()
-                          ? item.begin()->first.Scalar()
-                          : "";
-    if (kind != "column" && kind != "table" && kind != "sql") {
-      complain(path, item.Mark(),
-               "a check is one of column: TABLE.COLUMN, table: TABLE, sql: QUERY");
-      continue;
-    }
-    const auto what = scalar("verify." + kind, item.begin()->second);
-    if (!what) continue;
-    if (kind == "column" && what->find('.') == std::string::npos)
-      complain(path, item.begin()->second.Mark(), "a column check is written TABLE.COLUMN");
-    checks.push_back({kind == "column"  ? Check::Kind::column
-                      : kind == "table" ? Check::Kind::table
-                                        : Check::Kind::sql,
-                      *what});
-  }
-  return checks;
-}
-
-Manifest::Migrations::History ManifestReader::history(const std::string& path) {
-  using History = Manifest::Migrations::History;
-  const auto* found = find(path);
-  if (found == nullptr || !found->IsMap()) {
-    const auto name = text(path);
-    const auto mark = found == nullptr ? YAML::Mark{} : found->Mark();
-    (void)place_of(path, mark, fmt::format("\"{}\"", path), name, as_written(path));
-    return {.preset = name, .table = {}, .key = {}, .files = {}};
-  }
-  History history{.preset = {}, .table = {}, .key = {}, .files = {}};
-  const std::map<std::string, std::string*> parts = {{"preset", &history.preset},
-                                                     {"table", &history.table},
-                                                     {"key", &history.key},
-                                                     {"files", &history.files}};
-  for (const auto& entry : *found) {
-    const auto name = entry.first.IsScalar() ? entry.first.Scalar() : "";
-    const auto part = parts.find(name);
-    if (part == parts.end())
-      complain(path, entry.first.Mark(),
-               fmt::format("\"{}\" is a preset, or has table, key and files", path));
-    else if (!part->second->empty())
-      complain(path, entry.first.Mark(), fmt::format("duplicate key \"{}.{}\"", path, name));
-    else *part->second = scalar(path + "." + name, entry.second).value_or("");
-  }
-  if (!history.preset.empty())
-    (void)place_of(path, found->Mark(), fmt::format("\"{}.preset\"", path), history.preset,
-                   history.preset);
-  else if (history.table.empty() || history.key.empty() || history.files.empty())
-    complain(path, fmt::format("\"{}\" needs table, key and files, or a preset", path));
-  check_expression(path, history.files);
-  return history;
-}
-
-void ManifestReader::check_expression(const std::string& path, const std::string& expression) {
-  try {
-    (void)std::regex{expression};
-  } catch (const std::regex_error& e) {
-    complain(path, fmt::format("\"{}.files\" is no regular expression: {}", path, e.what()));
-  }
 }
 
 }  // namespace schemagate

@@ -38,10 +38,12 @@ void add(Estimate& estimate, std::int64_t bytes, Speed speed) {
   estimate.high += at_speed(bytes, speed.low);
 }
 
+using Acts = std::map<const Statement*, std::vector<Act>>;
+
 class Forecaster {
  public:
-  Forecaster(Relations relations, int version, pg::Session* session)
-      : relations_{std::move(relations)}, session_{session} {
+  Forecaster(const Acts& acts, Relations relations, int version, pg::Session* session)
+      : acts_{acts}, relations_{std::move(relations)}, session_{session} {
     forecast_.server_major_version = version;
   }
 
@@ -68,7 +70,7 @@ class Forecaster {
     StatementForecast told{.line = statement.line,
                            .column = statement.column,
                            .text = without_password(statement.text, k_shown_max)};
-    const auto acts = acts_of(statement);
+    const auto& acts = acts_.at(&statement);
     const auto version =
         forecast_.server_major_version == 0 ? k_newest_version : forecast_.server_major_version;
     const RemarkContext context{.statement = statement,
@@ -86,7 +88,7 @@ class Forecaster {
       for (auto& remark : remarks_on(act, context)) told.remarks.push_back(std::move(remark));
       relations_.apply(act);
     }
-    told.impacts = together(std::move(told.impacts));
+    told.impacts = schemagate::together(std::move(told.impacts));
     told.estimate = estimate(told.impacts);
     return told;
   }
@@ -171,17 +173,23 @@ class Forecaster {
     }
   }
 
+  const Acts& acts_;
   Relations relations_;
   pg::Session* session_;
   Forecast forecast_;
 };
 
-std::vector<Act> acts_of(const Plan& plan) {
-  std::vector<Act> all;
+Acts acts_of(const Plan& plan) {
+  Acts all;
   for (const auto& planned : plan.pending)
     for (const auto& segment : planned.segments)
-      for (const auto& statement : segment.statements)
-        for (auto& act : acts_of(statement)) all.push_back(std::move(act));
+      for (const auto& statement : segment.statements) all[&statement] = acts_of(statement);
+  return all;
+}
+
+std::vector<Act> together(const Acts& acts) {
+  std::vector<Act> all;
+  for (const auto& [statement, some] : acts) all.insert(all.end(), some.begin(), some.end());
   return all;
 }
 
@@ -223,8 +231,10 @@ void watch_traffic(pg::Session& session, Forecast& forecast, Milliseconds watch,
 
 Forecast forecast(pg::Session& session, const std::vector<std::string>& search_path,
                   const Plan& plan, Milliseconds watch, const Stop& stop) {
-  auto relations = Relations::read(session, search_path, acts_of(plan));
-  auto all = Forecaster{std::move(relations), session.server_major_version(), &session}.of(plan);
+  const auto acts = acts_of(plan);
+  auto relations = Relations::read(session, search_path, together(acts));
+  auto all =
+      Forecaster{acts, std::move(relations), session.server_major_version(), &session}.of(plan);
   watch_traffic(session, all, watch, stop);
   return all;
 }
@@ -240,7 +250,8 @@ Forecast forecast_offline(const Folder& folder, const Plan& plan, int server_maj
       for (const auto& act : acts_of(statement)) relations.apply(act);
   }
   relations.age();
-  return Forecaster{std::move(relations), server_major_version, nullptr}.of(plan);
+  const auto acts = acts_of(plan);
+  return Forecaster{acts, std::move(relations), server_major_version, nullptr}.of(plan);
 }
 
 }  // namespace schemagate

@@ -484,7 +484,7 @@ TEST_CASE("SCHEMAGATE_MODE wins over the manifest") {
   project.environment["SCHEMAGATE_MODE"] = "check";
   CHECK(project.run() == exits(20, k_first));
   CHECK(project.is_untouched());
-  project.environment["SCHEMAGATE_MODE"] = "true";
+  project.environment["SCHEMAGATE_MODE"] = "maybe";
   CHECK(project.run() == exits(2, "error SCHEMAGATE_MODE must be one of apply, check, off"));
   project.environment["SCHEMAGATE_MODE"] = "";
   CHECK(project.run() == exits(0));

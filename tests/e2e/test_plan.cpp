@@ -99,6 +99,32 @@ TEST_CASE("plan tells locks, sizes, what is lost, what breaks and what is safer"
   CHECK(watched.at("relations").at(0).contains("reads_per_s"));
 }
 
+TEST_CASE("plan tells all of it, and then what the policies refuse, as a run is refused") {
+  PlannedShop shop;
+  REQUIRE(shop.run() == exits(0));
+  shop.database().execute("INSERT INTO orders VALUES (1, 2, 'x')");
+  shop.migration("2_drop", "DROP TABLE orders;");
+  shop.settings.rest = "policy: {destructive: fail}\n";
+  for (const auto& where : {std::vector<std::string>{}, {"--offline", "--after", "1_orders"}}) {
+    const auto seen = shop.plan(where);
+    CHECK(seen == exits(24));
+    CHECK(seen.out == contains("- lost: drops table "));
+    CHECK(seen.out == contains("- refused: migrations/2_drop/migration.sql:1:1: drop_table: "));
+    CHECK(seen.out == contains("hint: "));
+  }
+  const auto document = shop.document();
+  CHECK(document.at("exit_code") == 24);
+  CHECK(document.at("policies").at(0).at("level") == "fail");
+  const auto run = Json::parse(shop.run({"--json"}).out);
+  for (const char* key : {"exit_code", "error", "hint"}) CHECK(document.at(key) == run.at(key));
+  shop.settings.rest =
+      "policy: {destructive: fail, allow: [{migration: 2_drop, rule: drop_table, because: moved}]}\n";
+  const auto seen = shop.plan();
+  CHECK(seen == exits(0));
+  CHECK(seen.out == contains("- allowed: migrations/2_drop/migration.sql:1:1: drop_table: "));
+  CHECK(seen.out == contains("because: moved"));
+}
+
 TEST_CASE("plan says that nothing is pending, and that is no failure") {
   const PlannedShop shop;
   REQUIRE(shop.run() == exits(0));

@@ -13,7 +13,9 @@ using namespace std::chrono_literals;
 namespace {
 
 Deployment blocked_deployment(const std::string& limits) {
-  return Deployment{{.database = {}, .lease = {}, .migrations = limits, .rest = {}, .url = {}}};
+  // Who blocks is there before, and would be waited for without asking for a lock.
+  return Deployment{
+      {.database = {}, .lease = {}, .migrations = limits + ", gap_wait: 0", .rest = {}, .url = {}}};
 }
 
 void prepare(const Deployment& shop) {

@@ -243,6 +243,8 @@ constexpr Case k_tables_changed[] = {
     {"CREATE UNIQUE INDEX k ON t (a)"},
     {"CREATE UNIQUE INDEX IF NOT EXISTS k ON t (a)"},
     {"CREATE INDEX k ON t (c) WHERE a > 5"},
+    {"CREATE INDEX IF NOT EXISTS t_a ON t (c)"},
+    {"CREATE INDEX IF NOT EXISTS k ON t (c)"},
     {"DROP INDEX t_a"},
     {"DROP INDEX IF EXISTS nosuch"},
     {"REINDEX INDEX t_a"},

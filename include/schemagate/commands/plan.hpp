@@ -2,15 +2,15 @@
 // `schemagate plan`: what a run would do here, told before it does anything. Reads only, in one
 // READ ONLY transaction: creates nothing, takes no lock that somebody waits for, waits for nobody.
 // Works for a role that may only read, on a standby, and on a database that has none of our tables.
-// Where a run would be refused, so is this, in the same words.
+// Where a run would be refused, so is this, in the same words; by policies only after all is told.
 
-#include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "schemagate/base/wait.hpp"
 #include "schemagate/manifest/manifest.hpp"
-#include "schemagate/migrate/forecast.hpp"
+#include "schemagate/migrate/policy.hpp"
 
 namespace schemagate {
 
@@ -21,6 +21,8 @@ struct PlanReport {
   std::size_t folder_count = 0;      // of its migrations
   Forecast forecast;                 // of the pending ones; of those since a release
   std::vector<std::string> remarks;  // what cannot be told, and what a run would warn of
+  std::vector<PolicyFinding> policies;
+  std::optional<Failure> refused;  // by these
   // Of plan_since(): the release, and when its first complete run ended; else empty.
   std::string since, since_at;
 };

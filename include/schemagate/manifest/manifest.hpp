@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "schemagate/base/wait.hpp"
+#include "schemagate/manifest/policies.hpp"
 
 namespace schemagate {
 
@@ -22,7 +23,6 @@ namespace schemagate {
 enum class Mode { apply, check, off };
 enum class Tool { prisma, command };
 enum class Atomic { migration, release };
-enum class Policy { fail, warn, allow };
 enum class Repair { automatic, off };
 enum class GateMatch { release, migrations };
 enum class DriftPolicy { warn, fail, off };
@@ -56,6 +56,7 @@ struct Manifest {
       std::string name;
       std::vector<std::string> hosts;  // shell-style patterns, any of them
       int min_version = 0;             // major, 0: any
+      Milliseconds max_lag{};          // of the standby that is furthest behind, 0: any
     } expect;
   } database;
 
@@ -75,6 +76,7 @@ struct Manifest {
     Milliseconds lock_timeout{};
     Milliseconds lock_retry{};
     Milliseconds statement_timeout{};
+    Milliseconds gap_wait{};  // for long transactions on the tables to be locked
     Policy out_of_order = Policy::warn;
     Policy edited = Policy::fail;
     Policy missing = Policy::warn;
@@ -112,6 +114,8 @@ struct Manifest {
     std::vector<std::string> ignore;  // shell-style patterns of objects that others may change
   } drift;
 
+  Policies policy;
+
   Variables variables;  // of migrations.command, migrations.env and verify
 };
 
@@ -127,7 +131,20 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 class ManifestReader;
 
 struct ManifestKey {
-  enum class Type { integer, text, secret, boolean, duration, choice, list, map, checks, history };
+  enum class Type {
+    integer,
+    text,
+    secret,
+    boolean,
+    duration,
+    choice,
+    list,
+    map,
+    checks,
+    history,
+    size,
+    allowances
+  };
   std::string_view path;  // "database.url"
   Type type;
   std::string_view fallback;  // as written in YAML; empty: none

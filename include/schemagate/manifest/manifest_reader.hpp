@@ -1,9 +1,11 @@
 #pragma once
 // Strict reading of YAML by a table of keys: unknown and duplicate keys, wrong types, unset
 // variables and unreadable secret files are collected as mistakes with their place, and thrown
-// together. The only file that knows yaml-cpp. Each getter takes a path of the table ("lease.ttl"),
-// gives the table's default where the key is absent, and a harmless value after a mistake.
+// together. The only class that knows yaml-cpp. Each getter takes a path of the table
+// ("lease.ttl"), gives the table's default where the key is absent, and a harmless value after a
+// mistake.
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -36,11 +38,15 @@ class ManifestReader {
   Milliseconds duration(const std::string& path);
   int integer(const std::string& path);
   bool boolean(const std::string& path);
+  std::int64_t size(const std::string& path);  // bytes
   // Index among the table's choices. `variable`: of the environment; where it is set, it wins.
-  std::size_t choice(const std::string& path, const std::string& variable = {});
+  // `synonyms`: other words for choices, in whatever case.
+  std::size_t choice(const std::string& path, const std::string& variable = {},
+                     const std::map<std::string, std::string>& synonyms = {});
   std::vector<std::string> list(const std::string& path);
   std::map<std::string, std::string> map(const std::string& path);
   std::vector<Check> checks(const std::string& path);
+  std::vector<Allowance> allowances(const std::string& path);
   Manifest::Migrations::History
   history(const std::string& path);  // one of the choices, or described
 
@@ -72,6 +78,7 @@ class ManifestReader {
   [[nodiscard]] const ManifestKey* find_key(const std::string& path) const;
   [[nodiscard]] bool is_section(const std::string& path) const;
   [[nodiscard]] std::vector<std::string> names_below(const std::string& section) const;
+  void check_rule(const std::string& path, const YAML::Mark& mark, const std::string& rule);
   void check_expression(const std::string& path, const std::string& expression);
   // Its place among the choices; else complains.
   std::size_t place_of(const std::string& path, const YAML::Mark& mark, const std::string& name,

@@ -186,6 +186,36 @@ TEST_SUITE("plan report") {
     CHECK(holds(as_text(report), "- nobody waits longer than a moment\n"));
   }
 
+  TEST_CASE("what the policies refuse and allow is told, with what would allow it") {
+    auto report = usual_report();
+    report.policies = {{.migration = "3_total",
+                        .rule = "rewrite",
+                        .location = "migrations/3_total.sql:3:1",
+                        .text = "orders is written anew",
+                        .level = Policy::fail},
+                       {.migration = "3_total",
+                        .rule = "scan",
+                        .location = "migrations/3_total.sql:4:1",
+                        .text = "orders is read",
+                        .level = Policy::allow,
+                        .because = "at night"},
+                       {.migration = "3_total",
+                        .rule = "index",
+                        .location = "migrations/3_total.sql:5:1",
+                        .text = "an index",
+                        .level = Policy::warn}};
+    report.refused = Failure{ExitCode::refused, "refused by policy", "allow it"};
+    CHECK(holds(as_text(report),
+                "\nby the manifest's policies:\n"
+                "- refused: migrations/3_total.sql:3:1: rewrite: orders is written anew\n"
+                "- allowed: migrations/3_total.sql:4:1: scan: orders is read; because: at night\n"
+                "hint: allow it\n\n"));
+    Json document;
+    add_plan(document, report);
+    CHECK(holds(document.line(), R"("error":"refused by policy","hint":"allow it")"));
+    CHECK(holds(document.line(), R"("level":"warn","migration":"3_total","rule":"index")"));
+  }
+
   TEST_CASE("nothing pending is said, and no more") {
     auto report = usual_report();
     report.forecast = {};

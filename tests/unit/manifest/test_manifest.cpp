@@ -550,9 +550,26 @@ TEST_SUITE("manifest") {
 
   TEST_CASE(
       "a wrong SCHEMAGATE_MODE is named as the thing to be corrected, and no line of the file") {
-    const auto found = mistakes(k_smallest + "mode: apply\n", {{"SCHEMAGATE_MODE", "true"}});
+    const auto found = mistakes(k_smallest + "mode: apply\n", {{"SCHEMAGATE_MODE", "maybe"}});
     REQUIRE(found.size() == 1);
-    CHECK(found.front() == "SCHEMAGATE_MODE must be one of apply, check, off, not \"true\"");
+    CHECK(found.front() == "SCHEMAGATE_MODE must be one of apply, check, off, not \"maybe\"");
+  }
+
+  TEST_CASE("true, on and 1 are mode: apply, false and 0 are mode: off, wherever they stand") {
+    for (const std::string word : {"true", "True", "TRUE", "on", "1", "apply"}) {
+      CAPTURE(word);
+      CHECK(parse(k_smallest + "mode: " + word + "\n").mode == Mode::apply);
+      CHECK(parse(k_smallest + "mode: check\n", {{"SCHEMAGATE_MODE", word}}).mode == Mode::apply);
+    }
+    for (const std::string word : {"false", "False", "off", "0"}) {
+      CAPTURE(word);
+      CHECK(parse(k_smallest + "mode: " + word + "\n").mode == Mode::off);
+      CHECK(parse(k_smallest, {{"SCHEMAGATE_MODE", word}}).mode == Mode::off);
+    }
+    CHECK(parse(k_smallest + "mode: ${AUTO_MIGRATE:-true}\n", {{"AUTO_MIGRATE", "false"}}).mode ==
+          Mode::off);
+    CHECK(mistakes(k_smallest + "mode: yes\n") ==
+          Messages{"m.yaml:6:7: \"mode\" must be one of apply, check, off, not \"yes\""});
   }
 
   TEST_CASE("tool: command needs a command, and a release or a directory") {

@@ -27,7 +27,8 @@ json schema() { return json::parse(testing::read_text(k_docs / "manifest.schema.
 // Every key that is no section, with its own part of the schema.
 void collect(const json& object, const std::string& prefix, std::map<std::string, json>& keys) {
   CHECK_MESSAGE(object.value("additionalProperties", true) == false, prefix);
-  CHECK_MESSAGE(object.value("type", "") == "object", prefix);
+  const auto type = object.value("type", json{});  // a scalar in its place is its `policy`
+  CHECK_MESSAGE((type == "object" || type == json::array({"object", "string"})), prefix);
   CHECK_MESSAGE(!object.value("description", "").empty(), prefix);
   for (const auto& [name, property] : object.at("properties").items()) {
     if (property.contains("properties")) collect(property, prefix + name + ".", keys);
@@ -53,6 +54,8 @@ std::string name_of(Type type) {
     case Type::map: return "map";
     case Type::checks: return "checks";
     case Type::history: return "history";
+    case Type::size: return "size";
+    case Type::allowances: return "allowances";
   }
   return "";
 }
@@ -174,6 +177,27 @@ TEST_SUITE("manifest reference") {
     }
     for (const auto* text : {"${WAIT}", "${WAIT:-5s}", "${N}s", "1${UNIT:-s}"})
       CHECK(std::regex_search(text, pattern));
+  }
+
+  TEST_CASE("the JSON Schema accepts the parser's sizes and variables, and no others") {
+    const auto definition = schema().at("$defs").at("size").at("anyOf");
+    CHECK(definition.at(0).at("type") == "integer");
+    const std::regex pattern{definition.at(1).at("pattern").get<std::string>()};
+    for (const std::string text : {"500kB", "100MB", "1GB", "2 TB", "2tb", "8192", "0", "7 bytes",
+                                   "7B", "", "1PB", "MB", "-1MB", "1.5GB", "1GBs", "1 G", "many"}) {
+      CAPTURE(std::string{text});
+      CHECK(std::regex_search(text, pattern) == parse_size(text).has_value());
+    }
+    CHECK(std::regex_search(std::string{"${MAX:-1}GB"}, pattern));
+  }
+
+  TEST_CASE("the JSON Schema knows the parser's allowances and their rules") {
+    const auto items = schema().at("$defs").at("allowances").at("items");
+    CHECK(items.at("additionalProperties") == false);
+    CHECK(items.at("required") == json::array({"migration", "rule", "because"}));
+    CHECK(items.at("properties").size() == 3);
+    CHECK(items.at("properties").at("rule").at("anyOf").at(0).at("enum") == names_of_rules());
+    CHECK(items.at("properties").at("because").at("minLength") == 1);
   }
 
   TEST_CASE("the JSON Schema knows the parser's checks and secrets") {
