@@ -11,13 +11,20 @@ namespace {
 using namespace syntax;
 using Kind = Act::Kind;
 
+void add(std::vector<Act>& acts, Kind kind, Found& found) {
+  for (auto& one : found.written) {
+    std::erase(found.relations, one.relation);
+    acts.push_back({.kind = one.kind, .relation = std::move(one.relation)});
+  }
+  if (!found.relations.empty())
+    acts.push_back({.kind = kind, .others = std::move(found.relations)});
+}
+
 void select(std::vector<Act>& acts, const PgQuery__SelectStmt& node) {
   if (node.into_clause != nullptr)
     acts.push_back({.kind = Kind::create_table, .relation = name_of(node.into_clause->rel)});
-  const auto found = found_in(&node.base);
-  if (!found.relations.empty())
-    acts.push_back({.kind = node.n_locking_clause > 0 ? Kind::lock_rows : Kind::read,
-                    .others = found.relations});
+  auto found = found_in(&node.base);
+  add(acts, node.n_locking_clause > 0 ? Kind::lock_rows : Kind::read, found);
   const auto is_harmless = [](const std::string& function) {
     constexpr std::array<std::string_view, 8> k_known = {
         "setval", "nextval", "currval", "count", "max", "min", "now", "coalesce"};
@@ -27,19 +34,21 @@ void select(std::vector<Act>& acts, const PgQuery__SelectStmt& node) {
     acts.push_back({.kind = Kind::opaque, .name = "a function"});
 }
 
+bool is_bounded(const PgQuery__DeleteStmt& node) {
+  return node.where_clause != nullptr || node.n_using_clause > 0;
+}
+
 void write(std::vector<Act>& acts, Kind kind, const PgQuery__RangeVar& table,
            const ProtobufCMessage& statement) {
   const auto target = name_of(&table);
   acts.push_back({.kind = kind, .relation = target});
   auto found = found_in(&statement);
   std::erase(found.relations, target);
-  if (!found.relations.empty())
-    acts.push_back({.kind = Kind::read, .others = std::move(found.relations)});
+  add(acts, Kind::read, found);
 }
 
 void remove(std::vector<Act>& acts, const PgQuery__DeleteStmt& node) {
-  const bool is_bounded = node.where_clause != nullptr || node.n_using_clause > 0;
-  write(acts, is_bounded ? Kind::update : Kind::delete_all, *node.relation, node.base);
+  write(acts, is_bounded(node) ? Kind::update : Kind::delete_all, *node.relation, node.base);
 }
 
 void copy(std::vector<Act>& acts, const PgQuery__CopyStmt& node) {
@@ -54,17 +63,36 @@ void copy(std::vector<Act>& acts, const PgQuery__CopyStmt& node) {
 
 void add_reads(std::vector<Act>& acts, Kind kind, const ProtobufCMessage& query) {
   auto found = found_in(&query);
-  if (!found.relations.empty())
-    acts.push_back({.kind = kind, .others = std::move(found.relations)});
+  add(acts, kind, found);
 }
+
+namespace {
+
+void add_written(Found& found, const PgQuery__Node& query) {
+  const auto add = [&](Kind kind, const PgQuery__RangeVar& table) {
+    found.written.push_back({kind, name_of(&table)});
+  };
+  switch (query.node_case) {
+    case PG_QUERY__NODE__NODE_INSERT_STMT: return add(Kind::insert, *query.insert_stmt->relation);
+    case PG_QUERY__NODE__NODE_UPDATE_STMT: return add(Kind::update, *query.update_stmt->relation);
+    case PG_QUERY__NODE__NODE_DELETE_STMT:
+      return add(is_bounded(*query.delete_stmt) ? Kind::update : Kind::delete_all,
+                 *query.delete_stmt->relation);
+    default: return;
+  }
+}
+
+}  // namespace
 
 Found found_in(const ProtobufCMessage* message) {
   Found found;
   std::set<std::string> with;
   each_message(*message, [&](const ProtobufCMessage& one) {
-    if (one.descriptor == &pg_query__common_table_expr__descriptor)
-      with.insert(reinterpret_cast<const PgQuery__CommonTableExpr&>(one).ctename);
-    else if (one.descriptor == &pg_query__range_var__descriptor)
+    if (one.descriptor == &pg_query__common_table_expr__descriptor) {
+      const auto& expression = reinterpret_cast<const PgQuery__CommonTableExpr&>(one);
+      with.insert(expression.ctename);
+      add_written(found, *expression.ctequery);
+    } else if (one.descriptor == &pg_query__range_var__descriptor)
       found.relations.push_back(name_of(&reinterpret_cast<const PgQuery__RangeVar&>(one)));
     else if (one.descriptor == &pg_query__func_call__descriptor) {
       const auto& call = reinterpret_cast<const PgQuery__FuncCall&>(one);

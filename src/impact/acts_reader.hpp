@@ -14,8 +14,13 @@ namespace schemagate {
 
 // What is below `message`, itself included, of one type of message.
 struct Found {
+  struct Written {
+    Act::Kind kind;
+    RelationName relation;
+  };
   std::vector<RelationName> relations;  // named in queries; no names of WITH
   std::vector<std::string> functions;   // called, without their schema
+  std::vector<Written> written;         // by a query in WITH
 };
 [[nodiscard]] Found found_in(const ProtobufCMessage* message);
 

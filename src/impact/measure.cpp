@@ -8,7 +8,8 @@ namespace schemagate {
 namespace {
 
 // A row for each lock of a relation, one without a lock for the others. What is locked and gone was
-// dropped. A script may have set limits that this must not meet.
+// dropped. A script may have set limits that this must not meet. The index of a TOAST table is a part
+// of that: it comes into being with a first column of long values, and no row is read for it.
 constexpr const char* k_look = R"sql(
 SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
 WITH mine AS (
@@ -16,7 +17,8 @@ WITH mine AS (
    WHERE locktype = 'relation' AND granted AND pid = pg_backend_pid()
      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ), there AS (
-  SELECT c.oid, format('%I.%I', nspname, c.relname) AS name, c.relkind, c.relfilenode,
+  SELECT c.oid, format('%I.%I', nspname, c.relname) AS name,
+         CASE WHEN toasts.oid IS NULL THEN c.relkind ELSE 't' END AS relkind, c.relfilenode,
          coalesce(toasts.oid, heap.oid, indrelid, c.oid) AS owner,
          CASE WHEN c.relispartition THEN (SELECT inhparent FROM pg_inherits WHERE inhrelid = c.oid) END AS parent
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -110,6 +112,8 @@ std::vector<Impact> Measure::after(const Statement& statement) {
     if (was == before_.end()) continue;
     const auto* table = table_of(was->second);
     if (table == nullptr || relation.lock <= std::max(was->second.lock, table->lock)) continue;
+    // nextval(), which nobody waits for.
+    if (was->second.kind == 'S' && relation.lock == LockMode::row_exclusive) continue;
     // Planning any query on a table opens all of its indexes.
     if (!is_index(was->second.kind) || relation.lock == LockMode::access_exclusive)
       impacts.push_back({table->name, relation.lock});
