@@ -53,6 +53,7 @@ Json document_of(const StatementForecast& statement) {
   std::vector<Json> remarks;
   for (const auto& one : statement.remarks) remarks.push_back(document_of(one));
   document.set("remarks", remarks);
+  document.set("more", static_cast<std::int64_t>(statement.more));
   return document;
 }
 

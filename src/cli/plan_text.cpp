@@ -287,12 +287,14 @@ void PlanText::segment(const SegmentForecast& segment, bool is_only) {
                      segment.transactional ? "in one transaction" : "outside of transactions",
                      segment.reason.empty() ? "" : ": " + segment.reason));
   std::size_t others = 0;
+  std::size_t all = 0;
   for (const auto& one : segment.statements) {
     if (is_worth_a_line(one)) statement(one);
-    else ++others;
+    else others += 1 + one.more;
+    all += 1 + one.more;
   }
   if (is_back()) return;
-  const bool are_all = others == segment.statements.size();
+  const bool are_all = others == all;
   if (others > 0)
     line("     - " + touching_nothing(others, are_all ? "statement" : "more statement"));
   if (segment.statements.size() > 1) holds(segment);
@@ -316,6 +318,8 @@ void PlanText::statement(const StatementForecast& statement) {
     const auto how_long = one == longest ? time(statement.estimate, one->work) : "";
     line(text + (how_long.empty() ? "" : ": " + how_long));
   }
+  if (statement.more > 0)
+    line(fmt::format("        and {} into the same table", counted(statement.more, "more INSERT")));
   for (const auto& one : statement.remarks)
     if (!is_back() || one.kind != Remark::Kind::safer) remark(one);
 }
@@ -336,6 +340,8 @@ void PlanText::holds(const SegmentForecast& segment) {
     const auto how_long = time(hold.estimate, hold.work);
     line(text + (how_long.empty() ? "" : ": " + how_long));
   }
+  if (statement.more > 0)
+    line(fmt::format("        and {} into the same table", counted(statement.more, "more INSERT")));
 }
 
 std::string PlanText::time(const Estimate& estimate, Work work) const {

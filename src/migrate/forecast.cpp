@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <memory>
+#include <set>
 
 #include "remarks.hpp"
 #include "schemagate/base/password.hpp"
@@ -49,7 +51,12 @@ std::string in_one_line(std::string_view text) {
   return line;
 }
 
-using Acts = std::map<const Statement*, std::vector<Act>>;
+// Of each statement, in order. A script of nothing but INSERTs has one for them all.
+using Acts = std::vector<std::shared_ptr<const std::vector<Act>>>;
+
+bool is_nothing_but_insert(const std::vector<Act>& acts) {
+  return acts.size() == 1 && acts.front().kind == Act::Kind::insert;
+}
 
 class Forecaster {
  public:
@@ -72,17 +79,25 @@ class Forecaster {
  private:
   SegmentForecast of(const Segment& segment) {
     SegmentForecast all{.transactional = segment.transactional, .reason = segment.reason};
-    for (const auto& statement : segment.statements)
-      if (statement.text != k_check_deferred_constraints) all.statements.push_back(of(statement));
+    for (const auto& statement : segment.statements) {
+      const auto acts = acts_.at(next_++);
+      if (statement.text == k_check_deferred_constraints) continue;
+      if (acts == inserts_ && !all.statements.empty()) {
+        ++all.statements.back().more;
+        continue;
+      }
+      inserts_ = is_nothing_but_insert(*acts) ? acts : nullptr;
+      all.statements.push_back(of(statement, *acts));
+    }
+    inserts_ = nullptr;
     if (segment.transactional) all.holds = holds(all.statements);
     return all;
   }
 
-  StatementForecast of(const Statement& statement) {
+  StatementForecast of(const Statement& statement, const std::vector<Act>& acts) {
     StatementForecast told{.line = statement.line,
                            .column = statement.column,
                            .text = without_password(in_one_line(statement.text), k_shown_max)};
-    const auto& acts = acts_.at(&statement);
     const auto version =
         forecast_.server_major_version == 0 ? k_newest_version : forecast_.server_major_version;
     const RemarkContext context{.statement = statement,
@@ -186,6 +201,8 @@ class Forecaster {
   }
 
   const Acts& acts_;
+  std::size_t next_ = 0;                             // of acts_
+  std::shared_ptr<const std::vector<Act>> inserts_;  // of the last statement, if it is nothing else
   Relations relations_;
   pg::Session* session_;
   Forecast forecast_;
@@ -193,15 +210,27 @@ class Forecaster {
 
 Acts acts_of(const Plan& plan) {
   Acts all;
+  std::map<RelationName, std::shared_ptr<const std::vector<Act>>> inserts;
   for (const auto& planned : plan.pending)
     for (const auto& segment : planned.segments)
-      for (const auto& statement : segment.statements) all[&statement] = acts_of(statement);
+      for (const auto& statement : segment.statements) {
+        auto acts = acts_of(statement);
+        if (!is_nothing_but_insert(acts)) {
+          all.push_back(std::make_shared<const std::vector<Act>>(std::move(acts)));
+          continue;
+        }
+        auto& known = inserts[acts.front().relation];
+        if (known == nullptr) known = std::make_shared<const std::vector<Act>>(std::move(acts));
+        all.push_back(known);
+      }
   return all;
 }
 
 std::vector<Act> together(const Acts& acts) {
+  std::set<const void*> seen;
   std::vector<Act> all;
-  for (const auto& [statement, some] : acts) all.insert(all.end(), some.begin(), some.end());
+  for (const auto& some : acts)
+    if (seen.insert(some.get()).second) all.insert(all.end(), some->begin(), some->end());
   return all;
 }
 

@@ -29,8 +29,8 @@ std::vector<std::filesystem::path> pages() {
   auto all = files_below("deploy", {".md"});
   for (const char* page :
        {"README.md", "docs/platforms.md", "docs/verification.md", "docs/recovery.md",
-         "docs/guarantees.md", "docs/internals.md", "docs/prisma.md", "docs/backup.md",
-         "docs/rollback.md", "docs/plan.md", "docs/policies.md", "docs/rehearse.md"})
+        "docs/guarantees.md", "docs/internals.md", "docs/prisma.md", "docs/backup.md",
+        "docs/rollback.md", "docs/plan.md", "docs/policies.md", "docs/rehearse.md"})
     all.push_back(k_top / page);
   return all;
 }

@@ -40,6 +40,7 @@ struct StatementForecast {
   std::vector<Impact> impacts = {};  // on relations that are there before this release
   Estimate estimate = {};
   std::vector<Remark> remarks = {};
+  std::size_t more = 0;  // INSERTs into the same relation that follow it
 };
 
 // What a relation suffers between the first statement that locks it against writes, or against
