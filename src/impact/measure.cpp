@@ -8,8 +8,8 @@ namespace schemagate {
 namespace {
 
 // A row for each lock of a relation, one without a lock for the others. What is locked and gone was
-// dropped. A script may have set limits that this must not meet. The index of a TOAST table is a part
-// of that: it comes into being with a first column of long values, and no row is read for it.
+// dropped. A script may have set limits that this must not meet. The index of a TOAST table is a
+// part of that: it comes into being with a first column of long values, and no row is read for it.
 constexpr const char* k_look = R"sql(
 SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
 WITH mine AS (

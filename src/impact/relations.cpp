@@ -149,10 +149,13 @@ void Relations::change_constraints(Relation& relation, const Act& act) {
         other->referenced_by.push_back(
             {.from = relation.name, .columns = made.referenced_columns, .is_valid = made.is_valid});
     }
-    for (auto& column : relation.columns)
-      if (made.kind != NewConstraint::Kind::check &&
-          made.kind != NewConstraint::Kind::foreign_key && names(made.columns, column.name))
-        column.is_indexed = true;
+    for (auto& column : relation.columns) {
+      if (made.kind == NewConstraint::Kind::check ||
+          made.kind == NewConstraint::Kind::foreign_key || !names(made.columns, column.name))
+        continue;
+      column.is_indexed = true;
+      column.not_null = column.not_null || made.kind == NewConstraint::Kind::primary_key;
+    }
     relation.constraints.push_back(std::move(made));
   }
   if (act.kind == Kind::drop_constraint)

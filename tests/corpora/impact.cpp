@@ -82,9 +82,9 @@ using Names = std::map<std::string, std::string>;  // by oid
 
 Names names_in(pg::Session& session) {
   Names names;
-  for (const auto& row : session.query_aside(
-           "SELECT c.oid, format('%I.%I', nspname, relname) FROM pg_class c "
-           "JOIN pg_namespace n ON n.oid = relnamespace"))
+  for (const auto& row :
+       session.query_aside("SELECT c.oid, format('%I.%I', nspname, relname) FROM pg_class c "
+                           "JOIN pg_namespace n ON n.oid = relnamespace"))
     names[row.text(0)] = row.text(1);
   return names;
 }
@@ -178,7 +178,7 @@ class Migrated {
   }
 
   [[nodiscard]] std::set<std::string> not_compared(const std::vector<Act>& acts,
-                                                 const std::vector<Impact>& expected) const {
+                                                   const std::vector<Impact>& expected) const {
     std::set<std::string> others;
     for (const auto& one : expected)
       if (one.work == Work::scan) others.insert(one.relation);
@@ -206,8 +206,7 @@ class Migrated {
     const auto unheard = is_query(acts) ? LockMode::row_share : LockMode::none;
     const auto aside = not_compared(acts, expected);
     const bool lock = only_locks(expected, unheard) == only_locks(measured, unheard);
-    const bool work =
-        is_query(acts) || only_work(expected, aside) == only_work(measured, aside);
+    const bool work = is_query(acts) || only_work(expected, aside) == only_work(measured, aside);
     counts_.lock_agrees += lock ? 1 : 0;
     counts_.work_agrees += work ? 1 : 0;
     if (!lock || !work)

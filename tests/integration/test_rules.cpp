@@ -25,9 +25,8 @@ CREATE TABLE t (id int PRIMARY KEY, a int, b int NOT NULL, c text, d varchar(20)
 CREATE INDEX t_a ON t (a); CREATE INDEX t_c ON t (c); CREATE INDEX t_d ON t (d);
 CREATE UNIQUE INDEX t_b ON t (b); CREATE INDEX t_ts ON t (ts);
 CREATE TABLE child (id int PRIMARY KEY, pid int CONSTRAINT child_fk REFERENCES parent DEFERRABLE);
-CREATE EXTENSION citext;
+CREATE EXTENSION citext; CREATE TABLE counted (id serial, a int);
 CREATE TABLE coded (id int PRIMARY KEY, code text REFERENCES parent (code), note text, ci citext, words varchar(9)[]);
-CREATE TABLE counted (id serial, a int);
 CREATE TABLE checked (id int PRIMARY KEY, a int CONSTRAINT checked_a CHECK (a IS NOT NULL), b int);
 CREATE TABLE waits (id int PRIMARY KEY, a int, pid int);
 ALTER TABLE waits ADD CONSTRAINT waits_ck CHECK (a > 0) NOT VALID;
@@ -57,18 +56,13 @@ CREATE SCHEMA "Other"; CREATE TABLE "Other"."Odd Name" (id int PRIMARY KEY, a in
 INSERT INTO parent SELECT g, 'c' || g FROM generate_series(1, 900) g;
 INSERT INTO t (id, a, b, c, d, n, ts, tz, ip, iv, bt, j, x, dm, pid)
   SELECT g, g, g, 'c' || g, 'd' || g, g, now(), now(), '10.0.0.0/8', '1 s', B'101', '1', 'good', g, g FROM generate_series(1, 900) g;
-INSERT INTO coded SELECT g, 'c' || g, 'n', 'i', '{a}' FROM generate_series(1, 900) g;
-INSERT INTO child SELECT g, g FROM generate_series(1, 900) g;
+INSERT INTO coded SELECT g, 'c' || g, 'n', 'i', '{a}' FROM generate_series(1, 900) g; INSERT INTO child SELECT g, g FROM generate_series(1, 900) g;
 INSERT INTO checked SELECT g, g, g FROM generate_series(1, 900) g;
-INSERT INTO waits SELECT g, g, g FROM generate_series(1, 900) g;
-INSERT INTO nullable SELECT g FROM generate_series(1, 900) g;
+INSERT INTO waits SELECT g, g, g FROM generate_series(1, 900) g; INSERT INTO nullable SELECT g FROM generate_series(1, 900) g;
 INSERT INTO p SELECT g, g * 2, g FROM generate_series(1, 900) g;
-INSERT INTO cand SELECT g, 2000 + g, g FROM generate_series(1, 900) g;
-INSERT INTO candck SELECT g, 3000 + g, g FROM generate_series(1, 900) g;
-INSERT INTO q SELECT g, g FROM generate_series(1, 900) g;
-INSERT INTO candq SELECT g, 2000 + g FROM generate_series(1, 900) g;
-INSERT INTO candqck SELECT g, 3000 + g FROM generate_series(1, 900) g;
-INSERT INTO ul SELECT g, g FROM generate_series(1, 900) g;
+INSERT INTO cand SELECT g, 2000 + g, g FROM generate_series(1, 900) g; INSERT INTO candck SELECT g, 3000 + g, g FROM generate_series(1, 900) g;
+INSERT INTO q SELECT g, g FROM generate_series(1, 900) g; INSERT INTO candq SELECT g, 2000 + g FROM generate_series(1, 900) g;
+INSERT INTO candqck SELECT g, 3000 + g FROM generate_series(1, 900) g; INSERT INTO ul SELECT g, g FROM generate_series(1, 900) g;
 REFRESH MATERIALIZED VIEW mv; ANALYZE;
 )sql";
 
@@ -170,10 +164,8 @@ constexpr Case k_types[] = {
     {"ALTER TABLE t ALTER c TYPE text"},
     {"ALTER TABLE child ALTER pid TYPE bigint"},
     {"ALTER TABLE child ALTER pid TYPE int USING pid::int"},
-    {"ALTER TABLE parent ALTER id TYPE int"},
     {"ALTER TABLE parent ALTER code TYPE varchar"},
     {"ALTER TABLE t ALTER c TYPE citext"},
-    {"ALTER TABLE t ALTER d TYPE citext"},
     {"ALTER TABLE coded ALTER note TYPE citext"},
     {"ALTER TABLE coded ALTER ci TYPE text"},
     {"ALTER TABLE coded ALTER ci TYPE varchar(30)"},
