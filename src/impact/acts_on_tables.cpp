@@ -70,15 +70,15 @@ bool is_serial(const std::string& type) {
 Act added_column(const RelationName& table, const PgQuery__ColumnDef& node) {
   Act act{.kind = Kind::add_column, .relation = table, .name = node.colname};
   NewColumn column{.name = node.colname, .type = type_of(node.type_name), .functions = {}};
-  column.not_null = node.is_not_null != 0;
   column.is_computed_for_each_row = is_serial(column.type.name);
+  column.not_null = node.is_not_null != 0 || column.is_computed_for_each_row;
   read_default(column, node.raw_default);
   for (std::size_t i = 0; i < node.n_constraints; ++i) {
     const auto& constraint = *node.constraints[i]->constraint;
     switch (constraint.contype) {
       case PG_QUERY__CONSTR_TYPE__CONSTR_NOTNULL: column.not_null = true; break;
       case PG_QUERY__CONSTR_TYPE__CONSTR_DEFAULT: read_default(column, constraint.raw_expr); break;
-      case PG_QUERY__CONSTR_TYPE__CONSTR_IDENTITY:
+      case PG_QUERY__CONSTR_TYPE__CONSTR_IDENTITY: column.not_null = true; [[fallthrough]];
       case PG_QUERY__CONSTR_TYPE__CONSTR_GENERATED: column.is_computed_for_each_row = true; break;
       case PG_QUERY__CONSTR_TYPE__CONSTR_CHECK: column.has_check = true; break;
       case PG_QUERY__CONSTR_TYPE__CONSTR_PRIMARY: column.not_null = true; [[fallthrough]];

@@ -23,6 +23,7 @@ class Former {
   [[nodiscard]] Form form_of_type() const;
   [[nodiscard]] Form form_of_validation() const;
   [[nodiscard]] Form form_of_attach() const;
+  [[nodiscard]] Form form_of_index() const;
   [[nodiscard]] bool is_proven_not_null(const std::string& column) const;
 
   const Act& act_;
@@ -58,15 +59,13 @@ Form Former::form_of_constraint() const {
     default: break;
   }
   if (made.using_index.empty()) return Form::add_index_constraint;
-  // Which columns it has is not in the text: a nullable one is looked for.
   const auto* index = relations_.find({act_.relation.schema, made.using_index});
   const bool is_primary = made.kind == Made::primary_key;
   const bool may_be_null =
-      relation_ != nullptr &&
-      std::any_of(relation_->columns.begin(), relation_->columns.end(), [&](const Column& one) {
-        return one.is_indexed && !is_proven_not_null(one.name);
-      });
-  return is_primary && index != nullptr && may_be_null ? Form::prove_not_null : Form::change_entry;
+      index != nullptr &&
+      std::any_of(index->columns.begin(), index->columns.end(),
+                  [&](const Column& one) { return !is_proven_not_null(one.name); });
+  return is_primary && may_be_null ? Form::prove_not_null : Form::change_entry;
 }
 
 Form Former::form_of_type() const {
@@ -147,6 +146,14 @@ Form Former::form_of_attach() const {
   return is_checked ? Form::attach_checked : Form::attach;
 }
 
+Form Former::form_of_index() const {
+  const bool is_there = act_.if_exists && relation_ != nullptr &&
+                        relations_.find({relation_->name.schema, act_.name}) != nullptr;
+  if (act_.concurrently)
+    return is_there ? Form::change_parameters : Form::create_index_concurrently;
+  return is_there ? Form::keep_index : Form::create_index;
+}
+
 Form Former::form_of_act() const {
   const auto plain = std::find_if(std::begin(k_plain_forms), std::end(k_plain_forms),
                                   [&](const PlainForm& one) { return one.kind == act_.kind; });
@@ -155,12 +162,6 @@ Form Former::form_of_act() const {
   const bool is_index = relation_ != nullptr && (relation_->kind == 'i' || relation_->kind == 'I');
   switch (act_.kind) {
     case Kind::create_table: return act_.others.empty() ? Form::harmless : Form::inherit;
-    case Kind::create_index:
-      if (act_.concurrently) return Form::create_index_concurrently;
-      return act_.if_exists && relation_ != nullptr &&
-                     relations_.find({relation_->name.schema, act_.name}) != nullptr
-                 ? Form::keep_index
-                 : Form::create_index;
     case Kind::add_column: return form_of_column();
     case Kind::alter_type: return form_of_type();
     case Kind::set_not_null:
@@ -168,6 +169,7 @@ Form Former::form_of_act() const {
     case Kind::add_constraint: return act_.constraint ? form_of_constraint() : Form::change_entry;
     case Kind::validate_constraint: return form_of_validation();
     case Kind::attach: return form_of_attach();
+    case Kind::create_index: return form_of_index();
     case Kind::rename: return is_index ? Form::change_index : Form::change_entry;
     case Kind::replace_view: return relation_ == nullptr ? Form::look : Form::replace_view;
     case Kind::alter_table: {

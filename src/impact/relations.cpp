@@ -107,10 +107,12 @@ std::vector<RelationName> Relations::triggered_by(const std::string& function) c
 }
 
 void Relations::make(const Act& act) {
-  const RelationName name =
-      act.relation.schema.empty()
-          ? RelationName{path_.empty() ? "public" : path_.front(), act.relation.name}
-          : act.relation;
+  const bool is_index = act.kind == Kind::create_index;
+  const auto schema = is_index                       ? resolved(act.relation).schema
+                      : !act.relation.schema.empty() ? act.relation.schema
+                      : path_.empty()                ? "public"
+                                                     : path_.front();
+  const RelationName name{schema, is_index ? act.name : act.relation.name};
   if (act.if_exists && relations_.contains(name)) return;
   Relation made{.name = name,
                 .quoted = written_name(name.schema) + "." + written_name(name.name),
@@ -121,7 +123,7 @@ void Relations::make(const Act& act) {
     made.partition_of = parent;
     if (auto* found = find_to_change(parent)) found->partitions.push_back(name);
   }
-  if (act.kind == Kind::create_index) {
+  if (is_index) {
     made.kind = 'i';
     made.table = resolved(act.relation);
   }
@@ -147,10 +149,13 @@ void Relations::change_constraints(Relation& relation, const Act& act) {
         other->referenced_by.push_back(
             {.from = relation.name, .columns = made.referenced_columns, .is_valid = made.is_valid});
     }
-    for (auto& column : relation.columns)
-      if (made.kind != NewConstraint::Kind::check &&
-          made.kind != NewConstraint::Kind::foreign_key && names(made.columns, column.name))
-        column.is_indexed = true;
+    for (auto& column : relation.columns) {
+      if (made.kind == NewConstraint::Kind::check ||
+          made.kind == NewConstraint::Kind::foreign_key || !names(made.columns, column.name))
+        continue;
+      column.is_indexed = true;
+      column.not_null = column.not_null || made.kind == NewConstraint::Kind::primary_key;
+    }
     relation.constraints.push_back(std::move(made));
   }
   if (act.kind == Kind::drop_constraint)
@@ -169,6 +174,9 @@ void Relations::apply(const Act& act) {
       if (!act.relation.name.empty() &&
           (act.kind != Kind::replace_view || find(act.relation) == nullptr))
         make(act);
+      return;
+    case Kind::create_index:
+      if (!act.name.empty()) make(act);
       return;
     case Kind::drop_table:
     case Kind::drop_view:

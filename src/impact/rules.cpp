@@ -234,6 +234,8 @@ Others Reader::hidden(Form form) const {
       if (at != relation_->owned_sequences.end()) all.push_back({at->second});
       break;
     }
+    case Form::keep_type:
+    case Form::reindex_type:
     case Form::rewrite_type: add_references_of_column(all); break;
     case Form::validate_foreign_key:
     case Form::drop_foreign_key:

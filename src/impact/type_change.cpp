@@ -24,6 +24,15 @@ bool is_one_of(const std::string& name, std::initializer_list<std::string_view> 
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+bool is_text(const TypeName& type) {
+  return !type.is_array && is_one_of(type.name, {"varchar", "text", "citext"});
+}
+
+// The same bytes, in another order.
+bool sorts_anew(const TypeName& from, const TypeName& to) {
+  return (from.name == "citext") != (to.name == "citext");
+}
+
 // Casts without a function, or whose support function says that nothing changes
 // (varchar_support, numeric_support, ...; binary-coercible ones are in pg_cast).
 bool keeps_values(const TypeName& from, const TypeName& to) {
@@ -38,8 +47,7 @@ bool keeps_values(const TypeName& from, const TypeName& to) {
                                  "time", "timetz"}) &&
            takes_as_much(from, to);
   }
-  if (is_one_of(from.name, {"varchar", "text"}) && is_one_of(to.name, {"varchar", "text"}))
-    return takes_as_much(from, to);
+  if (is_text(from) && is_text(to)) return takes_as_much(from, to);
   return from.name == "cidr" && to.name == "inet";
 }
 
@@ -88,7 +96,8 @@ TypeChange type_change(const Column& column, const Act& act, const Relations& re
   };
   if (act.converts) return change(Change::rewritten);
   if (keeps_values(from, to))
-    return change(act.collates && column.is_indexed ? Change::reindexed : Change::kept);
+    return change((act.collates || sorts_anew(from, to)) && column.is_indexed ? Change::reindexed
+                                                                              : Change::kept);
   if (swaps_time_zone(from, to) && relations.time_zone_is_utc())
     return change(column.is_indexed ? Change::reindexed : Change::kept);
   return change(Change::rewritten);

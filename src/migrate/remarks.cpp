@@ -46,6 +46,10 @@ class Remarker {
   [[nodiscard]] std::string column() const {
     return relation_->quoted + "." + written_name(act_.name);
   }
+  [[nodiscard]] bool is_index_there() const {
+    return act_.if_exists &&
+           context_.relations.find({relation_->name.schema, act_.name}) != nullptr;
+  }
   // Of a table and its partitions; offline nobody knows.
   [[nodiscard]] bool is_small() const {
     auto bytes = relation_->heap_bytes;
@@ -267,7 +271,7 @@ void Remarker::tell_what_is_safer() {
   };
   switch (act_.kind) {
     case Kind::create_index:
-      if (act_.concurrently || relation_->kind == 'p') return;
+      if (act_.concurrently || relation_->kind == 'p' || is_index_there()) return;
       return safer("create_index", "nobody writes while the index is built; so nobody waits",
                    with_word("index", "CONCURRENTLY"));
     case Kind::reindex_index:

@@ -261,6 +261,21 @@ TEST_CASE("a table that an earlier pending migration renamed, or changed, is fol
   CHECK(impact(5).work == Work::rewrite);
 }
 
+TEST_CASE("a column that the script has made one that is never empty is not looked through again") {
+  Shop shop;
+  const auto forecast = shop.forecast_of(
+      {"ALTER TABLE orders ADD COLUMN a serial; ALTER TABLE orders ALTER a SET NOT NULL; "
+       "ALTER TABLE empty DROP CONSTRAINT empty_pkey, ADD PRIMARY KEY (note); "
+       "ALTER TABLE empty ALTER note SET NOT NULL; "
+       "ALTER TABLE orders ADD COLUMN b int GENERATED ALWAYS AS IDENTITY; "
+       "ALTER TABLE orders ALTER b SET NOT NULL"});
+  const auto& statements = forecast.migrations.at(0).segments.at(0).statements;
+  for (const auto at : {1U, 3U, 5U}) {
+    REQUIRE(statements.at(at).impacts.size() == 1);
+    CHECK(statements.at(at).impacts.front().work == Work::catalogue);
+  }
+}
+
 TEST_CASE("what a text does not tell is said to be unknown") {
   Shop shop;
   for (const auto* sql :

@@ -25,6 +25,8 @@ CREATE TABLE t (id int PRIMARY KEY, a int, b int NOT NULL, c text, d varchar(20)
 CREATE INDEX t_a ON t (a); CREATE INDEX t_c ON t (c); CREATE INDEX t_d ON t (d);
 CREATE UNIQUE INDEX t_b ON t (b); CREATE INDEX t_ts ON t (ts);
 CREATE TABLE child (id int PRIMARY KEY, pid int CONSTRAINT child_fk REFERENCES parent DEFERRABLE);
+CREATE EXTENSION citext; CREATE TABLE counted (id serial, a int);
+CREATE TABLE coded (id int PRIMARY KEY, code text REFERENCES parent (code), note text, ci citext, words varchar(9)[]);
 CREATE TABLE checked (id int PRIMARY KEY, a int CONSTRAINT checked_a CHECK (a IS NOT NULL), b int);
 CREATE TABLE waits (id int PRIMARY KEY, a int, pid int);
 ALTER TABLE waits ADD CONSTRAINT waits_ck CHECK (a > 0) NOT VALID;
@@ -54,17 +56,13 @@ CREATE SCHEMA "Other"; CREATE TABLE "Other"."Odd Name" (id int PRIMARY KEY, a in
 INSERT INTO parent SELECT g, 'c' || g FROM generate_series(1, 900) g;
 INSERT INTO t (id, a, b, c, d, n, ts, tz, ip, iv, bt, j, x, dm, pid)
   SELECT g, g, g, 'c' || g, 'd' || g, g, now(), now(), '10.0.0.0/8', '1 s', B'101', '1', 'good', g, g FROM generate_series(1, 900) g;
-INSERT INTO child SELECT g, g FROM generate_series(1, 900) g;
+INSERT INTO coded SELECT g, 'c' || g, 'n', 'i', '{a}' FROM generate_series(1, 900) g; INSERT INTO child SELECT g, g FROM generate_series(1, 900) g;
 INSERT INTO checked SELECT g, g, g FROM generate_series(1, 900) g;
-INSERT INTO waits SELECT g, g, g FROM generate_series(1, 900) g;
-INSERT INTO nullable SELECT g FROM generate_series(1, 900) g;
+INSERT INTO waits SELECT g, g, g FROM generate_series(1, 900) g; INSERT INTO nullable SELECT g FROM generate_series(1, 900) g;
 INSERT INTO p SELECT g, g * 2, g FROM generate_series(1, 900) g;
-INSERT INTO cand SELECT g, 2000 + g, g FROM generate_series(1, 900) g;
-INSERT INTO candck SELECT g, 3000 + g, g FROM generate_series(1, 900) g;
-INSERT INTO q SELECT g, g FROM generate_series(1, 900) g;
-INSERT INTO candq SELECT g, 2000 + g FROM generate_series(1, 900) g;
-INSERT INTO candqck SELECT g, 3000 + g FROM generate_series(1, 900) g;
-INSERT INTO ul SELECT g, g FROM generate_series(1, 900) g;
+INSERT INTO cand SELECT g, 2000 + g, g FROM generate_series(1, 900) g; INSERT INTO candck SELECT g, 3000 + g, g FROM generate_series(1, 900) g;
+INSERT INTO q SELECT g, g FROM generate_series(1, 900) g; INSERT INTO candq SELECT g, 2000 + g FROM generate_series(1, 900) g;
+INSERT INTO candqck SELECT g, 3000 + g FROM generate_series(1, 900) g; INSERT INTO ul SELECT g, g FROM generate_series(1, 900) g;
 REFRESH MATERIALIZED VIEW mv; ANALYZE;
 )sql";
 
@@ -76,6 +74,7 @@ struct Case {
 
 constexpr Case k_columns[] = {
     {"ALTER TABLE t ADD COLUMN z int"},
+    {"ALTER TABLE child ADD COLUMN z text"},
     {"ALTER TABLE public.t ADD COLUMN z int"},
     {"ALTER TABLE ONLY t ADD COLUMN z int DEFAULT 7"},
     {"ALTER TABLE t ADD COLUMN z int NOT NULL DEFAULT 7"},
@@ -164,6 +163,13 @@ constexpr Case k_types[] = {
     {"ALTER TABLE t ALTER d TYPE text USING \"d\"::text"},
     {"ALTER TABLE t ALTER c TYPE text"},
     {"ALTER TABLE child ALTER pid TYPE bigint"},
+    {"ALTER TABLE child ALTER pid TYPE int USING pid::int"},
+    {"ALTER TABLE parent ALTER code TYPE varchar"},
+    {"ALTER TABLE t ALTER c TYPE citext"},
+    {"ALTER TABLE coded ALTER note TYPE citext"},
+    {"ALTER TABLE coded ALTER ci TYPE text"},
+    {"ALTER TABLE coded ALTER ci TYPE varchar(30)"},
+    {"ALTER TABLE coded ALTER words TYPE text[]"},
     {"ALTER TABLE parent ALTER id TYPE bigint"},
     {"ALTER TABLE p ALTER v TYPE bigint"},
     {"ALTER TABLE t ALTER a SET DEFAULT 1"},
@@ -198,6 +204,7 @@ constexpr Case k_constraints[] = {
     {"ALTER TABLE cand ADD PRIMARY KEY (id)"},
     {"ALTER TABLE waits DROP CONSTRAINT waits_pkey, ADD PRIMARY KEY (a)"},
     {"ALTER TABLE nullable ADD CONSTRAINT k PRIMARY KEY USING INDEX nullable_a"},
+    {"ALTER TABLE t DROP CONSTRAINT t_pkey, ADD CONSTRAINT k PRIMARY KEY USING INDEX t_b"},
     {"ALTER TABLE t ADD CONSTRAINT k EXCLUDE (a WITH =)"},
     {"ALTER TABLE child ALTER CONSTRAINT child_fk DEFERRABLE INITIALLY DEFERRED"},
     {"ALTER TABLE child DROP CONSTRAINT child_fk"},
@@ -312,8 +319,11 @@ constexpr Case k_others[] = {
     {"LOCK TABLE t IN SHARE MODE"},
     {"LOCK TABLE t"},
     {"UPDATE t SET a = a WHERE id < 10"},
+    {"INSERT INTO counted (a) VALUES (1)"},
     {"DELETE FROM t"},
     {"DELETE FROM t WHERE id = 1"},
+    {"WITH w AS (UPDATE t SET a = 1 WHERE id = 1 RETURNING id) SELECT id FROM w"},
+    {"WITH w AS (DELETE FROM child RETURNING pid) INSERT INTO counted (a) SELECT pid FROM w"},
     {"INSERT INTO child VALUES (999999, 1)"},
     {"INSERT INTO t (id, b) SELECT id + 100000, id + 100000 FROM checked"},
     {"SELECT * FROM t WHERE id = 1 FOR UPDATE"},
@@ -330,7 +340,7 @@ std::string told(const std::vector<Impact>& impacts) {
 
 // How many rows a query reads is the planner's choice: as rules have it, all of them.
 bool is_query(const std::string& sql) {
-  for (const auto* word : {"SELECT", "INSERT", "UPDATE", "DELETE"})
+  for (const auto* word : {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"})
     if (sql.starts_with(word)) return true;
   return false;
 }
