@@ -340,8 +340,6 @@ void PlanText::holds(const SegmentForecast& segment) {
     const auto how_long = time(hold.estimate, hold.work);
     line(text + (how_long.empty() ? "" : ": " + how_long));
   }
-  if (statement.more > 0)
-    line(fmt::format("        and {} into the same table", counted(statement.more, "more INSERT")));
 }
 
 std::string PlanText::time(const Estimate& estimate, Work work) const {

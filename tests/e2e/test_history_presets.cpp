@@ -110,6 +110,12 @@ void check_with_the_real_tool(const HistoryTool& tool) {
   CHECK(image.look() == 0);
 }
 
+// The last message: the look before the work names all that is pending.
+template <class Result> std::string what_failed(const Result& result) {
+  const auto at = result.err.rfind(" error ");
+  return at == std::string::npos ? result.err : result.err.substr(at);
+}
+
 }  // namespace
 
 TEST_SUITE_BEGIN("history presets");
@@ -209,7 +215,7 @@ TEST_CASE(
   image.add("stock/migrations/0001_initial.py", django_migration("", "stock"));
   const auto result = image.run();
   CHECK(result == exits(25, "stock.0001_initial"));
-  CHECK_FALSE(result.err == contains("shop.0001_step1\n"));
+  CHECK_FALSE(what_failed(result) == contains("shop.0001_step1"));
 }
 
 TEST_CASE("django: an app with a label of its own is followed by a key that says so") {
@@ -252,7 +258,7 @@ TEST_CASE("knex: a file that Knex passes over in silence, for its extension, is 
   const auto result = image.run();
   CHECK(result == exits(25, "20260102000000_step.mjs"));
   CHECK_FALSE(result.err == contains("money.js"));
-  CHECK_FALSE(result.err == contains("20260101000000_step.js"));
+  CHECK_FALSE(what_failed(result) == contains("20260101000000_step.js"));
 }
 
 TEST_CASE("typeorm: what a compiler leaves beside a migration is not another one") {

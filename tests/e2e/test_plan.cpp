@@ -88,7 +88,7 @@ TEST_CASE("plan tells locks, sizes, what is lost, what breaks and what is safer"
   CHECK(seen.out == contains("public.orders: writes wait (SHARE); an index is built"));
   CHECK(seen.out ==
         contains("            CREATE INDEX CONCURRENTLY by_total ON orders (total);\n"));
-  CHECK(seen.out == contains("public.orders: reads and writes wait from line 1 to COMMIT"));
+  CHECK(seen.out == contains("public.orders: writes wait from line 1 to COMMIT"));
   const auto document = shop.document();
   const auto& orders = document.at("relations").at(0);
   CHECK(orders.at("name") == "public.orders");
