@@ -253,6 +253,7 @@ void PlanText::relations() {
   line("");
   line("what is there already, and is locked or changed:");
   for (const auto& [name, one] : forecast_.relations) {
+    if (!one.has_rows) continue;
     auto text = fmt::format("  {}: {}", name, size_for_people(one.heap_bytes));
     if (one.index_bytes > 0) text += " and " + size_for_people(one.index_bytes) + " of indexes";
     if (one.rows >= 0) text += fmt::format(", {} rows", number_for_people(one.rows));

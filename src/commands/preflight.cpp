@@ -60,12 +60,14 @@ class Block {
 
 Lines tables_of(const Forecast& forecast) {
   std::vector<std::pair<std::int64_t, std::string>> by_size;
-  for (const auto& [name, one] : forecast.relations)
+  for (const auto& [name, one] : forecast.relations) {
+    if (!one.has_rows) continue;
     by_size.emplace_back(
         one.heap_bytes + one.index_bytes,
         fmt::format("{}: {} and {} of indexes{}", name, size_for_people(one.heap_bytes),
                     size_for_people(one.index_bytes),
                     one.rows < 0 ? "" : fmt::format(", {} rows", number_for_people(one.rows))));
+  }
   std::stable_sort(by_size.begin(), by_size.end(),
                    [](const auto& a, const auto& b) { return a.first > b.first; });
   Lines lines;

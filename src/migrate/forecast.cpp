@@ -125,6 +125,7 @@ class Forecaster {
     if (session_ == nullptr || relation == nullptr) return;
     forecast_.relations.try_emplace(
         name, TouchedRelation{.oid = relation->oid,
+                              .has_rows = relation->kind != 'v' && relation->kind != 'S',
                               .heap_bytes = std::max<std::int64_t>(relation->heap_bytes, 0),
                               .index_bytes = relation->index_bytes,
                               .rows = relation->rows});

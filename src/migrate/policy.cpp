@@ -56,18 +56,20 @@ const StatementForecast* statement_on(const SegmentForecast& segment, int line) 
   return found == segment.statements.end() ? nullptr : &*found;
 }
 
-bool touches(const StatementForecast& statement, const std::string& relation) {
-  return std::any_of(statement.impacts.begin(), statement.impacts.end(),
-                     [&](const Impact& impact) { return impact.relation == relation; });
-}
-
-// The way that one of the statements under the lock has, of those that concern the relation.
+// The way of the statement that does most of the work, if that one has a way.
 std::string safer_than(const SegmentForecast& segment, const Hold& hold) {
-  for (const auto& statement : segment.statements) {
-    if (statement.line < hold.from_line || !touches(statement, hold.relation)) continue;
-    for (const auto& remark : statement.remarks)
-      if (remark.kind == Remark::Kind::safer && !remark.instead.empty()) return remark.instead;
-  }
+  const auto works_most = [&](const StatementForecast& statement) {
+    return statement.line >= hold.from_line &&
+           std::any_of(statement.impacts.begin(), statement.impacts.end(),
+                       [&](const Impact& impact) {
+                         return impact.relation == hold.work_on && impact.work == hold.work;
+                       });
+  };
+  const auto statement =
+      std::find_if(segment.statements.begin(), segment.statements.end(), works_most);
+  if (statement == segment.statements.end()) return {};
+  for (const auto& remark : statement->remarks)
+    if (remark.kind == Remark::Kind::safer) return remark.instead;
   return {};
 }
 

@@ -75,6 +75,7 @@ struct Traffic {
 
 struct TouchedRelation {
   std::int64_t oid = 0;
+  bool has_rows = true;         // of its own: no view, no sequence
   std::int64_t heap_bytes = 0;  // with TOAST
   std::int64_t index_bytes = 0;
   double rows = -1;  // as the last ANALYZE counted; -1: unknown
