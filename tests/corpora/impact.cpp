@@ -183,6 +183,10 @@ class Migrated {
     for (const auto& one : expected)
       if (one.work == Work::scan) others.insert(one.relation);
     for (const auto& act : acts) {
+      const auto* end = act.constraint && act.constraint->references
+                            ? relations_.find(*act.constraint->references)
+                            : nullptr;
+      if (end != nullptr) others.insert(end->quoted);
       const auto* own = relations_.find(act.relation);
       if (own == nullptr) continue;
       others.erase(own->quoted);
