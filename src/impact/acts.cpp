@@ -162,6 +162,8 @@ void create_as(std::vector<Act>& acts, const PgQuery__CreateTableAsStmt& node) {
   Act made{.kind = Kind::create_table, .relation = name_of(node.into->rel)};
   made.if_exists = node.if_not_exists != 0;
   acts.push_back(std::move(made));
+  if (node.into->skip_data == 0)
+    acts.push_back({.kind = Kind::insert, .relation = name_of(node.into->rel)});
   add_reads(acts, node.into->skip_data != 0 ? Kind::create_view : Kind::read, node.query->base);
 }
 

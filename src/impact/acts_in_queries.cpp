@@ -22,7 +22,8 @@ void add(std::vector<Act>& acts, Kind kind, Found& found) {
 
 void select(std::vector<Act>& acts, const PgQuery__SelectStmt& node) {
   if (node.into_clause != nullptr)
-    acts.push_back({.kind = Kind::create_table, .relation = name_of(node.into_clause->rel)});
+    for (const auto kind : {Kind::create_table, Kind::insert})
+      acts.push_back({.kind = kind, .relation = name_of(node.into_clause->rel)});
   auto found = found_in(&node.base);
   add(acts, node.n_locking_clause > 0 ? Kind::lock_rows : Kind::read, found);
   const auto is_harmless = [](const std::string& function) {

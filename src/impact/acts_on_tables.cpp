@@ -37,6 +37,9 @@ std::optional<NewConstraint> constraint_of(const PgQuery__Constraint& node) {
   NewConstraint made{.name = node.conname, .columns = strings(node.keys, node.n_keys)};
   made.is_valid = node.skip_validation == 0;
   made.using_index = node.indexname;
+  if (node.deferrable != 0) made.timing = " DEFERRABLE";
+  if (node.initdeferred != 0) made.timing += " INITIALLY DEFERRED";
+  made.is_plain_index = node.n_including == 0 && node.nulls_not_distinct == 0;
   switch (node.contype) {
     case PG_QUERY__CONSTR_TYPE__CONSTR_CHECK:
       made.kind = C::check;

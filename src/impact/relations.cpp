@@ -43,7 +43,14 @@ Column made_column(const NewColumn& made) {
   return {.name = made.name,
           .type = made.type,
           .not_null = made.not_null,
-          .is_indexed = made.is_unique};
+          .is_indexed = made.is_unique,
+          .is_new = true,
+          .is_empty = !made.has_default && !made.is_computed_for_each_row};
+}
+
+void fill(Relation& relation) {
+  relation.is_empty = false;
+  for (auto& column : relation.columns) column.is_empty = false;
 }
 
 }  // namespace
@@ -116,7 +123,8 @@ void Relations::make(const Act& act) {
   if (act.if_exists && relations_.contains(name)) return;
   Relation made{.name = name,
                 .quoted = written_name(name.schema) + "." + written_name(name.name),
-                .is_new = true};
+                .is_new = true,
+                .is_empty = true};
   if (act.kind == Kind::create_view || act.kind == Kind::replace_view) made.kind = 'v';
   if (act.kind == Kind::create_partition && !act.others.empty()) {
     const auto parent = resolved(act.others.front());
@@ -167,6 +175,9 @@ void Relations::change_constraints(Relation& relation, const Act& act) {
 
 void Relations::apply(const Act& act) {
   switch (act.kind) {
+    case Kind::opaque:
+      for (auto& [name, relation] : relations_) fill(relation);
+      return;
     case Kind::create_table:
     case Kind::create_partition:
     case Kind::create_view:
@@ -190,6 +201,9 @@ void Relations::apply(const Act& act) {
   switch (act.kind) {
     case Kind::rename: return rename(relation->name, {relation->name.schema, act.name});
     case Kind::set_schema: return rename(relation->name, {act.name, relation->name.name});
+    case Kind::insert:
+    case Kind::update:
+    case Kind::attach: return fill(*relation);
     case Kind::add_column:
       if (column == relation->columns.end())
         relation->columns.push_back(made_column(*act.column_made));
@@ -201,7 +215,9 @@ void Relations::apply(const Act& act) {
       if (column != relation->columns.end()) column->name = act.new_name;
       return;
     case Kind::alter_type:
-      if (column != relation->columns.end()) column->type = act.type;
+      if (column == relation->columns.end()) return;
+      column->type = act.type;
+      column->is_empty = column->is_empty && !act.converts;
       return;
     case Kind::set_not_null:
       if (column != relation->columns.end()) column->not_null = true;
@@ -212,7 +228,11 @@ void Relations::apply(const Act& act) {
 }
 
 void Relations::age() {
-  for (auto& [name, relation] : relations_) relation.is_new = false;
+  for (auto& [name, relation] : relations_) {
+    fill(relation);
+    relation.is_new = false;
+    for (auto& column : relation.columns) column.is_new = false;
+  }
 }
 
 }  // namespace schemagate

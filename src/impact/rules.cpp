@@ -190,6 +190,16 @@ class Reader {
   [[nodiscard]] Others hidden(Form form) const;
   void add_of_dropped(Others& all) const;
   void add_references_of_column(Others& all) const;
+  // Then its other end is not read (RI_Initial_Check in ri_triggers.c: a join that begins here,
+  // with the rows in which no column is NULL).
+  [[nodiscard]] bool is_empty_reference() const {
+    if (relation_ == nullptr) return false;
+    return relation_->is_empty ||
+           std::any_of(relation_->columns.begin(), relation_->columns.end(),
+                       [&](const Column& one) {
+                         return one.is_empty && contains(act_.constraint->columns, one.name);
+                       });
+  }
   [[nodiscard]] const NewConstraint* named_constraint() const {
     return relation_ == nullptr ? nullptr : relation_->constraint(act_.name);
   }
@@ -271,7 +281,8 @@ Others Reader::others(Form form) const {
   Others all;
   if (form == Form::harmless) return all;
   add_all(all, act_.others);
-  if (act_.constraint && act_.constraint->references) all.push_back({*act_.constraint->references});
+  if (act_.constraint && act_.constraint->references)
+    all.push_back({*act_.constraint->references, !is_empty_reference()});
   if (act_.kind == Kind::drop_schema)
     for (const auto* one : relations_.in_schema(act_.name)) all.push_back({one->name});
   if (act_.kind == Kind::drop_function && act_.cascade)

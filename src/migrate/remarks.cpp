@@ -46,6 +46,11 @@ class Remarker {
   [[nodiscard]] std::string column() const {
     return relation_->quoted + "." + written_name(act_.name);
   }
+  // One that a statement of the plan made is known to nobody yet.
+  [[nodiscard]] bool is_column_there() const {
+    const auto* found = relation_->column(act_.name);
+    return found == nullptr ? relation_->columns.empty() : !found->is_new;
+  }
   [[nodiscard]] bool is_index_there() const {
     return act_.if_exists &&
            context_.relations.find({relation_->name.schema, act_.name}) != nullptr;
@@ -131,14 +136,15 @@ void Remarker::tell_what_is_lost() {
     case Kind::truncate: return rows("truncate", "empties {}: {}");
     case Kind::delete_all: return rows("delete_all", "deletes from {} without a condition: {}");
     case Kind::drop_column:
-      if (relation_->column(act_.name) == nullptr && !relation_->columns.empty()) return;
+      if (!is_column_there()) return;
       if (const auto lost = lost_values())
         add(Remark::Kind::destructive, "drop_column",
             fmt::format("drops column {}: {}", column(), *lost));
       return;
     case Kind::alter_type: {
       const auto* found = relation_->column(act_.name);
-      if (found == nullptr || !type_change(*found, act_, context_.relations).may_lose) return;
+      if (found == nullptr || found->is_new) return;
+      if (!type_change(*found, act_, context_.relations).may_lose) return;
       if (relation_->heap_bytes == 0) return;
       add(Remark::Kind::destructive, "narrow_type",
           fmt::format("{} holds less as {} than as {}: values that do not fit are refused, cut or "
@@ -165,9 +171,11 @@ void Remarker::tell_what_breaks() {
       return breaks("rename_table", uses("the name " + relation_->quoted));
     case Kind::set_schema: return breaks("rename_table", uses("the name " + relation_->quoted));
     case Kind::drop_column:
-      if (relation_->column(act_.name) == nullptr && !relation_->columns.empty()) return;
+      if (!is_column_there()) return;
       return breaks("drop_column", uses(column()));
-    case Kind::rename_column: return breaks("rename_column", uses("the name " + column()));
+    case Kind::rename_column:
+      if (!is_column_there()) return;
+      return breaks("rename_column", uses("the name " + column()));
     case Kind::set_not_null: {
       const auto* found = relation_->column(act_.name);
       if (found != nullptr && found->not_null) return;
@@ -236,6 +244,7 @@ void Remarker::tell_safer_constraint() {
     return;
   }
   if (!made.using_index.empty() || made.kind == Made::exclusion || made.columns.empty()) return;
+  if (!made.is_plain_index) return;
   std::vector<std::string> columns;
   for (const auto& name : made.columns) columns.push_back(written_name(name));
   const bool is_primary = made.kind == Made::primary_key;
@@ -246,8 +255,9 @@ void Remarker::tell_safer_constraint() {
   add(Remark::Kind::safer, "add_unique",
       "the index is built while nobody reads or writes it; built first, nobody waits",
       fmt::format("CREATE UNIQUE INDEX CONCURRENTLY {0} ON {1} ({2});\n"
-                  "ALTER TABLE {1} ADD CONSTRAINT {0} {3} USING INDEX {0};",
-                  name, table, join(columns, ", "), is_primary ? "PRIMARY KEY" : "UNIQUE"));
+                  "ALTER TABLE {1} ADD CONSTRAINT {0} {3} USING INDEX {0}{4};",
+                  name, table, join(columns, ", "), is_primary ? "PRIMARY KEY" : "UNIQUE",
+                  made.timing));
 }
 
 void Remarker::tell_safer_column() {

@@ -182,13 +182,18 @@ class Migrated {
     std::set<std::string> others;
     for (const auto& one : expected)
       if (one.work == Work::scan) others.insert(one.relation);
+    const auto own = [&](const Act& act) { return relations_.find(act.relation); };
+    for (const auto& act : acts)
+      if (own(act) != nullptr) others.erase(own(act)->quoted);
     for (const auto& act : acts) {
-      const auto* own = relations_.find(act.relation);
-      if (own == nullptr) continue;
-      others.erase(own->quoted);
+      const auto* end = act.constraint && act.constraint->references
+                            ? relations_.find(*act.constraint->references)
+                            : nullptr;
+      if (end != nullptr) others.insert(end->quoted);
       const auto& made = act.column_made;
-      if (made && made->not_null && !made->has_default && !made->is_computed_for_each_row)
-        others.insert(own->quoted);
+      if (own(act) != nullptr && made && made->not_null && !made->has_default &&
+          !made->is_computed_for_each_row)
+        others.insert(own(act)->quoted);
     }
     return others;
   }

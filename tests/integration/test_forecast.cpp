@@ -141,7 +141,7 @@ TEST_CASE("the safe way can be pasted: the server executes it, and it stops nobo
   for (
       const auto* sql : {
           "CREATE INDEX on_total ON orders (total)",
-          "CREATE UNIQUE INDEX IF NOT EXISTS on_total ON orders (total)",
+          "CREATE UNIQUE INDEX IF NOT EXISTS once_total ON orders (total)",
           "ALTER TABLE orders ADD CONSTRAINT has_total CHECK (total >= 0)",
           "ALTER TABLE orders ADD CONSTRAINT of_customer FOREIGN KEY (customer_id) REFERENCES customer",
           "ALTER TABLE orders ADD UNIQUE (total)",
@@ -274,6 +274,53 @@ TEST_CASE("a column that the script has made one that is never empty is not look
     REQUIRE(statements.at(at).impacts.size() == 1);
     CHECK(statements.at(at).impacts.front().work == Work::catalogue);
   }
+}
+
+TEST_CASE("a foreign key reads its other end only where something is to be looked up there") {
+  Shop shop;
+  const auto work_on_customer = [&](const std::string& before) {
+    const auto forecast = shop.forecast_of(
+        {before + ";ALTER TABLE orders ADD CONSTRAINT k FOREIGN KEY (c) REFERENCES customer"});
+    for (const auto& impact : forecast.migrations.at(0).segments.at(0).statements.back().impacts)
+      if (impact.relation == "public.customer") return impact.work;
+    return Work::rows;
+  };
+  const std::string adds = "ALTER TABLE orders ADD c int";
+  CHECK(work_on_customer(adds) == Work::catalogue);
+  CHECK(work_on_customer(adds + " NOT NULL DEFAULT 1") == Work::scan);
+  CHECK(work_on_customer(adds + "; UPDATE orders SET c = 1") == Work::scan);
+  CHECK(work_on_customer(adds + "; DO 'BEGIN NULL; END'") == Work::scan);
+  CHECK(work_on_customer("DROP TABLE orders; CREATE TABLE orders (c int)") == Work::catalogue);
+  CHECK(work_on_customer("DROP TABLE orders; CREATE TABLE orders AS SELECT 1 AS c") == Work::scan);
+  CHECK(work_on_customer("DROP TABLE orders; CREATE TABLE orders (c int); "
+                         "INSERT INTO orders VALUES (1)") == Work::scan);
+}
+
+TEST_CASE("a column that the pending ones made themselves is nobody's loss") {
+  Shop shop;
+  const auto forecast =
+      shop.forecast_of({"ALTER TABLE orders ADD COLUMN a varchar(9) DEFAULT 'x'",
+                        "ALTER TABLE orders ALTER a TYPE varchar(5); "
+                        "ALTER TABLE orders RENAME a TO b; ALTER TABLE orders DROP COLUMN b"});
+  for (const auto& statement : forecast.migrations.at(1).segments.at(0).statements) {
+    CHECK(rules(statement, Remark::Kind::destructive).empty());
+    CHECK(rules(statement, Remark::Kind::incompatible).empty());
+  }
+}
+
+TEST_CASE("the safe way keeps a constraint deferrable") {
+  Shop shop;
+  const auto instead_of = [&](const std::string& constraint) {
+    const auto forecast =
+        shop.forecast_of({"ALTER TABLE orders ADD CONSTRAINT k UNIQUE " + constraint});
+    for (const auto& remark : first_of(forecast).remarks)
+      if (remark.rule == "add_unique") return remark.instead;
+    return std::string{};
+  };
+  CHECK(instead_of("(total) DEFERRABLE INITIALLY DEFERRED")
+            .ends_with("UNIQUE USING INDEX k DEFERRABLE INITIALLY DEFERRED;"));
+  CHECK(instead_of("(total)").ends_with("UNIQUE USING INDEX k;"));
+  CHECK(instead_of("(total) INCLUDE (paid)").empty());
 }
 
 TEST_CASE("what a text does not tell is said to be unknown") {

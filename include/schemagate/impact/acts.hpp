@@ -46,6 +46,8 @@ struct NewConstraint {
   std::vector<std::string> referenced_columns = {};  // empty: the primary key
   std::string using_index = {};
   std::string proves_not_null = {};  // the column of CHECK (column IS NOT NULL)
+  std::string timing = {};           // " DEFERRABLE INITIALLY DEFERRED"
+  bool is_plain_index = true;        // no INCLUDE, no NULLS NOT DISTINCT
 };
 
 struct Act {

@@ -21,6 +21,8 @@ struct Column {
   bool not_null = false;
   bool is_indexed = false;
   double null_fraction = -1;  // of the rows, as ANALYZE counted; -1: unknown
+  bool is_new = false;        // made by a statement of the plan
+  bool is_empty = false;      // and nothing was written to it since
 };
 
 struct Reference {
@@ -31,9 +33,10 @@ struct Reference {
 
 struct Relation {
   RelationName name;
-  std::string quoted;   // qualified, as PostgreSQL writes it
-  char kind = 'r';      // pg_class.relkind
-  bool is_new = false;  // made by a statement of the plan: nobody waits for it
+  std::string quoted;     // qualified, as PostgreSQL writes it
+  char kind = 'r';        // pg_class.relkind
+  bool is_new = false;    // made by a statement of the plan: nobody waits for it
+  bool is_empty = false;  // and nothing was written to it since
   std::int64_t oid = 0;
   std::int64_t heap_bytes = -1;  // with TOAST; -1: unknown
   std::int64_t index_bytes = 0;
