@@ -35,8 +35,14 @@ void select(std::vector<Act>& acts, const PgQuery__SelectStmt& node) {
     acts.push_back({.kind = Kind::opaque, .name = "a function"});
 }
 
-bool is_bounded(const PgQuery__DeleteStmt& node) {
-  return node.where_clause != nullptr || node.n_using_clause > 0;
+Kind kind_of(const PgQuery__DeleteStmt& node) {
+  const bool is_bounded = node.where_clause != nullptr || node.n_using_clause > 0;
+  return is_bounded ? Kind::update : Kind::delete_all;
+}
+
+Kind kind_of(const PgQuery__UpdateStmt& node) {
+  const bool is_bounded = node.where_clause != nullptr || node.n_from_clause > 0;
+  return is_bounded ? Kind::update : Kind::update_all;
 }
 
 void write(std::vector<Act>& acts, Kind kind, const PgQuery__RangeVar& table,
@@ -46,10 +52,6 @@ void write(std::vector<Act>& acts, Kind kind, const PgQuery__RangeVar& table,
   auto found = found_in(&statement);
   std::erase(found.relations, target);
   add(acts, Kind::read, found);
-}
-
-void remove(std::vector<Act>& acts, const PgQuery__DeleteStmt& node) {
-  write(acts, is_bounded(node) ? Kind::update : Kind::delete_all, *node.relation, node.base);
 }
 
 void copy(std::vector<Act>& acts, const PgQuery__CopyStmt& node) {
@@ -75,10 +77,10 @@ void add_written(Found& found, const PgQuery__Node& query) {
   };
   switch (query.node_case) {
     case PG_QUERY__NODE__NODE_INSERT_STMT: return add(Kind::insert, *query.insert_stmt->relation);
-    case PG_QUERY__NODE__NODE_UPDATE_STMT: return add(Kind::update, *query.update_stmt->relation);
+    case PG_QUERY__NODE__NODE_UPDATE_STMT:
+      return add(kind_of(*query.update_stmt), *query.update_stmt->relation);
     case PG_QUERY__NODE__NODE_DELETE_STMT:
-      return add(is_bounded(*query.delete_stmt) ? Kind::update : Kind::delete_all,
-                 *query.delete_stmt->relation);
+      return add(kind_of(*query.delete_stmt), *query.delete_stmt->relation);
     default: return;
   }
 }
@@ -113,12 +115,14 @@ bool add_acts_of_query(std::vector<Act>& acts, const PgQuery__Node& node) {
       write(acts, Kind::insert, *node.insert_stmt->relation, node.insert_stmt->base);
       return true;
     case PG_QUERY__NODE__NODE_UPDATE_STMT:
-      write(acts, Kind::update, *node.update_stmt->relation, node.update_stmt->base);
+      write(acts, kind_of(*node.update_stmt), *node.update_stmt->relation, node.update_stmt->base);
       return true;
     case PG_QUERY__NODE__NODE_MERGE_STMT:
       write(acts, Kind::update, *node.merge_stmt->relation, node.merge_stmt->base);
       return true;
-    case PG_QUERY__NODE__NODE_DELETE_STMT: remove(acts, *node.delete_stmt); return true;
+    case PG_QUERY__NODE__NODE_DELETE_STMT:
+      write(acts, kind_of(*node.delete_stmt), *node.delete_stmt->relation, node.delete_stmt->base);
+      return true;
     case PG_QUERY__NODE__NODE_COPY_STMT: copy(acts, *node.copy_stmt); return true;
     case PG_QUERY__NODE__NODE_DO_STMT:
     case PG_QUERY__NODE__NODE_CALL_STMT:

@@ -123,7 +123,8 @@ constexpr PlainForm k_plain_forms[] = {
     {Kind::rewrite, Form::rewrite_all},
     {Kind::insert, Form::insert},
     {Kind::update, Form::update},
-    {Kind::delete_all, Form::update},
+    {Kind::update_all, Form::update_all},
+    {Kind::delete_all, Form::delete_all},
     {Kind::lock_rows, Form::lock_rows},
     {Kind::check_domain, Form::check_domain},
     {Kind::opaque, Form::change_entry},  // ALTER TABLE at the least

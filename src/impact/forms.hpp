@@ -62,6 +62,8 @@ enum class Form {
   vacuum,
   insert,
   update,
+  update_all,
+  delete_all,
   lock_rows,
   check_domain,
 };

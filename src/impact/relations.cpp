@@ -203,6 +203,7 @@ void Relations::apply(const Act& act) {
     case Kind::set_schema: return rename(relation->name, {act.name, relation->name.name});
     case Kind::insert:
     case Kind::update:
+    case Kind::update_all:
     case Kind::attach: return fill(*relation);
     case Kind::add_column:
       if (column == relation->columns.end())

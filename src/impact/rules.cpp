@@ -91,6 +91,8 @@ constexpr Rule k_rules[] = {
     {Form::vacuum, SUE, Work::scan},
     {Form::insert, RX, Work::rows, RS},
     {Form::update, RX, Work::rows},
+    {Form::update_all, RX, Work::rewrite},
+    {Form::delete_all, RX, Work::scan},
     {Form::lock_rows, no, entry, RS},
     {Form::check_domain, no, entry, S, Work::scan},
 };

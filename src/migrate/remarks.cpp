@@ -311,6 +311,7 @@ void Remarker::tell_what_is_safer() {
           "");
     }
     case Kind::update:
+    case Kind::update_all:
     case Kind::delete_all:
       return safer("batches",
                    "rows that it writes are locked until COMMIT; in batches, each its own "

@@ -211,6 +211,17 @@ TEST_CASE("locks add up to the COMMIT: later work is paid under an earlier lock"
   CHECK(apart.migrations[0].segments[0].holds[0].work_bytes == 0);
 }
 
+TEST_CASE("an UPDATE of all rows counts for the locks before it, and stops nobody by itself") {
+  Shop shop;
+  const auto forecast =
+      shop.forecast_of({"ALTER TABLE orders ADD COLUMN n int; UPDATE orders SET n = total; ",
+                        "UPDATE orders SET total = 1"});
+  const auto& hold = forecast.migrations[0].segments[0].holds.at(0);
+  CHECK(hold.work == Work::rewrite);
+  CHECK(hold.work_bytes >= forecast.relations.at("public.orders").heap_bytes);
+  CHECK(forecast.migrations[1].segments[0].holds.empty());
+}
+
 TEST_CASE("writes that stop before reads do are a hold of their own") {
   Shop shop;
   const auto forecast = shop.forecast_of(

@@ -104,7 +104,8 @@ struct Act {
     lock,     // [lock]
     insert,
     update,        // UPDATE, DELETE, MERGE
-    delete_all,    // without a condition
+    update_all,    // without a condition
+    delete_all,    // the same
     lock_rows,     // SELECT ... FOR UPDATE
     check_domain,  // it is checked in every table that uses it [name]
     opaque,        // what it does is not in its text
