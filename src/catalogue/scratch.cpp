@@ -7,6 +7,7 @@
 
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
+#include "schemagate/postgres/missing_right.hpp"
 
 namespace schemagate {
 namespace {
@@ -47,9 +48,9 @@ std::string drop_sql(const std::string& name) {
   return "DROP DATABASE IF EXISTS " + pg::quote_identifier(name) + " WITH (FORCE)";
 }
 
-Hint what_helps() {
-  return "grant CREATEDB to the role that looks (as a superuser: ALTER ROLE NAME CREATEDB), or name "
-         "a server of the same version for it in the manifest: scratch: {url: ...}";
+Hint what_helps(const std::string& here) {
+  return here +
+         ", or name a server of the same version for it in the manifest: scratch: {url: ...}";
 }
 
 }  // namespace
@@ -72,10 +73,12 @@ Scratch::Scratch(pg::Session& live, OpenSession open, const std::string& key,
     session_ = std::make_unique<pg::Session>(open_(name_));
     copy_environment(live, made_by_scripts);
   } catch (const pg::Error& e) {
-    throw CannotTell{fmt::format("no scratch database can be made: {}", e.message), what_helps()};
+    throw CannotTell{fmt::format("no scratch database can be made: {}", e.message),
+                     what_helps(e.sqlstate == "42501" ? remedy_of_missing_right(e)
+                                                      : "correct that on the server")};
   } catch (const pg::ConnectionLost& e) {
     throw CannotTell{fmt::format("no scratch database can be connected to: {}", trim(e.what())),
-                     what_helps()};
+                     what_helps("correct that on the server")};
   }
 }
 

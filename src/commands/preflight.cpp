@@ -10,8 +10,8 @@
 #include "schemagate/base/people.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/migrate/policy.hpp"
-#include "schemagate/postgres/missing_right.hpp"
 #include "schemagate/recovery/existing.hpp"
+#include "schemagate/sql/sql_script.hpp"
 
 namespace schemagate {
 namespace {
@@ -121,12 +121,12 @@ Standbys standbys(pg::Session& session, Milliseconds lag_max) {
   const auto row = session.query_within(k_look_within, k_standbys).at(0);
   if (row.number(0) == 0) return {"none is connected", std::nullopt};
   if (row.number(1) > 0)
-    return {
-        "how far they are behind is hidden from this role",
-        Failure{ExitCode::refused,
-                "refused: database.expect.max_lag cannot be looked at: this role does not see "
-                "how far the standbys are behind",
-                fmt::format("a superuser types: GRANT pg_monitor TO {}", typed_name(row.text(4)))}};
+    return {"how far they are behind is hidden from this role",
+            Failure{ExitCode::refused,
+                    "refused: database.expect.max_lag cannot be looked at: this role does not see "
+                    "how far the standbys are behind",
+                    fmt::format("a superuser types: GRANT pg_monitor TO {}",
+                                written_name(row.text(4)))}};
   const Milliseconds lag{row.number(2)};
   const auto line = fmt::format("{} of them, {} behind by {} (at most {})", row.number(0),
                                 row.text(3).empty() ? "the last one" : row.text(3), for_people(lag),

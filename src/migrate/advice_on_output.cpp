@@ -6,7 +6,7 @@
 #include "schemagate/base/text.hpp"
 #include "schemagate/migrate/advice.hpp"
 #include "schemagate/postgres/database_errors.hpp"
-#include "schemagate/postgres/missing_right.hpp"
+#include "schemagate/sql/sql_script.hpp"
 
 namespace schemagate {
 namespace {
@@ -112,7 +112,7 @@ std::string advice_on_output(const std::string& line, const std::string& role,
   const auto found = std::find_if(k_causes.begin(), k_causes.end(),
                                   [&](const auto& cause) { return holds(lower, cause.words); });
   if (found == k_causes.end()) return {};
-  return fmt::format(fmt::runtime(found->hint), typed_name(role), typed_name(database),
+  return fmt::format(fmt::runtime(found->hint), written_name(role), written_name(database),
                      k_open_transactions, k_status);
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "schemagate/base/text.hpp"
+#include "schemagate/sql/sql_script.hpp"
 
 namespace schemagate {
 namespace {
@@ -30,7 +31,7 @@ std::string as_in_statement(const std::string& name, const std::string& statemen
                                                 : statement.find_last_of(" \t\n(,", at) + 1;
     if (start < at) return statement.substr(start, at - start) + "." + written;
   }
-  return typed_name(name);
+  return written_name(name);
 }
 
 std::string right_on_table(const std::string& statement) {
@@ -94,15 +95,6 @@ constexpr std::array k_rules = {
 
 }  // namespace
 
-std::string typed_name(const std::string& name) {
-  const bool is_plain = !name.empty() &&
-                        std::isdigit(static_cast<unsigned char>(name.front())) == 0 &&
-                        std::all_of(name.begin(), name.end(), [](unsigned char c) {
-                          return std::islower(c) != 0 || std::isdigit(c) != 0 || c == '_';
-                        });
-  return is_plain ? name : pg::quote_identifier(name);
-}
-
 std::string remedy_of_missing_right(const pg::Error& error, const std::string& statement) {
   for (const auto& [words, who, sql] : k_rules) {
     const auto name = behind(error.message, words);
@@ -111,7 +103,7 @@ std::string remedy_of_missing_right(const pg::Error& error, const std::string& s
     const auto object = as_in_statement(*name, statement);
     return fmt::format(
         "in database {}, as {}: {}", error.database, fmt::format(fmt::runtime(who), object),
-        fmt::format(fmt::runtime(sql), object, typed_name(error.role), right_on_table(statement),
+        fmt::format(fmt::runtime(sql), object, written_name(error.role), right_on_table(statement),
                     is_to_create ? "USAGE, CREATE" : "USAGE"));
   }
   return fmt::format(

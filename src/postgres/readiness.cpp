@@ -7,7 +7,7 @@
 
 #include "schemagate/base/log.hpp"
 #include "schemagate/base/text.hpp"
-#include "schemagate/postgres/missing_right.hpp"
+#include "schemagate/sql/sql_script.hpp"
 
 namespace schemagate {
 namespace {
@@ -252,8 +252,8 @@ Diagnosis diagnose(const std::string& error, const std::string& role, const std:
     return {.hint = "create the role, or check the user of database.url"};
   for (const auto& pattern : k_refusals)
     if (holds(pattern.text))
-      return {.hint =
-                  fmt::format(fmt::runtime(pattern.hint), typed_name(role), typed_name(database))};
+      return {.hint = fmt::format(fmt::runtime(pattern.hint), written_name(role),
+                                  written_name(database))};
   for (const auto& pattern : k_mistakes)
     if (holds(pattern.text)) return {.is_mistake = true, .hint = pattern.hint};
   return {};

@@ -14,7 +14,4 @@ namespace schemagate {
 [[nodiscard]] std::string remedy_of_missing_right(const pg::Error& error,
                                                   const std::string& statement = {});
 
-// A name as it is typed: between quotes only where it must be.
-[[nodiscard]] std::string typed_name(const std::string& name);
-
 }  // namespace schemagate

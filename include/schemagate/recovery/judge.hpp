@@ -3,7 +3,6 @@
 // scratch database, and the live catalogue is compared with what they make, on all that they touch
 // and nothing else. What the catalogue does not show (data) is said to be unseen, never guessed.
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>

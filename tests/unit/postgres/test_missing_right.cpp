@@ -1,4 +1,5 @@
 #include "schemagate/postgres/missing_right.hpp"
+#include "schemagate/sql/sql_script.hpp"
 
 #include <doctest/doctest.h>
 
@@ -85,8 +86,9 @@ TEST_SUITE("missing right") {
   }
 
   TEST_CASE("a name is typed between quotes only where it must be") {
-    CHECK(typed_name("deploy_1") == "deploy_1");
-    for (const std::string name : {"Deploy", "my-role", "1a", "a b", "ü", ""})
-      CHECK(typed_name(name) == '"' + name + '"');
+    CHECK(written_name("deploy_1") == "deploy_1");
+    CHECK(written_name("name") == "name");
+    for (const std::string name : {"Deploy", "my-role", "1a", "a b", "ü", "user", ""})
+      CHECK(written_name(name) == '"' + name + '"');
   }
 }
