@@ -225,6 +225,25 @@ void sequence(std::vector<Act>& acts, const PgQuery__AlterSeqStmt& node) {
   one(acts, Kind::alter_sequence, node.sequence);
 }
 
+void set(std::vector<Act>& acts, const PgQuery__VariableSetStmt& node) {
+  const bool is_all = node.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_RESET_ALL;
+  if (!is_all && std::string_view{node.name} != "search_path") return;
+  Act act{.kind = Kind::set_path};
+  if (node.kind != PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE) act.name = "default";
+  for (std::size_t i = 0; i < node.n_args; ++i)
+    if (auto schema = constant_of(node.args[i]); !schema.empty())
+      act.others.push_back({"", std::move(schema)});
+  acts.push_back(std::move(act));
+}
+
+// What goes away with it is not in its text.
+bool takes_others_away(const PgQuery__Node& node) {
+  return node.node_case == PG_QUERY__NODE__NODE_DROP_OWNED_STMT ||
+         (node.node_case == PG_QUERY__NODE__NODE_DROP_STMT &&
+          node.drop_stmt->remove_type == PG_QUERY__OBJECT_TYPE__OBJECT_EXTENSION &&
+          node.drop_stmt->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE);
+}
+
 bool read_definition(std::vector<Act>& acts, const PgQuery__Node& node) {
   switch (node.node_case) {
     case PG_QUERY__NODE__NODE_CREATE_STMT: add_acts(acts, *node.create_stmt); return true;
@@ -261,6 +280,7 @@ bool read_definition(std::vector<Act>& acts, const PgQuery__Node& node) {
 
 void read_other(std::vector<Act>& acts, const PgQuery__Node& node) {
   switch (node.node_case) {
+    case PG_QUERY__NODE__NODE_VARIABLE_SET_STMT: return set(acts, *node.variable_set_stmt);
     case PG_QUERY__NODE__NODE_TRUNCATE_STMT: return truncate(acts, *node.truncate_stmt);
     case PG_QUERY__NODE__NODE_REINDEX_STMT: return reindex(acts, *node.reindex_stmt);
     case PG_QUERY__NODE__NODE_VACUUM_STMT: return vacuum(acts, *node.vacuum_stmt);
@@ -343,6 +363,7 @@ std::vector<Act> acts_of(const Statement& statement) {
   if (tree == nullptr || tree->n_stmts != 1) return acts_by_words(statement.text);
   std::vector<Act> acts;
   const auto& node = *tree->stmts[0]->stmt;
+  if (takes_others_away(node)) return {Act{}};
   if (!add_acts_of_query(acts, node) && !read_definition(acts, node)) read_other(acts, node);
   return acts;
 }

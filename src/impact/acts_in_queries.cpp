@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "acts_reader.hpp"
+#include "schemagate/base/text.hpp"
 
 namespace schemagate {
 namespace {
@@ -20,7 +21,24 @@ void add(std::vector<Act>& acts, Kind kind, Found& found) {
     acts.push_back({.kind = kind, .others = std::move(found.relations)});
 }
 
+// SELECT set_config('search_path', ...), as pg_dump writes it; other settings do nothing here.
+bool sets_something(std::vector<Act>& acts, const PgQuery__SelectStmt& node) {
+  if (node.n_target_list != 1 || node.n_from_clause != 0) return false;
+  const auto* value = node.target_list[0]->res_target->val;
+  if (value == nullptr || value->node_case != PG_QUERY__NODE__NODE_FUNC_CALL) return false;
+  const auto& call = *value->func_call;
+  if (call.n_args != 3 || string_of(call.funcname[call.n_funcname - 1]) != "set_config")
+    return false;
+  if (constant_of(call.args[0]) != "search_path") return true;
+  Act act{.kind = Kind::set_path};
+  for (const auto& schema : split(constant_of(call.args[1]), ','))
+    if (auto name = trim(schema); !name.empty()) act.others.push_back({"", std::move(name)});
+  acts.push_back(std::move(act));
+  return true;
+}
+
 void select(std::vector<Act>& acts, const PgQuery__SelectStmt& node) {
+  if (sets_something(acts, node)) return;
   if (node.into_clause != nullptr)
     for (const auto kind : {Kind::create_table, Kind::insert})
       acts.push_back({.kind = kind, .relation = name_of(node.into_clause->rel)});
@@ -63,6 +81,12 @@ void copy(std::vector<Act>& acts, const PgQuery__CopyStmt& node) {
 }
 
 }  // namespace
+
+std::string constant_of(const PgQuery__Node* node) {
+  const bool is_text = node->node_case == PG_QUERY__NODE__NODE_A_CONST &&
+                       node->a_const->val_case == PG_QUERY__A__CONST__VAL_SVAL;
+  return is_text ? node->a_const->sval->sval : "";
+}
 
 void add_reads(std::vector<Act>& acts, Kind kind, const ProtobufCMessage& query) {
   auto found = found_in(&query);

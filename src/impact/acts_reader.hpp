@@ -10,6 +10,8 @@ namespace schemagate {
 [[nodiscard]] RelationName name_of(const PgQuery__RangeVar* relation);
 // The last two parts of a name.
 [[nodiscard]] RelationName qualified(PgQuery__Node* const* parts, std::size_t count);
+// Of a text; else empty.
+[[nodiscard]] std::string constant_of(const PgQuery__Node* node);
 [[nodiscard]] TypeName type_of(const PgQuery__TypeName* type);
 
 // What is below `message`, itself included, of one type of message.

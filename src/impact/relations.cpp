@@ -113,6 +113,15 @@ std::vector<RelationName> Relations::triggered_by(const std::string& function) c
   return at == triggers_.end() ? std::vector<RelationName>{} : at->second;
 }
 
+std::vector<Relations::Use> Relations::uses_of(const std::string& type) const {
+  std::vector<Use> uses;
+  for (const auto& [name, relation] : relations_)
+    for (const auto& column : relation.columns)
+      if (column.type.name == type || column.type.name.ends_with("." + type))
+        uses.push_back({&relation, column.name});
+  return uses;
+}
+
 void Relations::make(const Act& act) {
   const bool is_index = act.kind == Kind::create_index;
   const auto schema = is_index                       ? resolved(act.relation).schema
@@ -188,6 +197,10 @@ void Relations::apply(const Act& act) {
       return;
     case Kind::create_index:
       if (!act.name.empty()) make(act);
+      return;
+    case Kind::set_path:
+      path_ = act.name.empty() ? std::vector<std::string>{} : first_path_;
+      for (const auto& schema : act.others) path_.push_back(schema.name);
       return;
     case Kind::drop_table:
     case Kind::drop_view:

@@ -12,7 +12,7 @@ namespace {
 
 using Kind = Act::Kind;
 
-// $1 names of relations, $2 of schemas that are dropped, $3 of functions, $4 of domains. Whatever
+// $1 names of relations, $2 of schemas that are dropped, $3 of functions, $4 of types. Whatever
 // hangs on one of these is taken in, too; each step of it once.
 constexpr const char* k_relations = R"sql(
 WITH RECURSIVE seed AS (
@@ -21,7 +21,8 @@ WITH RECURSIVE seed AS (
      AND nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
   UNION SELECT tgrelid FROM pg_trigger JOIN pg_proc p ON p.oid = tgfoid WHERE proname = ANY ($3::text[])
   UNION SELECT attrelid FROM pg_attribute JOIN pg_type t ON t.oid = atttypid
-   WHERE typname = ANY ($4::text[]) AND typtype = 'd' AND NOT attisdropped),
+   WHERE (typname = ANY ($4::text[]) OR EXISTS (SELECT 1 FROM pg_type e WHERE e.oid = t.typelem AND e.typname = ANY ($4::text[])))
+     AND NOT attisdropped AND attrelid >= 16384),
 table_of AS (SELECT oid FROM seed UNION SELECT indrelid FROM pg_index JOIN seed ON indexrelid = seed.oid),
 family AS (
   SELECT oid FROM table_of

@@ -289,10 +289,11 @@ Others Reader::others(Form form) const {
     for (const auto* one : relations_.in_schema(act_.name)) all.push_back({one->name});
   if (act_.kind == Kind::drop_function && act_.cascade)
     add_all(all, relations_.triggered_by(act_.name));
-  const bool is_of_domain =
-      act_.kind == Kind::check_domain || (act_.kind == Kind::drop_type && act_.cascade);
-  if (const auto* domain = relations_.domain(act_.name); is_of_domain && domain != nullptr)
+  if (const auto* domain = relations_.domain(act_.name);
+      act_.kind == Kind::check_domain && domain != nullptr)
     add_all(all, domain->tables);
+  if (act_.kind == Kind::drop_type && act_.cascade)
+    for (const auto& use : relations_.uses_of(act_.name)) all.push_back({use.relation->name});
   if (act_.kind == Kind::comment_on_part) all.push_back({act_.relation});
   if (relation_ != nullptr)
     for (auto& other : hidden(form)) all.push_back(std::move(other));

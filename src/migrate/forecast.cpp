@@ -70,6 +70,7 @@ class Forecaster {
       MigrationForecast migration{.name = planned.migration->name,
                                   .path = display_path(*planned.migration),
                                   .segments = {}};
+      relations_.begin_script();
       for (const auto& segment : planned.segments) migration.segments.push_back(of(segment));
       forecast_.migrations.push_back(std::move(migration));
     }
@@ -289,6 +290,7 @@ Forecast forecast_offline(const Folder& folder, const Plan& plan, int server_maj
         std::any_of(plan.pending.begin(), plan.pending.end(),
                     [&](const auto& one) { return one.migration->name == migration.name; });
     if (is_pending) continue;
+    relations.begin_script();
     for (const auto& statement : parse_script(migration.sql))
       for (const auto& act : acts_of(statement)) relations.apply(act);
   }

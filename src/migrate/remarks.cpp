@@ -30,6 +30,7 @@ class Remarker {
   std::vector<Remark> remarks() {
     if (act_.kind == Kind::opaque) tell_unknown();
     if (act_.kind == Kind::drop_schema) tell_dropped_schema();
+    if (act_.kind == Kind::drop_type && act_.cascade) tell_dropped_type();
     if (relation_ == nullptr || relation_->is_new) return std::move(remarks_);
     tell_what_is_lost();
     tell_what_breaks();
@@ -65,6 +66,7 @@ class Remarker {
 
   void tell_unknown();
   void tell_dropped_schema();
+  void tell_dropped_type();
   void tell_what_is_lost();
   void tell_what_breaks();
   void tell_what_is_safer();
@@ -72,7 +74,8 @@ class Remarker {
   void tell_safer_column();
   void tell_safer_not_null();
   [[nodiscard]] std::optional<std::string> lost_rows(const Relation& table) const;
-  [[nodiscard]] std::optional<std::string> lost_values() const;
+  [[nodiscard]] std::optional<std::string> lost_values(const Relation& table,
+                                                       const std::string& column) const;
   [[nodiscard]] std::string with_word(const char* after, const char* word) const;
 
   const Act& act_;
@@ -102,19 +105,19 @@ std::optional<std::string> Remarker::lost_rows(const Relation& table) const {
   return table.heap_bytes == 0 ? std::nullopt : std::optional<std::string>{"all of its rows"};
 }
 
-std::optional<std::string> Remarker::lost_values() const {
+std::optional<std::string> Remarker::lost_values(const Relation& table,
+                                                 const std::string& name) const {
   if (context_.count)
-    if (const auto exact = context_.count(*relation_, act_.name))
+    if (const auto exact = context_.count(table, name))
       return *exact == 0 ? std::nullopt
                          : std::optional{rounded(static_cast<double>(*exact), "value")};
-  const auto* found = relation_->column(act_.name);
-  if (found != nullptr && found->null_fraction >= 0 && relation_->rows > 0) {
-    const auto values = relation_->rows * (1 - found->null_fraction);
+  const auto* found = table.column(name);
+  if (found != nullptr && found->null_fraction >= 0 && table.rows > 0) {
+    const auto values = table.rows * (1 - found->null_fraction);
     if (values < 1) return std::nullopt;
     return "about " + rounded(values, "value");
   }
-  return relation_->heap_bytes == 0 ? std::nullopt
-                                    : std::optional<std::string>{"all of its values"};
+  return table.heap_bytes == 0 ? std::nullopt : std::optional<std::string>{"all of its values"};
 }
 
 void Remarker::tell_dropped_schema() {
@@ -123,6 +126,18 @@ void Remarker::tell_dropped_schema() {
       if (const auto rows = lost_rows(*one))
         add(Remark::Kind::destructive, "drop_schema",
             fmt::format("drops {} with the schema: {}", one->quoted, *rows));
+}
+
+void Remarker::tell_dropped_type() {
+  for (const auto& [table, name] : context_.relations.uses_of(act_.name)) {
+    if (table->is_new || table->kind == 'v') continue;
+    const auto written = table->quoted + "." + written_name(name);
+    if (const auto lost = lost_values(*table, name))
+      add(Remark::Kind::destructive, "drop_column",
+          fmt::format("drops column {} with its type: {}", written, *lost));
+    add(Remark::Kind::incompatible, "drop_column",
+        fmt::format("an app of the release before that still uses {} fails", written));
+  }
 }
 
 void Remarker::tell_what_is_lost() {
@@ -137,7 +152,7 @@ void Remarker::tell_what_is_lost() {
     case Kind::delete_all: return rows("delete_all", "deletes from {} without a condition: {}");
     case Kind::drop_column:
       if (!is_column_there()) return;
-      if (const auto lost = lost_values())
+      if (const auto lost = lost_values(*relation_, act_.name))
         add(Remark::Kind::destructive, "drop_column",
             fmt::format("drops column {}: {}", column(), *lost));
       return;

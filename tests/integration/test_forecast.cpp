@@ -211,6 +211,40 @@ TEST_CASE("locks add up to the COMMIT: later work is paid under an earlier lock"
   CHECK(apart.migrations[0].segments[0].holds[0].work_bytes == 0);
 }
 
+TEST_CASE("names without a schema follow the script's own search_path, for as long as its script") {
+  Shop shop;
+  shop.database.execute(
+      "CREATE SCHEMA old; CREATE TABLE old.users (id int); INSERT INTO old.users VALUES (1)");
+  for (const auto* path :
+       {"SET search_path = old, public", "SET SCHEMA 'old'", "SET LOCAL search_path TO old",
+        "SELECT pg_catalog.set_config('search_path', 'old, public', false)"}) {
+    const std::string set = path;
+    CAPTURE(set);
+    const auto forecast = shop.forecast_of({set + "; DROP TABLE users", "DROP TABLE users"});
+    CHECK(text_of(forecast.migrations[0].segments[0].statements[1], Remark::Kind::destructive) ==
+          "drops table old.users: 1 row");
+    CHECK(forecast.migrations[0].segments[0].statements[0].remarks.empty());
+    CHECK(forecast.migrations[1].segments[0].statements[0].impacts.empty());
+  }
+  const auto reset =
+      shop.forecast_of({"SET search_path = old; RESET search_path; DROP TABLE users"});
+  CHECK(reset.migrations[0].segments[0].statements[2].impacts.empty());
+}
+
+TEST_CASE("columns that go away with their type are lost; what nobody can name is unknown") {
+  Shop shop;
+  shop.database.execute(
+      "CREATE TYPE mood AS ENUM ('good'); ALTER TABLE customer ADD m mood, ADD ms mood[]; "
+      "UPDATE customer SET m = 'good' WHERE id < 3");
+  const auto forecast = shop.forecast_of({"DROP TYPE mood CASCADE"});
+  CHECK(rules(first_of(forecast), Remark::Kind::destructive) == Names{"drop_column"});
+  CHECK(text_of(first_of(forecast), Remark::Kind::destructive) ==
+        "drops column public.customer.m with its type: 2 values");
+  CHECK(rules(first_of(forecast), Remark::Kind::incompatible).size() == 2);
+  for (const auto* sql : {"DROP OWNED BY CURRENT_USER", "DROP EXTENSION pgcrypto CASCADE"})
+    CHECK(rules(first_of(shop.forecast_of({sql})), Remark::Kind::unknown) == Names{"unknown"});
+}
+
 TEST_CASE("an UPDATE of all rows counts for the locks before it, and stops nobody by itself") {
   Shop shop;
   const auto forecast =

@@ -328,6 +328,8 @@ constexpr Case k_others[] = {
     {"INSERT INTO t (id, b) SELECT id + 100000, id + 100000 FROM checked"},
     {"SELECT * FROM t WHERE id = 1 FOR UPDATE"},
     {"DROP SCHEMA \"Other\" CASCADE"},
+    {"DROP TYPE mood CASCADE"},
+    {"DROP DOMAIN positive CASCADE"},
 };
 
 std::string told(const std::vector<Impact>& impacts) {

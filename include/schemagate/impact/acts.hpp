@@ -107,6 +107,7 @@ struct Act {
     update_all,    // without a condition
     delete_all,    // the same
     lock_rows,     // SELECT ... FOR UPDATE
+    set_path,      // SET search_path [others: the schemas; name: "default" where it is reset]
     check_domain,  // it is checked in every table that uses it [name]
     opaque,        // what it does is not in its text
   };

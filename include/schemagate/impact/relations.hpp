@@ -65,7 +65,8 @@ struct Domain {
 class Relations {
  public:
   // Nothing is known to be there.
-  explicit Relations(std::vector<std::string> search_path) : path_{std::move(search_path)} {}
+  explicit Relations(std::vector<std::string> search_path)
+      : first_path_{std::move(search_path)}, path_{first_path_} {}
   // What `acts` name, and what hangs on it: partitions, ends of foreign keys, sequences. Reads
   // only; where somebody holds a lock on one of them, its size is the one that VACUUM last saw.
   static Relations read(pg::Session& session, std::vector<std::string> search_path,
@@ -83,6 +84,15 @@ class Relations {
   [[nodiscard]] std::vector<RelationName> triggered_by(const std::string& function) const;
   [[nodiscard]] bool time_zone_is_utc() const { return time_zone_is_utc_; }
 
+  // Columns of a type, or of an array of it.
+  struct Use {
+    const Relation* relation;
+    std::string column;
+  };
+  [[nodiscard]] std::vector<Use> uses_of(const std::string& type) const;
+
+  // Another script's session.
+  void begin_script() { path_ = first_path_; }
   // It was executed.
   void apply(const Act& act);
   // From now on all that is known counts as there before.
@@ -105,7 +115,8 @@ class Relations {
   [[nodiscard]] std::string oids() const;
   Relation* by_oid(std::int64_t oid);
 
-  std::vector<std::string> path_;
+  std::vector<std::string> first_path_;
+  std::vector<std::string> path_;  // of names without a schema
   std::map<RelationName, Relation> relations_;
   std::map<std::int64_t, RelationName> names_;
   std::map<std::string, Domain> domains_;
