@@ -96,7 +96,7 @@ class Rehearse {
     const auto address =
         scratch.empty() ? target_.database.address() : connection_string("scratch.url", scratch);
     report.kept = kept;
-    report.kept_url = "postgresql://" + address.with_database(kept).display();
+    report.kept_url = address.with_database(kept).url();
     report.password_key = scratch.empty() ? "database.url" : "scratch.url";
   }
 

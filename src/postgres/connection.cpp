@@ -295,21 +295,6 @@ std::string ConnectionString::as_key_value() const {
   return text;
 }
 
-std::string ConnectionString::with_application_name(const std::string& name) const {
-  if (!is_url_) {
-    auto named = *this;
-    named.set("application_name", name);
-    return named.as_key_value();
-  }
-  const auto question = std::min(text_.find('?'), text_.size());
-  auto url = text_.substr(0, question) + "?application_name=" + percent_encoded(name);
-  for (const auto& pair : split(text_.substr(std::min(question + 1, text_.size())), '&'))
-    if (!pair.empty() &&
-        percent_decoded(pair.substr(0, pair.find('=')), "parameters") != "application_name")
-      url += '&' + pair;
-  return url;
-}
-
 std::string ConnectionString::host() const {
   return value("host").empty() ? value("hostaddr") : value("host");
 }

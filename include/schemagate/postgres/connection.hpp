@@ -51,6 +51,9 @@ class ConnectionString {
   [[nodiscard]] std::string with_application_name(const std::string& name) const;
   // "user@host:port/database", safe to print.
   [[nodiscard]] std::string display() const;
+  // To connect by, without the password: user, hosts (a socket's directory as well), ports and
+  // database. Safe to print.
+  [[nodiscard]] std::string url() const;
 
   [[nodiscard]] std::string value(const std::string& key) const;  // a libpq parameter, or empty
   [[nodiscard]] std::string host() const;  // as written; empty: libpq's default

@@ -26,9 +26,10 @@ struct CopiedRows {
 };
 
 // `live`: in a READ ONLY transaction, guarded. `copy`: the scratch, outside of any. Triggers do not
-// fire. A foreign key that the rows do not satisfy (their other end was not copied) is left NOT
-// VALID, and told. Throws Failure: (usage) there is no such table; (refused) more than 1 GB;
-// (refused) a right is missing.
+// fire. The rows that foreign keys of these refer to are copied as well, and told by themselves,
+// behind the tables wanted, up to 1 GB in all. A foreign key that the rows do not satisfy even then
+// (the other end may not be read, or is not there) is left NOT VALID, and told. Throws Failure:
+// (usage) there is no such table; (refused) more than 1 GB; (refused) a right is missing.
 [[nodiscard]] std::vector<CopiedRows> copy_rows(pg::Session& live, pg::Session& copy,
                                                 const Target& target, const RowsWanted& wanted,
                                                 const Stop& stop);

@@ -678,6 +678,25 @@ TEST_SUITE("connection") {
     CHECK(ConnectionString{"postgresql://h/d"}.completed().value("sslmode").empty());
   }
 
+  TEST_CASE("a URL to connect by has no password, and is right for sockets, lists and IPv6") {
+    const auto url = [](const char* text) { return ConnectionString{text}.url(); };
+    CHECK(url("postgresql://a%40b:geheim@db.example.org:5433/my%20db?sslmode=require") ==
+          "postgresql://a%40b@db.example.org:5433/my%20db");
+    CHECK(url("postgresql://u@/d?host=/run/a%26b&port=5433") ==
+          "postgresql://u@/d?host=/run/a%26b&port=5433");
+    CHECK(url("dbname=d") == "postgresql:///d");
+    for (const auto* const text :
+         {"postgresql://u:p@h/d", "postgresql://u:p@[::1]:5433/d", "host=/run/postgresql dbname=d",
+          "postgresql://u:p@h:1,i:2/d", "host=h hostaddr=127.0.0.1 port=1 user=u dbname=d",
+          "host=@abstract user='a/b c' dbname='d%?'"}) {
+      const ConnectionString given{text};
+      const ConnectionString again{given.url()};
+      for (const auto* const key : {"user", "host", "hostaddr", "port", "dbname"})
+        CHECK(again.value(key) == given.value(key));
+      CHECK(again.value("password").empty());
+    }
+  }
+
   TEST_CASE("another database of the same server keeps everything else") {
     const auto other =
         ConnectionString{"postgresql://u:p@h/d?sslmode=require&schema=s"}.with_database("it's");
