@@ -35,7 +35,7 @@ SELECT format('ALTER TABLE %s DROP CONSTRAINT %I;', conrelid::regclass, conname)
               string_agg(format('t.%I', f.attname), ', ' ORDER BY i) AS names,
               string_agg('k' || i, ', ' ORDER BY i) AS values,
               string_agg(format('r.%I OPERATOR(%I.%s) k.k%s', t.attname, o.nspname, oprname, i)
-                         || coalesce(format(' COLLATE %I.%I', l.nspname, collname), ''), ' AND ' ORDER BY i) AS same
+                         || coalesce(' COLLATE ' || quote_ident(l.nspname) || '.' || quote_ident(collname), ''), ' AND ' ORDER BY i) AS same
          FROM unnest(conkey, confkey, conpfeqop) WITH ORDINALITY AS pair (own_column, its_column, equal, i)
          JOIN pg_attribute f ON f.attrelid = conrelid AND f.attnum = own_column
          JOIN pg_attribute t ON t.attrelid = confrelid AND t.attnum = its_column
@@ -47,8 +47,8 @@ SELECT format('ALTER TABLE %s DROP CONSTRAINT %I;', conrelid::regclass, conname)
          FROM (SELECT oid, CASE relkind WHEN 'p' THEN '' ELSE 'ONLY ' END || oid::regclass AS one
                  FROM pg_class WHERE oid IN (conrelid, confrelid)) AS ends) AS ends
  WHERE contype = 'f' AND conparentid = 0
-   AND conrelid IN (SELECT $1::regclass UNION SELECT relid FROM pg_partition_ancestors($1::regclass)
-                                        UNION SELECT relid FROM pg_partition_tree($1::regclass)))sql";
+   AND conrelid IN (SELECT to_regclass($1) UNION SELECT relid FROM pg_partition_ancestors(to_regclass($1))
+                                         UNION SELECT relid FROM pg_partition_tree(to_regclass($1))))sql";
 
 // $1 a table: those of its columns that can be written.
 constexpr const char* k_columns = R"sql(
@@ -75,25 +75,25 @@ std::string writable_columns(pg::Session& live, const std::string& table) {
 }
 
 void ForeignKeys::take_out(const std::string& table, std::size_t teller) {
+  std::string drop;
+  std::vector<Key> found;
+  for (const auto& row : ask_copy(copy_, k_foreign_keys, {table})) {
+    drop += row.text(0);
+    found.push_back({.add = row.text(1),
+                     .name = row.text(2),
+                     .of_root = row.text(3),
+                     .to_root = row.text(4),
+                     .to = row.text(5),
+                     .from_to = row.text(6),
+                     .missing = row.text(7),
+                     .values = row.text(8),
+                     .same = row.text(9),
+                     .teller = teller});
+  }
   try {
-    std::vector<Key> found;
-    std::string drop;
-    for (const auto& row : ask_copy(copy_, k_foreign_keys, {table})) {
-      found.push_back({.add = row.text(1),
-                       .name = row.text(2),
-                       .of_root = row.text(3),
-                       .to_root = row.text(4),
-                       .to = row.text(5),
-                       .from_to = row.text(6),
-                       .missing = row.text(7),
-                       .values = row.text(8),
-                       .same = row.text(9),
-                       .teller = teller});
-      drop += row.text(0);
-    }
     if (!drop.empty()) copy_.execute(drop);
     keys_.insert(keys_.end(), found.begin(), found.end());
-  } catch (const pg::Error&) {
+  } catch (const pg::Error&) {  // they stay; rows that they refuse are counted
     stop_.check();
   }
 }
@@ -113,13 +113,9 @@ void ForeignKeys::complete(std::vector<CopiedRows>& told) {
 }
 
 bool ForeignKeys::complete_one(std::size_t index, std::vector<CopiedRows>& told) {
-  auto& begun = keys_[index];
-  begun.dangling = 0;
-  begun.why_not.clear();
-  if (++begun.rounds > k_rounds_max) {
-    give_up(begun, fmt::format("they refer to each other over more than {} steps", k_rounds_max));
-    return false;
-  }
+  ++keys_[index].rounds;
+  keys_[index].dangling = 0;
+  keys_[index].why_not.clear();
   bool has_grown = false;
   try {
     has_grown = complete_parts(index, told);
@@ -133,11 +129,12 @@ bool ForeignKeys::complete_one(std::size_t index, std::vector<CopiedRows>& told)
 
 bool ForeignKeys::complete_parts(std::size_t index, std::vector<CopiedRows>& told) {
   const auto key = keys_[index];  // by value: taking out more of them moves it
-  (void)ask_copy(copy_, k_same_words +
-                            ("DECLARE schemagate_missing NO SCROLL CURSOR WITH HOLD FOR " +
-                             key.missing));
+  (void)ask_copy(copy_,
+                 k_same_words +
+                     ("DECLARE schemagate_missing NO SCROLL CURSOR WITH HOLD FOR " + key.missing));
   const auto part = fmt::format("FETCH {} FROM schemagate_missing", k_part_keys);
   const auto columns = writable_columns(live_, key.to);
+  std::size_t told_at = 0;
   std::optional<RowWriter> writer;
   for (auto values = ask_copy(copy_, part); !values.empty(); values = ask_copy(copy_, part)) {
     stop_.check();
@@ -146,17 +143,21 @@ bool ForeignKeys::complete_parts(std::size_t index, std::vector<CopiedRows>& tol
     keys_[index].dangling += values.size() - std::min(values.size(), rows.size());
     if (rows.empty()) continue;
     if (!writer) {
-      take_out(key.to, teller_of(key.to, told));
+      told_at = begin_table(key.to, told);
       writer.emplace(copy_, key.to, columns, stop_);
     }
     writer->write(rows);
   }
   if (!writer) return false;
-  writer->tell_what_was_written(told[teller_of(key.to, told)]);
+  writer->tell_what_was_written(told[told_at]);
   return writer->written() > 0;
 }
 
 pg::Rows ForeignKeys::rows_for(Key& key, const std::string& columns, const pg::Rows& values) {
+  if (key.rounds > k_rounds_max) {
+    give_up(key, fmt::format("they refer to each other over more than {} steps", k_rounds_max));
+    return {};
+  }
   std::string list;
   for (const auto& row : values) list += (list.empty() ? "" : ",") + row.text(0);
   pg::Rows rows;
@@ -180,10 +181,12 @@ void ForeignKeys::give_up(Key& key, const std::string& why) {
                             key.name, why);
 }
 
-std::size_t ForeignKeys::teller_of(const std::string& table, std::vector<CopiedRows>& told) {
+std::size_t ForeignKeys::begin_table(const std::string& table, std::vector<CopiedRows>& told) {
   const auto [found, is_new] = completed_.emplace(table, told.size());
-  if (is_new)
+  if (is_new) {
     told.push_back({.table = table, .why_not_all = "only those that are referred to"});
+    take_out(table, found->second);
+  }
   return found->second;
 }
 
@@ -204,8 +207,8 @@ void ForeignKeys::bring_back(const Key& key, CopiedRows& table) {
   }
   if (!key.why_not.empty()) tell(table, key.why_not);
   else if (key.dangling > 0)
-    tell(table, fmt::format("of the rows of {} that {} refers to the live database lacks {}, too",
-                            key.to, key.name, key.dangling));
+    tell(table, fmt::format("{} refers to {} that {} lacks in the live database, too", key.name,
+                            counted(key.dangling, "row"), key.to));
   if (is_there) return;
   try {
     copy_.execute(key.add + " NOT VALID");

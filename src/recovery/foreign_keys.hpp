@@ -50,7 +50,8 @@ class ForeignKeys {
   // Of the live database; none and why_not: not all of them can be had.
   pg::Rows rows_for(Key& key, const std::string& columns, const pg::Rows& values);
   static void give_up(Key& key, const std::string& why);
-  std::size_t teller_of(const std::string& table, std::vector<CopiedRows>& told);
+  // Where it is told of. The first time its own foreign keys are taken out.
+  std::size_t begin_table(const std::string& table, std::vector<CopiedRows>& told);
   void bring_back(const Key& key, CopiedRows& table);
 
   pg::Session& live_;

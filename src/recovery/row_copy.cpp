@@ -129,12 +129,14 @@ class Copier {
     CopiedRows told{.table = table.name};
     const auto columns = writable_columns(live_, table.name);
     if (columns.empty()) return told;
+    live_.execute("SAVEPOINT schemagate_rows");
     try {
       RowWriter writer{copy_, table.name, columns, stop_};
       copy_parts(table, columns, writer);
       writer.tell_what_was_written(told);
     } catch (const pg::Error& e) {
       stop_.check();
+      live_.execute("ROLLBACK TO SAVEPOINT schemagate_rows");
       tell(told, "they could not be copied: " + e.message);
     }
     return told;

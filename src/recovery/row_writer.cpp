@@ -8,14 +8,15 @@
 namespace schemagate {
 namespace {
 
-// $1 a table: what keeps its rows out, and brings that back.
+// $1 a table: what keeps its rows out, and brings that back. What a partition has of its parent is
+// called internal before PostgreSQL 15; internal ones of foreign keys belong to a constraint.
 constexpr const char* k_triggers = R"sql(
 SELECT format('ALTER TABLE ONLY %s DISABLE TRIGGER %I;', tgrelid::regclass, tgname),
        format('ALTER TABLE ONLY %s ENABLE %s TRIGGER %I;', tgrelid::regclass,
               CASE tgenabled WHEN 'A' THEN 'ALWAYS' ELSE '' END, tgname)
   FROM pg_trigger
  WHERE tgrelid IN (SELECT $1::regclass UNION SELECT relid FROM pg_partition_tree($1::regclass))
-   AND NOT tgisinternal AND tgenabled IN ('O', 'A'))sql";
+   AND (NOT tgisinternal OR (tgparentid <> 0 AND tgconstraint = 0)) AND tgenabled IN ('O', 'A'))sql";
 
 std::string values(const pg::Rows& rows) {
   std::string sql;
