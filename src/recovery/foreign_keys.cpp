@@ -50,10 +50,12 @@ SELECT format('ALTER TABLE %s DROP CONSTRAINT %I;', conrelid::regclass, conname)
    AND conrelid IN (SELECT to_regclass($1) UNION SELECT relid FROM pg_partition_ancestors(to_regclass($1))
                                          UNION SELECT relid FROM pg_partition_tree(to_regclass($1))))sql";
 
-// $1 a table: those of its columns that can be written.
+// $1 a table: those of its columns that can be written. To look a name up one must be allowed into
+// its schema; to compare it, not.
 constexpr const char* k_columns = R"sql(
-SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
- WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped AND attgenerated = '')sql";
+SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum)
+  FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace
+ WHERE format('%I.%I', nspname, relname) = $1 AND attnum > 0 AND NOT attisdropped AND attgenerated = '')sql";
 
 std::int64_t size_of(const pg::Rows& rows) {
   std::size_t bytes = 0;

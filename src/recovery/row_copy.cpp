@@ -27,12 +27,14 @@ SELECT c.oid, format('%I.%I', nspname, relname), pg_relation_size(c.oid), c.relp
 
 // $1 a table: where the sequences of it and of its partitions are, those that this role may read.
 constexpr const char* k_sequences = R"sql(
+WITH own AS (SELECT c.oid::regclass AS one FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+              WHERE format('%I.%I', nspname, relname) = $1)
 SELECT format('%I.%I', nspname, relname)
   FROM pg_depend JOIN pg_class s ON s.oid = objid AND relkind = 'S' JOIN pg_namespace n ON n.oid = relnamespace
  WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass
-   AND refobjid IN (SELECT to_regclass($1) UNION SELECT relid FROM pg_partition_ancestors(to_regclass($1))
-                                           UNION SELECT relid FROM pg_partition_tree(to_regclass($1)))
-   AND has_table_privilege(s.oid, 'SELECT'))sql";
+   AND refobjid IN (SELECT one FROM own UNION SELECT relid FROM own, pg_partition_ancestors(one)
+                                        UNION SELECT relid FROM own, pg_partition_tree(one))
+   AND has_table_privilege(s.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'))sql";
 
 struct Table {
   std::string oid;

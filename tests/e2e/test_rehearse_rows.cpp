@@ -212,8 +212,11 @@ TEST_CASE("rows that are referred to and that the live database lacks are told")
 }
 
 TEST_CASE("rows that are referred to and may not be read are told, and their key is NOT VALID") {
-  KeptShop shop{k_shop};
-  shop.database().execute(k_shop_rows);
+  KeptShop shop{std::string{k_shop} +
+                "CREATE SCHEMA crm; CREATE TABLE crm.people (id int PRIMARY KEY);\n"
+                "ALTER TABLE orders ADD by int REFERENCES crm.people;\n"};
+  shop.database().execute(std::string{k_shop_rows} +
+                          "; INSERT INTO crm.people VALUES (7); UPDATE orders SET by = 7");
   shop.migration("2_more", "ALTER TABLE orders ADD x int;\n");
   const auto role = "narrow_" + shop.database().name();
   shop.database().execute("CREATE ROLE " + role +
@@ -222,13 +225,15 @@ TEST_CASE("rows that are referred to and may not be read are told, and their key
                           "; GRANT SELECT ON ALL TABLES IN SCHEMA schemagate TO " + role);
   shop.settings.url = shop.database().url_as(role + ":" + k_url_password);
   const auto json = shop.rehearse({"--with-data", "orders"});
-  CHECK(told(json) == contains("4000 public.orders (foreign key orders_customer_id_fkey does not "
+  CHECK(told(json) == contains("foreign key orders_customer_id_fkey does not "
                                "hold for the rows copied, and is NOT VALID there"));
   CHECK(told(json) ==
         contains("the rows of public.customers that orders_customer_id_fkey refers to "
                  "could not all be copied: permission denied for table customers"));
+  CHECK(told(json) == contains("the rows of crm.people that orders_by_fkey refers to could not all "
+                               "be copied: permission denied for schema crm"));
   CHECK(json.at("copy").at("rows").size() == 1);
-  CHECK(shop.not_valid() == "orders_customer_id_fkey");
+  CHECK(shop.not_valid() == "orders_by_fkey orders_customer_id_fkey");
   shop.drop();
   shop.database().execute("DROP OWNED BY " + role + "; DROP ROLE " + role);
 }
