@@ -143,4 +143,15 @@ std::string without_password(std::string_view original, std::size_t size_max) {
   return shortened(kept + text.substr(told), size_max);
 }
 
+std::string line_without_password(std::string_view text, std::size_t size_max) {
+  constexpr std::size_t k_read_max = 16 * 1024;
+  std::string line;
+  for (const char c : without_password(text.substr(0, k_read_max), k_read_max)) {
+    const bool is_blank = std::isspace(static_cast<unsigned char>(c)) != 0;
+    if (!is_blank) line += c;
+    else if (!line.empty() && line.back() != ' ') line += ' ';
+  }
+  return shortened(line, size_max);
+}
+
 }  // namespace schemagate

@@ -40,17 +40,6 @@ void add(Estimate& estimate, std::int64_t bytes, Speed speed) {
   estimate.high += at_speed(bytes, speed.low);
 }
 
-// Blanks inside of literals, too: it is shown, not executed.
-std::string in_one_line(std::string_view text) {
-  std::string line;
-  for (const char c : text.substr(0, 4 * k_shown_max)) {
-    const bool is_blank = c == ' ' || c == '\n' || c == '\r' || c == '\t';
-    if (!is_blank) line += c;
-    else if (!line.empty() && line.back() != ' ') line += ' ';
-  }
-  return line;
-}
-
 // Of each statement, in order. A script of nothing but INSERTs has one for them all.
 using Acts = std::vector<std::shared_ptr<const std::vector<Act>>>;
 
@@ -98,7 +87,7 @@ class Forecaster {
   StatementForecast of(const Statement& statement, const std::vector<Act>& acts) {
     StatementForecast told{.line = statement.line,
                            .column = statement.column,
-                           .text = without_password(in_one_line(statement.text), k_shown_max)};
+                           .text = line_without_password(statement.text, k_shown_max)};
     const auto version =
         forecast_.server_major_version == 0 ? k_newest_version : forecast_.server_major_version;
     const RemarkContext context{.statement = statement,
@@ -189,12 +178,11 @@ class Forecaster {
 
   // Behind a lock, under a policy, or where there is too much: not at all.
   std::optional<std::int64_t> count(const Relation& table, const std::string& column) const {
-    if (session_ == nullptr || table.heap_bytes > k_counted_max_bytes || table.kind == 'p')
-      return std::nullopt;
+    if (session_ == nullptr || table.heap_bytes > k_counted_max_bytes) return std::nullopt;
     try {
       const auto rows = session_->query_aside(fmt::format(
           "SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = '2s'; SELECT count({}) "
-          "FROM {}",
+          "FROM ONLY {}",
           column.empty() ? "*" : pg::quote_identifier(column), table.quoted));
       return rows.front().number(0);
     } catch (const pg::Error&) {

@@ -73,9 +73,8 @@ class Remarker {
   void tell_safer_constraint();
   void tell_safer_column();
   void tell_safer_not_null();
-  [[nodiscard]] std::optional<std::string> lost_rows(const Relation& table) const;
-  [[nodiscard]] std::optional<std::string> lost_values(const Relation& table,
-                                                       const std::string& column) const;
+  [[nodiscard]] std::optional<std::string> lost(const Relation& table,
+                                                const std::string& column = {}) const;
   [[nodiscard]] std::string with_word(const char* after, const char* word) const;
 
   const Act& act_;
@@ -92,38 +91,40 @@ void Remarker::tell_unknown() {
             "rehearse measures it");
 }
 
-// Nothing where there is nothing to lose.
-std::optional<std::string> Remarker::lost_rows(const Relation& table) const {
-  if (context_.count)
-    if (const auto exact = context_.count(table, {}))
-      return *exact == 0 ? std::nullopt
-                         : std::optional{rounded(static_cast<double>(*exact), "row")};
-  double rows = table.rows;
+// In the table and in all that hangs below it; nothing where there is nothing to lose. `column`:
+// its values; empty: rows.
+std::optional<std::string> Remarker::lost(const Relation& table, const std::string& column) const {
+  std::vector<const Relation*> parts{&table};
   for (const auto& name : table.partitions)
-    if (const auto* one = context_.relations.find(name)) rows += std::max(one->rows, 0.0);
-  if (rows > 0) return "about " + rounded(rows, "row");
-  return table.heap_bytes == 0 ? std::nullopt : std::optional<std::string>{"all of its rows"};
-}
-
-std::optional<std::string> Remarker::lost_values(const Relation& table,
-                                                 const std::string& name) const {
-  if (context_.count)
-    if (const auto exact = context_.count(table, name))
-      return *exact == 0 ? std::nullopt
-                         : std::optional{rounded(static_cast<double>(*exact), "value")};
-  const auto* found = table.column(name);
-  if (found != nullptr && found->null_fraction >= 0 && table.rows > 0) {
-    const auto values = table.rows * (1 - found->null_fraction);
-    if (values < 1) return std::nullopt;
-    return "about " + rounded(values, "value");
+    if (const auto* one = context_.relations.find(name)) parts.push_back(one);
+  double sum = 0;
+  bool is_exact = true;
+  bool is_known = true;
+  for (const auto* part : parts) {
+    if (part->is_new || (part->kind != 'r' && part->kind != 'm')) continue;
+    if (context_.count)
+      if (const auto counted_now = context_.count(*part, column)) {
+        sum += static_cast<double>(*counted_now);
+        continue;
+      }
+    if (part->heap_bytes == 0) continue;
+    is_exact = false;
+    const auto* found = part->column(column);
+    const bool is_counted =
+        part->rows >= 0 && (column.empty() || (found != nullptr && found->null_fraction >= 0));
+    if (is_counted) sum += part->rows * (column.empty() ? 1 : 1 - found->null_fraction);
+    else is_known = false;
   }
-  return table.heap_bytes == 0 ? std::nullopt : std::optional<std::string>{"all of its values"};
+  const char* const noun = column.empty() ? "row" : "value";
+  if (!is_known) return fmt::format("all of its {}s", noun);
+  if (std::llround(sum) == 0) return std::nullopt;
+  return (is_exact ? "" : "about ") + rounded(sum, noun);
 }
 
 void Remarker::tell_dropped_schema() {
   for (const auto* one : context_.relations.in_schema(act_.name))
     if (one->kind == 'r' && !one->is_new)
-      if (const auto rows = lost_rows(*one))
+      if (const auto rows = lost(*one))
         add(Remark::Kind::destructive, "drop_schema",
             fmt::format("drops {} with the schema: {}", one->quoted, *rows));
 }
@@ -132,9 +133,9 @@ void Remarker::tell_dropped_type() {
   for (const auto& [table, name] : context_.relations.uses_of(act_.name)) {
     if (table->is_new || table->kind == 'v') continue;
     const auto written = table->quoted + "." + written_name(name);
-    if (const auto lost = lost_values(*table, name))
+    if (const auto some = lost(*table, name))
       add(Remark::Kind::destructive, "drop_column",
-          fmt::format("drops column {} with its type: {}", written, *lost));
+          fmt::format("drops column {} with its type: {}", written, *some));
     add(Remark::Kind::incompatible, "drop_column",
         fmt::format("an app of the release before that still uses {} fails", written));
   }
@@ -142,9 +143,9 @@ void Remarker::tell_dropped_type() {
 
 void Remarker::tell_what_is_lost() {
   const auto rows = [&](const char* rule, const char* what) {
-    if (const auto lost = lost_rows(*relation_))
+    if (const auto some = lost(*relation_))
       add(Remark::Kind::destructive, rule,
-          fmt::format(fmt::runtime(what), relation_->quoted, *lost));
+          fmt::format(fmt::runtime(what), relation_->quoted, *some));
   };
   switch (act_.kind) {
     case Kind::drop_table: return rows("drop_table", "drops table {}: {}");
@@ -152,9 +153,9 @@ void Remarker::tell_what_is_lost() {
     case Kind::delete_all: return rows("delete_all", "deletes from {} without a condition: {}");
     case Kind::drop_column:
       if (!is_column_there()) return;
-      if (const auto lost = lost_values(*relation_, act_.name))
+      if (const auto some = lost(*relation_, act_.name))
         add(Remark::Kind::destructive, "drop_column",
-            fmt::format("drops column {}: {}", column(), *lost));
+            fmt::format("drops column {}: {}", column(), *some));
       return;
     case Kind::alter_type: {
       const auto* found = relation_->column(act_.name);

@@ -2,9 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
-#include <array>
-
 #include "schemagate/base/password.hpp"
 #include "schemagate/base/text.hpp"
 #include "schemagate/impact/measure.hpp"
@@ -18,23 +15,11 @@ namespace {
 
 constexpr std::size_t k_shown_max = 200;
 
-std::string in_one_line(const std::string& sql) {
-  std::string line;
-  for (const char c : sql) {
-    const bool is_blank = std::string_view{" \t\r\n\f\v"}.find(c) != std::string_view::npos;
-    if (!is_blank) line += c;
-    else if (!line.empty() && line.back() != ' ') line += ' ';
-  }
-  return line;
-}
-
 // It may have to come before any query of its transaction, and asks nothing of a relation.
 bool is_setting(const Statement& statement) {
-  constexpr std::array k_words = std::to_array<std::string_view>({"set ", "reset ", "show "});
-  const auto text = lower_case(in_one_line(statement.text.substr(0, 10)));
-  return statement.kind == Statement::Kind::setting ||
-         std::any_of(k_words.begin(), k_words.end(),
-                     [&](const auto& word) { return text.starts_with(word); });
+  const auto word = lower_case(statement.text.substr(0, statement.text.find_first_of(" \t\r\n")));
+  return statement.kind == Statement::Kind::setting || word == "set" || word == "reset" ||
+         word == "show";
 }
 
 ExitCode exit_code_of(const pg::Error& error) {
@@ -172,7 +157,7 @@ class Rehearser {
   RehearsedStatement executed(const Statement& statement) {
     RehearsedStatement one{.line = statement.line,
                            .column = statement.column,
-                           .text = without_password(in_one_line(statement.text), k_shown_max),
+                           .text = line_without_password(statement.text, k_shown_max),
                            .left_out = statement.trace == Statement::Trace::outside};
     const auto started_at = Clock::now();
     if (!one.left_out) execute(statement);

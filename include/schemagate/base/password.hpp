@@ -13,4 +13,8 @@ namespace schemagate {
 // word (password_changed_at) are names.
 [[nodiscard]] std::string without_password(std::string_view text, std::size_t size_max);
 
+// The same in one line, to be shown: blanks inside of literals are one, too. Only what is without
+// passwords is put into one line: a comment would go on to its end, and hide what follows it.
+[[nodiscard]] std::string line_without_password(std::string_view text, std::size_t size_max);
+
 }  // namespace schemagate

@@ -79,4 +79,21 @@ TEST_SUITE("passwords") {
     CHECK(without_password("ALTER ROLE a PASSWORD 'hunter2 is long' LOGIN", 40) ==
           "ALTER ROLE a PASSWORD '***' LOGIN");
   }
+
+  TEST_CASE("a statement in one line hides its password behind comments of any shape, too") {
+    for (const std::string between :
+         {"\n", " -- new\n ", " -- it's new\n", " /* it's\nnew */ ", ""}) {
+      const auto line =
+          line_without_password("ALTER ROLE a\n  PASSWORD" + between + "'hunter2';", 200);
+      CAPTURE(line);
+      CHECK(line.find("hunter2") == std::string::npos);
+      CHECK(line.find('\n') == std::string::npos);
+      CHECK(line.starts_with("ALTER ROLE a PASSWORD"));
+    }
+    CHECK(line_without_password("-- it's\nALTER ROLE a PASSWORD 'hunter2'", 200) ==
+          "-- it's ALTER ROLE a PASSWORD '***'");
+    CHECK(line_without_password("ALTER ROLE a PASSWORD '" + std::string(20'000, 'x') + "'", 60) ==
+          "ALTER ROLE a PASSWORD '***'");
+    CHECK(line_without_password("SELECT  1\t,\r\n 2", 200) == "SELECT 1 , 2");
+  }
 }
