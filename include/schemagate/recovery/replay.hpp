@@ -19,8 +19,8 @@ namespace schemagate {
 
 class Replay {
  public:
-  // In an environment like `live`'s. All must outlive it. Throws CannotTell: no scratch can be
-  // had, or the manifest forbids it.
+  // In an environment like `live`'s. `target` and `stop` must outlive it. Throws CannotTell: no
+  // scratch can be had, or the manifest forbids it.
   Replay(pg::Session& live, const Target& target, const Stop& stop);
 
   // `after_statement` is called after each statement of the script but BEGIN and COMMIT, with its
